@@ -1,0 +1,1 @@
+"""Privacy-preserving federated learning in JAX."""

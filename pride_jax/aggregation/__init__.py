@@ -1,0 +1,1 @@
+"""Adding updates up without seeing them."""

@@ -1,0 +1,1 @@
+"""One round of federated training, on the device."""
