@@ -1,0 +1,173 @@
+"""From settings to functions: the one place where strings become objects."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from pride_jax import config, models
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Role
+from pride_jax.data import partition
+from pride_jax.data.datasets import Dataset, load_dataset
+from pride_jax.errors import ConfigError
+from pride_jax.federated import ClientOptimizer, SecureAggregation
+from pride_jax.privacy.sampling import Sampler, fixed_size, full
+from pride_jax.training.client import LocalTraining
+from pride_jax.training.cohort import clients_mesh
+from pride_jax.types import Model
+
+
+def build_dataset(experiment: config.Experiment) -> Dataset:
+    """The data set, split by the experiment's seed where it has no split of its own."""
+    data = experiment.data
+    return load_dataset(
+        data.name,
+        directory=data.dir,
+        test_examples=data.test_examples,
+        validation_examples=data.validation_examples,
+        seed=experiment.seed,
+    )
+
+
+def build_partition(experiment: config.Experiment, dataset: Dataset) -> partition.Partition:
+    """Which client holds which examples.
+
+    Raises:
+      ConfigError: the data set does not allow the partition.
+    """
+    settings, labels = experiment.partition, dataset.train_labels
+    rng = np.random.default_rng(experiment.seed)
+    match settings.kind:
+        case "iid":
+            return partition.iid(rng, len(labels), settings.clients)
+        case "sizes":
+            return partition.by_sizes(rng, len(labels), settings.sizes)
+        case "shards":
+            return partition.label_shards(
+                rng, labels, settings.clients, settings.shards_per_client, settings.copies
+            )
+        case "dirichlet":
+            return partition.dirichlet(rng, labels, settings.clients, settings.alpha)
+        case "groups":
+            if dataset.groups is None:
+                raise ConfigError(
+                    f"partition.kind='groups': nobody knows who made the examples of "
+                    f"{dataset.name}; for mnist, put qmnist-train-labels-idx2-int.gz beside the "
+                    "IDX files and name their folder with --data.dir"
+                )
+            return partition.by_group(dataset.groups)
+
+
+def build_model(settings: config.Model, dataset: Dataset) -> Model:
+    """The model for inputs and classes such as the data set's."""
+    features, classes = dataset.train_inputs.shape[1:], dataset.num_classes
+    match settings.name:
+        case "logistic":
+            return models.logistic(features, classes)
+        case "mlp":
+            return models.mlp(features, classes, settings.hidden)
+        case "2nn":
+            return models.two_nn(features, classes)
+        case "cnn":
+            return models.cnn(features, classes)
+
+
+def build_client_optimizer(settings: config.Client, rounds: int) -> ClientOptimizer:
+    """The round -> its clients' optimizer, whose learning rate follows the schedule."""
+    schedule = _schedule(settings, rounds)
+
+    def optimizer(round_: Int[Array, ""]) -> optax.GradientTransformation:
+        rate = schedule(round_)
+        decay = optax.add_decayed_weights(settings.weight_decay)
+        match settings.optimizer:
+            case "sgd":
+                steps = optax.trace(settings.momentum) if settings.momentum else optax.identity()
+            case "adam":
+                steps = optax.scale_by_adam()
+        return optax.chain(
+            steps, decay if settings.weight_decay else optax.identity(), optax.scale(-rate)
+        )
+
+    return optimizer
+
+
+def _schedule(settings: config.Client, rounds: int) -> Callable[[Int[Array, ""]], Array]:
+    rate = settings.learning_rate
+    match settings.schedule:
+        case "constant":
+            schedule = optax.constant_schedule(rate)
+        case "cosine":
+            schedule = optax.cosine_decay_schedule(rate, rounds)
+        case "exponential":
+            schedule = optax.exponential_decay(rate, 1, settings.decay)
+    return lambda round_: jnp.asarray(schedule(round_), jnp.float32)
+
+
+def build_local_training(settings: config.Client) -> LocalTraining:
+    """What a client does with the model it is given."""
+    return LocalTraining(settings.epochs, settings.batch_size, settings.proximal)
+
+
+def build_server_optimizer(settings: config.Server) -> optax.GradientTransformation:
+    """The optimizer that steps along the mean update (Reddi et al. 2021)."""
+    rate, epsilon = settings.learning_rate, settings.epsilon
+    match settings.optimizer:
+        case "sgd":
+            return optax.sgd(rate, settings.momentum or None)
+        case "adam":
+            return optax.adam(rate, b1=0.9, b2=0.99, eps=epsilon)
+        case "yogi":
+            return optax.yogi(rate, b1=0.9, b2=0.99, eps=epsilon)
+        case "adagrad":
+            return optax.adagrad(rate, initial_accumulator_value=0.0, eps=epsilon)
+
+
+def build_sampler(settings: config.Cohort, num_clients: int) -> Sampler:
+    """Who takes part in a round."""
+    if settings.sampling == "full":
+        return full(num_clients)
+    return fixed_size(num_clients, settings.size)
+
+
+def build_mesh(settings: config.Engine) -> Mesh:
+    """The devices over which clients are sharded.
+
+    Raises:
+      ConfigError: more devices are asked for than there are.
+    """
+    devices = jax.devices()
+    count = settings.devices or len(devices)
+    if count > len(devices):
+        raise ConfigError(
+            f"engine.devices={count}: this process sees {len(devices)} {devices[0].platform} "
+            "devices; ask for fewer"
+        )
+    return clients_mesh(devices[:count])
+
+
+def build_secure_aggregation(
+    settings: config.Aggregation, secrets: Path
+) -> SecureAggregation | None:
+    """How updates are added up; the key holder's key is kept in, and found again in, ``secrets``."""
+    match settings.protocol:
+        case "none":
+            return None
+        case "plain":
+            protocol = plain()
+            key_holder = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+        case "paillier":
+            # Half a second of imports that the others do without.
+            from pride_jax.aggregation.paillier import paillier
+            from pride_jax.runs.secrets import keep_paillier_key
+
+            workers = settings.workers or os.cpu_count() or 1
+            protocol = paillier(settings.key_bits, settings.exponent, workers)
+            key_holder = keep_paillier_key(secrets, protocol, os.urandom)
+    return SecureAggregation(protocol, key_holder, settings.bits, settings.limit)

@@ -1,0 +1,294 @@
+"""What an experiment is: frozen, validated settings; reading, overriding and saving them."""
+
+import dataclasses
+import json
+import math
+import runpy
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import typeguard
+
+from pride_jax.errors import ConfigError
+
+
+class _Validated:
+    """Checks types, finiteness and the section's own conditions when it is made."""
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            try:
+                typeguard.check_type(value, hint)
+            except typeguard.TypeCheckError as error:
+                raise ConfigError(f"{self._section()}{name}={value!r}: {error}") from None
+            if isinstance(value, float) and not math.isfinite(value):
+                self._refuse(name, "a finite number")
+        self._check()
+
+    def _check(self) -> None:
+        """Refuses impossible values."""
+
+    def _at_least(self, bound: float, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                self._refuse(name, f"at least {bound}")
+
+    def _above_zero(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                self._refuse(name, "more than 0")
+
+    def _below_one(self, *names: str) -> None:
+        for name in names:
+            if not 0 <= getattr(self, name) < 1:
+                self._refuse(name, "at least 0 and below 1")
+
+    def _refuse(self, name: str, expected: str) -> typing.NoReturn:
+        value = getattr(self, name)
+        raise ConfigError(f"{self._section()}{name}={value!r}: expected {expected}")
+
+    def _section(self) -> str:
+        return "" if isinstance(self, Experiment) else f"{type(self).__name__.lower()}."
+
+
+@dataclass(frozen=True)
+class Data(_Validated):
+    """Which examples, and which of them are kept for testing."""
+
+    name: str = "iris"
+    """iris, wine, breast_cancer, digits, mnist, fashion_mnist, a TFDS name, or a MedMNIST .npz."""
+    dir: Path | None = None
+    """Folder of IDX files, for machines without internet; PRIDE_DATA_DIR if not given."""
+    test_examples: int | None = None
+    """Test points of a set that has no split of its own; a fifth of it if not given."""
+    validation_examples: int = 0
+    """If positive, so many training examples take the test set's place: for tuning."""
+
+    def _check(self) -> None:
+        self._at_least(1, "test_examples")
+        self._at_least(0, "validation_examples")
+
+
+@dataclass(frozen=True)
+class Partition(_Validated):
+    """Which client holds which examples."""
+
+    kind: Literal["iid", "sizes", "shards", "dirichlet", "groups"] = "iid"
+    clients: int = 2
+    """Number of clients; `sizes` and `groups` bring their own."""
+    sizes: tuple[int, ...] = ()
+    """Examples of each client, for `sizes`."""
+    shards_per_client: int = 2
+    """Label shards a client, for `shards`."""
+    copies: int = 1
+    """How often the training set is repeated before `shards` are dealt (Geyer et al. 2017)."""
+    alpha: float = 0.5
+    """Concentration, for `dirichlet`."""
+
+    def _check(self) -> None:
+        self._at_least(1, "clients", "shards_per_client", "copies")
+        self._above_zero("alpha")
+        if (self.kind == "sizes") != bool(self.sizes):
+            self._refuse("sizes", f"sizes if, and only if, kind is 'sizes', which is {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class Model(_Validated):
+    """What is trained."""
+
+    name: Literal["logistic", "mlp", "2nn", "cnn"] = "mlp"
+    hidden: tuple[int, ...] = (16,)
+    """Widths of the hidden sigmoid layers, for `mlp`."""
+
+    def _check(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            self._refuse("hidden", "widths of at least 1")
+
+
+@dataclass(frozen=True)
+class Client(_Validated):
+    """How a client trains on its own examples."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    """Of `sgd`, within a round."""
+    weight_decay: float = 0.0
+    """Decoupled: parameters shrink by this times the learning rate each step."""
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    """How the learning rate follows the rounds; `cosine` ends at zero."""
+    decay: float = 0.99
+    """Factor a round, for `exponential`."""
+    epochs: int = 1
+    batch_size: int | None = 10
+    """Examples a step; None is all of a client's."""
+    proximal: float = 0.0
+    """FedProx's μ; 0 is FedAvg."""
+
+    def _check(self) -> None:
+        self._above_zero("learning_rate", "decay")
+        self._at_least(0, "weight_decay", "proximal")
+        self._at_least(1, "epochs", "batch_size")
+        self._below_one("momentum")
+
+
+@dataclass(frozen=True)
+class Server(_Validated):
+    """What the server does with the mean update (Reddi et al. 2021)."""
+
+    optimizer: Literal["sgd", "adam", "yogi", "adagrad"] = "sgd"
+    """`sgd` with learning rate 1 is FedAvg, with momentum FedAvgM; the others are FedAdam, …"""
+    learning_rate: float = 1.0
+    momentum: float = 0.0
+    """Of `sgd`; for `adam` and `yogi`, β₁ is 0.9 and β₂ is 0.99."""
+    epsilon: float = 1e-3
+    """Added to the denominator of the adaptive optimizers."""
+
+    def _check(self) -> None:
+        self._above_zero("learning_rate", "epsilon")
+        self._below_one("momentum")
+
+
+@dataclass(frozen=True)
+class Cohort(_Validated):
+    """Who takes part in a round, and how much each counts."""
+
+    sampling: Literal["full", "fixed_size"] = "full"
+    size: int = 10
+    """Clients a round, for `fixed_size`."""
+    weighting: Literal["examples", "uniform"] = "examples"
+
+    def _check(self) -> None:
+        self._at_least(1, "size")
+
+
+@dataclass(frozen=True)
+class Privacy(_Validated):
+    """What bounds a client's influence."""
+
+    clipping_norm: float | None = None
+    """Updates with a larger L2 norm are scaled down to it; None leaves them."""
+
+    def _check(self) -> None:
+        self._above_zero("clipping_norm")
+
+
+@dataclass(frozen=True)
+class Aggregation(_Validated):
+    """How updates are added up."""
+
+    protocol: Literal["none", "plain", "paillier"] = "none"
+    """`none`: a float sum on the device; `plain`: an integer sum; `paillier`: encrypted."""
+    bits: int = 16
+    """Bits of a quantised value."""
+    limit: float = 1.0
+    """Largest value in an update; a client's update with a larger one is scaled down as a whole."""
+    key_bits: int = 3072
+    """Of the Paillier modulus; 3072 is 128-bit security, 2048 is 112-bit."""
+    exponent: Literal["default", "strict"] = "default"
+    """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
+    workers: int | None = None
+    """Processes that encrypt and decrypt; one a core if not given."""
+
+    def _check(self) -> None:
+        self._above_zero("limit")
+        self._at_least(1, "workers")
+        if not 2 <= self.bits <= 24:
+            self._refuse("bits", "2 to 24, which float32 updates can fill")
+
+
+@dataclass(frozen=True)
+class Engine(_Validated):
+    """How the device does the work; changes speed and memory, not what is computed."""
+
+    chunk: int | None = None
+    """Clients trained together on a device; a measured default if not given."""
+    devices: int | None = None
+    """Devices over which clients are sharded: CPU cores or GPUs; all there are if not given."""
+
+    def _check(self) -> None:
+        self._at_least(1, "chunk", "devices")
+
+
+@dataclass(frozen=True)
+class Evaluation(_Validated):
+    """What is measured, and how often."""
+
+    every: int = 1
+    """Rounds from one evaluation, and checkpoint, to the next."""
+    target_accuracy: float | None = None
+    """Accuracy whose first round the summary tells, as McMahan et al. (2016) count."""
+    comparison_epochs: int = 0
+    """Epochs of a central model and of each client alone, trained for comparison; 0 is none."""
+
+    def _check(self) -> None:
+        self._at_least(1, "every")
+        self._at_least(0, "comparison_epochs")
+        self._above_zero("target_accuracy")
+
+
+@dataclass(frozen=True)
+class Experiment(_Validated):
+    """A federated training run."""
+
+    seed: int = 0
+    """Of the split, the partition, the initial parameters, cohorts and shuffles."""
+    rounds: int = 10
+    data: Data = field(default_factory=Data)
+    partition: Partition = field(default_factory=Partition)
+    model: Model = field(default_factory=Model)
+    client: Client = field(default_factory=Client)
+    server: Server = field(default_factory=Server)
+    cohort: Cohort = field(default_factory=Cohort)
+    privacy: Privacy = field(default_factory=Privacy)
+    aggregation: Aggregation = field(default_factory=Aggregation)
+    engine: Engine = field(default_factory=Engine)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def _check(self) -> None:
+        self._at_least(0, "seed")
+        self._at_least(1, "rounds")
+
+
+def load_config(file: Path) -> Experiment:
+    """The `config` that a Python file defines.
+
+    Raises:
+      ConfigError: the file is missing, fails to run, or defines no `config` of type `Experiment`.
+    """
+    if not file.is_file():
+        raise ConfigError(f"There is no config file {file}: expected a Python file, see configs/")
+    try:
+        config = runpy.run_path(str(file)).get("config")
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    except Exception as error:
+        raise ConfigError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+    if not isinstance(config, Experiment):
+        raise ConfigError(
+            f"{file} defines config={config!r}, expected an Experiment: "
+            "end it with `config = Experiment(…)`"
+        )
+    return config
+
+
+def to_dict(config: Experiment) -> dict[str, Any]:
+    """The settings as JSON has them: nested dicts, lists, strings, numbers, null."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
+    """Which settings of two saved configs differ, as ``section.name: one -> other``."""
+    found = []
+    for name in sorted(one.keys() | other.keys()):
+        here, there = one.get(name), other.get(name)
+        if isinstance(here, dict) and isinstance(there, dict):
+            found += differences(here, there, f"{prefix}{name}.")
+        elif here != there:
+            found.append(f"{prefix}{name}: {here!r} -> {there!r}")
+    return found

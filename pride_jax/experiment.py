@@ -1,0 +1,302 @@
+"""A run, from settings to results: train, evaluate, save, resume."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from pride_jax import builder
+from pride_jax.config import Experiment, differences, to_dict
+from pride_jax.data.datasets import Dataset
+from pride_jax.data.federated import FederatedData, federate
+from pride_jax.data.partition import Partition, label_counts, pooled
+from pride_jax.errors import RunError
+from pride_jax.federated import Algorithm, RoundInfo, ServerState, federated_averaging
+from pride_jax.models import num_parameters
+from pride_jax.reporting import metrics
+from pride_jax.runs.checkpoints import Checkpoints, checkpoints
+from pride_jax.runs.environment import environment
+from pride_jax.runs.files import explained, read_json, write_json
+from pride_jax.training.client import LocalTraining
+from pride_jax.training.comparison import train_alone
+from pride_jax.training.evaluation import Metrics, client_spread, predict, summarize
+from pride_jax.types import Model, Params
+
+Summary = dict[str, Any]
+"""What ``summary.json`` holds; see `run`."""
+
+
+class Setting(NamedTuple):
+    """Everything a run is made of."""
+
+    config: Experiment
+    dataset: Dataset
+    partition: Partition
+    data: FederatedData
+    model: Model
+    algorithm: Algorithm
+    evaluate: Callable[[Params], Metrics]
+    predict_training: Callable[[Params], Any]
+
+
+def prepare(config: Experiment, secrets: Path) -> Setting:
+    """Loads the data and builds the functions that the settings name.
+
+    Args:
+      config: the settings.
+      secrets: folder in which the key holder's keys are kept.
+
+    Raises:
+      PrideError: the data cannot be had, or settings contradict it or each other.
+    """
+    dataset = builder.build_dataset(config)
+    partition = builder.build_partition(config, dataset)
+    data = federate(dataset, partition)
+    model = builder.build_model(config.model, dataset)
+    mesh = builder.build_mesh(config.engine)
+    algorithm = federated_averaging(
+        model,
+        data,
+        builder.build_client_optimizer(config.client, config.rounds),
+        server_optimizer=builder.build_server_optimizer(config.server),
+        training=builder.build_local_training(config.client),
+        sampler=builder.build_sampler(config.cohort, data.num_clients),
+        weighting=config.cohort.weighting,
+        max_norm=config.privacy.clipping_norm or np.inf,
+        secure=builder.build_secure_aggregation(config.aggregation, secrets),
+        chunk=config.engine.chunk,
+        mesh=mesh,
+    )
+    answer = predict(model, mesh)
+
+    def evaluate(params: Params) -> Metrics:
+        predictions = answer(
+            params, dataset.test_inputs, dataset.test_labels, data.shift, data.scale
+        )
+        return summarize(predictions, dataset.test_labels, dataset.num_classes)
+
+    def predict_training(params: Params) -> Any:
+        return answer(params, data.inputs, data.labels, data.shift, data.scale)
+
+    return Setting(
+        config, dataset, partition, data, model, algorithm, evaluate, predict_training
+    )
+
+
+def run(
+    config: Experiment,
+    workdir: Path,
+    *,
+    resume: bool = False,
+    report: Callable[[metrics.Row], None] = lambda row: None,
+) -> Summary:
+    """Trains a federated model and leaves everything about it in a folder.
+
+    The folder holds ``config.json``, ``env.json`` (one entry a start), ``metrics.jsonl`` (one row
+    an evaluation), ``checkpoints/``, ``secrets/`` where a protocol has keys, and at the end
+    ``summary.json`` and ``plots/``. A run that dies at any moment continues with ``resume``; on the
+    same machine and versions it ends with the same bits, timings aside.
+
+    Args:
+      config: the settings.
+      workdir: the run's folder: new or empty, or, to resume, the one it was left in.
+      resume: continue from the latest checkpoint. A finished run is left as it is.
+      report: called with each new row of the metrics.
+
+    Returns:
+      The summary.
+
+    Raises:
+      PrideError: the run cannot start, resume or go on; what was written stays usable.
+      KeyboardInterrupt: as it came; the latest evaluation is saved.
+    """
+    if _claim(config, workdir, resume):
+        return read_json(workdir / "summary.json")
+    setting = prepare(config, workdir / "secrets")
+    starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
+    write_json(workdir / "env.json", [*starts, environment()])
+    folder = checkpoints(workdir / "checkpoints")
+    try:
+        state, rows = _train(setting, workdir / "metrics.jsonl", folder, report)
+    finally:
+        folder.close()
+    summary = _summarize(setting, state, rows)
+    _draw(setting, summary, rows, workdir / "plots")
+    write_json(workdir / "summary.json", summary)
+    return summary
+
+
+def _claim(config: Experiment, workdir: Path, resume: bool) -> bool:
+    """Makes the folder this run's own; returns whether the run in it is finished."""
+    saved = workdir / "config.json"
+    if resume:
+        if not workdir.is_dir():
+            raise RunError(f"There is nothing to resume in {workdir}: start without --resume")
+        if saved.exists():
+            changed = differences(read_json(saved), to_dict(config))
+            if changed:
+                raise RunError(
+                    f"{workdir} was begun with other settings: {'; '.join(changed)} "
+                    "(saved -> now). Resume with the saved ones, or start in another --workdir"
+                )
+            return (workdir / "summary.json").exists()
+    with explained("write to", workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        if any(file.suffix != ".tmp" for file in workdir.iterdir()):
+            raise RunError(
+                f"{workdir} is not empty: continue its run with --resume, or choose another "
+                "--workdir"
+            )
+    write_json(saved, to_dict(config))
+    return False
+
+
+def _train(
+    setting: Setting, path: Path, folder: Checkpoints, report: Callable[[metrics.Row], None]
+) -> tuple[ServerState, list[metrics.Row]]:
+    config, algorithm = setting.config, setting.algorithm
+    state = algorithm.init(jax.random.key(config.seed))
+    latest = folder.latest()
+    if latest is None:
+        rows = metrics.keep_until(path, -1)
+    else:
+        state = state._replace(**folder.restore(latest, _carried(state)))
+        rows = metrics.keep_until(path, latest)
+    began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
+
+    def record(info: RoundInfo | None, seconds: float) -> None:
+        row = _row(setting, state, info)
+        row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
+        metrics.append(path, row)
+        rows.append(row)
+        folder.save(row["round"], _carried(state))
+        report(row)
+
+    if latest is None:
+        record(None, 0.0)
+    every = config.evaluation.every
+    while (round_ := int(state.round)) < config.rounds:
+        until = min((round_ // every + 1) * every, config.rounds)
+        start = time.perf_counter()
+        state, info = jax.block_until_ready(algorithm.rounds(state, until))
+        record(info, (time.perf_counter() - start) / (until - round_))
+    return state, rows
+
+
+def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metrics.Row:
+    """What is recorded of the rounds since the last evaluation.
+
+    Raises:
+      RunError: training has diverged.
+    """
+    measured = setting.evaluate(state.params)
+    round_ = int(state.round)
+    diverged = info is not None and int(info.nonfinite) == int(info.clients)
+    if diverged or not np.isfinite(measured.loss):
+        raise RunError(
+            f"Training diverged: by round {round_} the test loss is {measured.loss} and "
+            f"{int(info.nonfinite) if info else 0} updates were NaN or infinite. Lower "
+            "client.learning_rate or server.learning_rate, or set privacy.clipping_norm"
+        )
+    row = {"round": round_, "test_accuracy": measured.accuracy, "test_loss": measured.loss}
+    if info is None:
+        return row
+    seen, transport = float(info.examples), info.transport
+    row |= {
+        "train_loss": float(info.loss) / seen if seen else None,
+        "clients": int(info.clients),
+        "empty_clients": int(info.empty),
+        "nonfinite_updates": int(info.nonfinite),
+        "clipped_updates": int(info.clipped),
+        "fitted_updates": int(info.fitted),
+        "bytes_per_client_round": 4 * num_parameters(setting.model),
+    }
+    if transport is not None:
+        row["bytes_per_client_round"] = transport.bytes_sent // int(info.clients)
+        row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
+    return row
+
+
+def _carried(state: ServerState) -> dict[str, Any]:
+    """What a checkpoint holds: keys are made again from the seed."""
+    return {"round": state.round, "params": state.params, "opt_state": state.opt_state}
+
+
+def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) -> Summary:
+    config, dataset, partition = setting.config, setting.dataset, setting.partition
+    measured = setting.evaluate(state.params)
+    spread = client_spread(
+        setting.predict_training(state.params), dataset.train_labels, partition
+    )
+    rounds = rows[1:]
+    return {
+        "test_accuracy": measured.accuracy,
+        "test_loss": measured.loss,
+        "rounds": config.rounds,
+        "rounds_to_target": metrics.rounds_to(rows, config.evaluation.target_accuracy),
+        "seconds_total": rows[-1]["seconds_elapsed"],
+        "seconds_per_round": statistics.median(row["seconds_per_round"] for row in rounds),
+        "epsilon": None,
+        "delta": None,
+        "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
+        "parameters": num_parameters(setting.model),
+        "clients": len(partition.sizes),
+        "empty_clients": int(np.sum(partition.sizes == 0)),
+        "train_examples": len(dataset.train_labels),
+        "unused_examples": int(len(dataset.train_labels) - len(np.unique(partition.index))),
+        "test_examples": len(dataset.test_labels),
+        **{
+            name: sum(row[name] for row in rounds)
+            for name in ("nonfinite_updates", "clipped_updates", "fitted_updates")
+        },
+        "accuracy_over_clients": spread._asdict(),
+        **_compare(setting),
+        "confusion": measured.confusion.tolist(),
+    }
+
+
+def _compare(setting: Setting) -> Summary:
+    """The central model's accuracy and each client's alone, or nulls where none is asked for."""
+    config = setting.config
+    epochs = config.evaluation.comparison_epochs
+    if not epochs:
+        return {"central": None, "alone": None}
+    optimizer = builder.build_client_optimizer(config.client, config.rounds)
+    training = LocalTraining(epochs, config.client.batch_size)
+    init_key, key = jax.random.split(jax.random.key(config.seed))
+    params = setting.model.init(init_key)
+
+    def accuracies(partition: Partition) -> list[float]:
+        train = train_alone(
+            setting.model, optimizer, training, federate(setting.dataset, partition)
+        )
+        holding = np.flatnonzero(partition.sizes)
+        return [
+            setting.evaluate(train(jax.random.fold_in(key, client), params, client)).accuracy
+            for client in holding
+        ]
+
+    (central,) = accuracies(pooled(setting.partition))
+    return {"central": central, "alone": accuracies(setting.partition)}
+
+
+def _draw(setting: Setting, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:
+    """The run's pictures."""
+    # Half a second of imports that a run needs at its end only.
+    from pride_jax.reporting import plots
+
+    baselines = {}
+    if summary["central"] is not None:
+        baselines["central"] = summary["central"]
+        baselines["alone (mean)"] = statistics.mean(summary["alone"])
+    plots.save(plots.learning_curve(rows, baselines), folder / "learning_curve.png")
+    confusion = np.array(summary["confusion"])
+    plots.save(plots.confusion_matrix(confusion), folder / "confusion_matrix.png")
+    counts = label_counts(
+        setting.partition, setting.dataset.train_labels, setting.dataset.num_classes
+    )
+    plots.save(plots.label_map(counts), folder / "client_labels.png")

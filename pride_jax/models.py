@@ -1,0 +1,145 @@
+"""Models: Flax modules, and the pair of pure functions that training sees of them."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pride_jax.errors import ConfigError
+from pride_jax.layers import Conv, max_pool_2x2
+from pride_jax.types import Key, Model, Params
+
+
+class MLP(nnx.Module):
+    """Dense layers with one activation between them; without hidden layers, logistic regression."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: Callable[[Array], Array],
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.layers = nnx.List(
+            nnx.Linear(inputs, outputs, rngs=rngs)
+            for inputs, outputs in zip(widths, widths[1:], strict=False)
+        )
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
+        """Logits of flattened inputs."""
+        x = x.reshape(x.shape[0], -1)
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+
+class CNN(nnx.Module):
+    """The convolutional network of McMahan et al. (2016).
+
+    Two 5×5 convolutions of 32 and 64 channels, each followed by 2×2 max pooling, and a dense layer
+    of 512: 1,663,370 parameters on 28×28×1 inputs and 10 classes.
+    """
+
+    def __init__(
+        self, height: int, width: int, channels: int, classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        self.conv1 = Conv(channels, 32, 5, rngs=rngs)
+        self.conv2 = Conv(32, 64, 5, rngs=rngs)
+        self.dense = nnx.Linear((height // 4) * (width // 4) * 64, 512, rngs=rngs)
+        self.logits = nnx.Linear(512, classes, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch classes"]:
+        """Logits of images."""
+        x = max_pool_2x2(nnx.relu(self.conv1(x)))
+        x = max_pool_2x2(nnx.relu(self.conv2(x)))
+        x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
+        return self.logits(x)
+
+
+def from_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+    """The two pure functions of a Flax NNX module.
+
+    Args:
+      make: builds the module from a stream of keys, e.g. ``lambda rngs: MLP((4, 3), nnx.relu,
+        rngs=rngs)``. Called with inputs ``[batch, *features]`` the module returns logits.
+
+    Raises:
+      ConfigError: the module holds state besides its parameters. Batch statistics would be averages
+        over one client's data, which neither clipping nor noise covers; dropout would make the
+        model more than a function of its parameters.
+    """
+    graph, parameters, rest = nnx.split(
+        nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...
+    )
+    if kinds := sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)}):
+        raise ConfigError(
+            f"The model holds {', '.join(kinds)} besides its parameters, expected parameters only: "
+            "replace BatchNorm by GroupNorm or LayerNorm (batch statistics of one client escape "
+            "clipping and noise) and leave dropout out"
+        )
+    if not nnx.to_flat_state(parameters):
+        raise ConfigError("The model has no parameters, expected at least one nnx.Param")
+
+    def init(key: Key) -> Params:
+        return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
+
+    def apply(
+        params: Params, inputs: Float[Array, "batch ..."]
+    ) -> Float[Array, "batch classes"]:
+        return nnx.merge(graph, nnx.State(params))(inputs)
+
+    return Model(init, apply)
+
+
+def logistic(features: Sequence[int], classes: int) -> Model:
+    """Multinomial logistic regression on flattened inputs of shape ``features``."""
+    return mlp(features, classes, hidden=(), activation=nnx.sigmoid)
+
+
+def mlp(
+    features: Sequence[int],
+    classes: int,
+    hidden: Sequence[int],
+    activation: Callable[[Array], Array] = nnx.sigmoid,
+) -> Model:
+    """A multilayer perceptron; with sigmoid units, the Iris network of the original PRIDE work.
+
+    Args:
+      features: shape of one input.
+      classes: number of logits.
+      hidden: width of each hidden layer.
+      activation: between layers.
+    """
+    widths = (math.prod(features), *hidden, classes)
+    return from_module(lambda rngs: MLP(widths, activation, rngs=rngs))
+
+
+def two_nn(features: Sequence[int], classes: int) -> Model:
+    """McMahan et al.'s 2NN: two hidden layers of 200 ReLU units; 199,210 parameters on MNIST."""
+    return mlp(features, classes, hidden=(200, 200), activation=nnx.relu)
+
+
+def cnn(features: Sequence[int], classes: int) -> Model:
+    """McMahan et al.'s CNN (`CNN`) on images ``[height, width, channels]``.
+
+    Raises:
+      ConfigError: the inputs are not images whose sides are multiples of four.
+    """
+    if len(features) != 3 or features[0] % 4 or features[1] % 4:
+        raise ConfigError(
+            f"The CNN expects images [height, width, channels] with sides that are multiples of 4, "
+            f"got inputs of shape {tuple(features)}: choose another model or data set"
+        )
+    height, width, channels = features
+    return from_module(lambda rngs: CNN(height, width, channels, classes, rngs=rngs))
+
+
+def num_parameters(model: Model) -> int:
+    """How many numbers a client sends, without making any."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

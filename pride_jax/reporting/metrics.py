@@ -1,0 +1,69 @@
+"""A run's figures, one JSON object a line."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pride_jax.runs.files import explained, write_atomically
+
+Row = dict[str, Any]
+
+
+def append(path: Path, row: Row) -> None:
+    """Adds a row and waits until it is on disk.
+
+    Raises:
+      RunError: it cannot be written.
+    """
+    with explained("write", path), path.open("a") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[Row]:
+    """The complete rows of a file; a last line that a crash cut short is not one.
+
+    Raises:
+      RunError: it cannot be read.
+    """
+    with explained("read", path):
+        lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def keep_until(path: Path, round_: int) -> list[Row]:
+    """Drops the rows of rounds after ``round_``, which will be written again; returns the others.
+
+    A file that is missing is made.
+    """
+    rows = [row for row in read(path) if row["round"] <= round_] if path.exists() else []
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+def rounds_to(rows: Sequence[Row], target: float | None) -> float | None:
+    """Rounds until test accuracy reaches ``target``, as McMahan et al. (2016) count them.
+
+    The curve is made monotone, the best value so far, and interpolated linearly.
+
+    Returns:
+      A fraction of rounds, or None without a target or where it is not reached.
+    """
+    if target is None:
+        return None
+    best = np.maximum.accumulate([row["test_accuracy"] for row in rows])
+    reached = int(np.searchsorted(best, target))
+    if reached == len(rows):
+        return None
+    if reached == 0:
+        return float(rows[0]["round"])
+    (before, after), (low, high) = (
+        (rows[reached - 1]["round"], rows[reached]["round"]),
+        best[reached - 1 : reached + 1],
+    )
+    return float(before + (target - low) / (high - low) * (after - before))

@@ -1,0 +1,92 @@
+"""Pictures of a run: learning curve, confusion matrix, who holds which labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from matplotlib.figure import Figure
+
+from pride_jax.reporting.metrics import Row
+from pride_jax.runs.files import explained
+
+_SIZE = (5.5, 3.8)
+_MOST_CLIENTS_NAMED = 12
+
+
+def learning_curve(rows: Sequence[Row], baselines: dict[str, float]) -> Figure:
+    """Test accuracy and loss against rounds.
+
+    Args:
+      rows: of the metrics file.
+      baselines: accuracies to compare with, such as a central model's, by name.
+    """
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    accuracy = figure.subplots()
+    rounds = [row["round"] for row in rows]
+    (line,) = accuracy.plot(
+        rounds, [row["test_accuracy"] for row in rows], label="federated", color="C0"
+    )
+    drawn = [line]
+    for number, (name, value) in enumerate(baselines.items(), start=1):
+        drawn.append(accuracy.axhline(value, label=name, color=f"C{number}", linestyle="--"))
+    accuracy.set(xlabel="round", ylabel="test accuracy")
+    loss = accuracy.twinx()
+    drawn += loss.plot(
+        rounds, [row["test_loss"] for row in rows], color="0.6", linewidth=1, label="loss (right)"
+    )
+    loss.set_ylabel("test loss (nats)", color="0.4")
+    loss.set_ylim(bottom=0)
+    accuracy.legend(handles=drawn, loc="center right")
+    return figure
+
+
+def confusion_matrix(confusion: Int[np.ndarray, "classes classes"]) -> Figure:
+    """Examples by true and predicted class, coloured by the share of the true class."""
+    classes = len(confusion)
+    figure = Figure(figsize=(4.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (true, predicted), count in np.ndenumerate(confusion):
+        if count:
+            axes.text(
+                predicted,
+                true,
+                str(count),
+                ha="center",
+                va="center",
+                fontsize=7 if classes > 5 else 10,
+                color="white" if shares[true, predicted] > 0.5 else "black",
+            )
+    axes.set(
+        xlabel="predicted class",
+        ylabel="true class",
+        xticks=range(classes),
+        yticks=range(classes),
+    )
+    return figure
+
+
+def label_map(counts: Int[np.ndarray, "clients classes"]) -> Figure:
+    """How many examples of each class each client holds."""
+    clients, classes = counts.shape
+    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(counts, cmap="viridis", aspect="auto", interpolation="nearest", vmin=0)
+    axes.set(xlabel="class", ylabel="client", xticks=range(classes))
+    if clients <= _MOST_CLIENTS_NAMED:
+        axes.set_yticks(range(clients))
+    figure.colorbar(image, label="training examples")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG.
+
+    Raises:
+      RunError: it cannot be written.
+    """
+    with explained("write", path):
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, dpi=150)

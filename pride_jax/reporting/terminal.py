@@ -1,0 +1,92 @@
+"""What a person sees while a run goes on, and when it ends."""
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pride_jax.config import Experiment
+from pride_jax.reporting.metrics import Row
+
+_LINES_WITHOUT_A_TERMINAL = 20
+
+
+@contextlib.contextmanager
+def progress(config: Experiment) -> Iterator[Callable[[Row], None]]:
+    """A progress bar, or a few lines where there is no terminal; gives what reports a row to it."""
+    console = Console()
+    if not console.is_terminal:
+        step = max(1, config.rounds // _LINES_WITHOUT_A_TERMINAL)
+        yield lambda row: _print_some(console, row, config.rounds, step)
+        return
+    columns = (
+        TextColumn("round"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=config.rounds)
+        yield lambda row: bar.update(task, completed=row["round"], description=_describe(row))
+
+
+def _print_some(console: Console, row: Row, rounds: int, step: int) -> None:
+    if row["round"] % step == 0 or row["round"] == rounds:
+        console.print(f"round {row['round']}/{rounds}  {_describe(row)}", highlight=False)
+
+
+def _describe(row: Row) -> str:
+    return (
+        f"accuracy {row['test_accuracy']:.4f}  loss {row['test_loss']:.4f}  "
+        f"{row['seconds_per_round']:.3g} s/round"
+    )
+
+
+def show_summary(summary: dict[str, Any], workdir: Path) -> None:
+    """One screen that says how the run went."""
+    table = Table(show_header=False, box=None)
+    for name, value in _summary_lines(summary):
+        table.add_row(name, value)
+    console = Console()
+    console.print(table)
+    console.print(f"Everything is in {workdir}", highlight=False, soft_wrap=True)
+
+
+def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "test accuracy", f"{summary['test_accuracy']:.4f}"
+    yield "test loss", f"{summary['test_loss']:.4f}"
+    if summary["central"] is not None:
+        alone = summary["alone"]
+        yield "central model", f"{summary['central']:.4f}"
+        yield "clients alone", (
+            f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"
+        )
+    spread = summary["accuracy_over_clients"]
+    yield "on clients' own examples", (
+        f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
+        f"worst {spread['minimum']:.4f}"
+    )
+    if summary["rounds_to_target"] is not None:
+        yield "rounds to target", f"{summary['rounds_to_target']:.1f}"
+    yield "rounds", (
+        f"{summary['rounds']}, {summary['seconds_per_round']:.3g} s each, "
+        f"{summary['seconds_total']:.1f} s in all"
+    )
+    yield "a client sends", f"{summary['bytes_per_client_round']:,} bytes a round"
+    yield "clients", f"{summary['clients']}, of which {summary['empty_clients']} hold no example"
+    for name in ("unused_examples", "nonfinite_updates", "clipped_updates", "fitted_updates"):
+        if summary[name]:
+            yield name.replace("_", " "), f"{summary[name]:,}"
+    yield "differential privacy", "none"

@@ -1,0 +1,65 @@
+"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pride_jax.errors import RunError
+
+
+@contextlib.contextmanager
+def explained(action: str, path: Path) -> Iterator[None]:
+    """Turns the system's refusal to read or write into one line that says what to do.
+
+    Raises:
+      RunError: for any `OSError` within.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"Cannot {action} {path}: {error.strerror or error}. Check its permissions and the "
+            "space left, or choose another --workdir; what is there is complete and can be resumed"
+        ) from error
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Replaces a text file in one step.
+
+    Raises:
+      RunError: it cannot be written; the old content stays.
+    """
+    with explained("write", path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replaces a JSON file in one step; raises `RunError` as `write_atomically` does."""
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+      RunError: it cannot be read or is not JSON.
+    """
+    with explained("read", path):
+        try:
+            return json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise RunError(f"{path} is not JSON: {error}; restore it or start anew") from None

@@ -1,0 +1,142 @@
+"""A client's part of a round: train on its own examples, send the difference."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from pride_jax.data.federated import Batch, FederatedData, take
+from pride_jax.types import Key, Model, Params, Update
+
+
+class LocalTraining(NamedTuple):
+    """What a client does with the model it is given.
+
+    Attributes:
+      epochs: passes over its examples.
+      batch_size: examples a step, or None for all of them in one step.
+      proximal: μ of FedProx's ``μ/2·‖w − w_received‖²`` (Li et al. 2020); 0 is FedAvg.
+    """
+
+    epochs: int = 1
+    batch_size: int | None = 10
+    proximal: float = 0.0
+
+
+class ClientInfo(NamedTuple):
+    """What a client saw while it trained: computed from its data, outside any ε.
+
+    Attributes:
+      loss: sum of the losses of the examples it trained on, as it met them.
+      examples: how many those were, epochs counted.
+    """
+
+    loss: Float[Array, ""]
+    examples: Float[Array, ""]
+
+
+LocalUpdate = Callable[
+    [Key, Int[Array, ""], Params, FederatedData, Int[Array, ""], Int[Array, ""], Int[Array, ""]],
+    tuple[Update, ClientInfo],
+]
+"""``(key, round, params, data, client, size, batches) -> (update, info)``, see `local_update`."""
+
+
+def num_batches(size: Int[Array, "..."], batch_size: int) -> Int[Array, "..."]:
+    """Steps an epoch over ``size`` examples, the last one possibly short."""
+    return (size + batch_size - 1) // batch_size
+
+
+def local_update(
+    model: Model,
+    optimizer: Callable[[Int[Array, ""]], optax.GradientTransformation],
+    training: LocalTraining,
+    longest: int,
+    *,
+    vmapped: bool,
+) -> LocalUpdate:
+    """Makes the function that trains one client (ClientUpdate of McMahan et al. 2016).
+
+    Args:
+      model: what is trained.
+      optimizer: the round -> the optimizer of its clients; made anew each round.
+      training: epochs, batch size, proximal term.
+      longest: the most examples that any client holds.
+      vmapped: several clients run together over the same number of batches, so that steps beyond a
+        client's own are masked.
+
+    Returns:
+      A function of the client's key, the round, the server's parameters, the data, the client's id,
+      its number of examples (zero leaves the parameters exactly as they are) and the number of
+      batches an epoch to loop over: at least the client's own, and under vmap the same for all.
+    """
+    batch_size = training.batch_size or longest
+    padded = -(-longest // batch_size) * batch_size
+
+    def loss(params: Params, received: Params, batch: Batch) -> tuple[Array, Array]:
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            model.apply(params, batch.inputs), batch.labels
+        )
+        total = jnp.sum(jnp.where(batch.mask, losses, 0.0))
+        objective = total / jnp.maximum(jnp.sum(batch.mask), 1).astype(total.dtype)
+        if training.proximal:
+            drift = jax.tree.map(jnp.subtract, params, received)
+            objective += 0.5 * training.proximal * optax.tree.norm(drift, squared=True)
+        return objective, total
+
+    def update(
+        key: Key,
+        round_: Int[Array, ""],
+        received: Params,
+        data: FederatedData,
+        client: Int[Array, ""],
+        size: Int[Array, ""],
+        batches: Int[Array, ""],
+    ) -> tuple[Update, ClientInfo]:
+        transform = optimizer(round_)
+        offset = data.offsets[client]
+        places = jnp.arange(batch_size)
+
+        def epoch(number: Int[Array, ""], carry: tuple) -> tuple:
+            order = _shuffle(jax.random.fold_in(key, number), size, padded)
+
+            def step(number: Int[Array, ""], carry: tuple) -> tuple:
+                params, opt_state, loss_sum = carry
+                begin = number * batch_size
+                entries = offset + jax.lax.dynamic_slice(order, (begin,), (batch_size,))
+                batch = take(data, entries, begin + places < size)
+                (_, total), gradient = jax.value_and_grad(loss, has_aux=True)(
+                    params, received, batch
+                )
+                change, new_state = transform.update(gradient, opt_state, params)
+                stepped = optax.apply_updates(params, change), new_state
+                if vmapped:
+                    active = begin < size
+                    stepped = jax.tree.map(
+                        lambda new, old: jnp.where(active, new, old), stepped, (params, opt_state)
+                    )
+                return *stepped, loss_sum + total
+
+            return jax.lax.fori_loop(0, batches, step, carry)
+
+        carry = received, transform.init(received), jnp.zeros(())
+        params, _, loss_sum = jax.lax.fori_loop(0, training.epochs, epoch, carry)
+        seen = (training.epochs * size).astype(jnp.float32)
+        return jax.tree.map(jnp.subtract, params, received), ClientInfo(loss_sum, seen)
+
+    return update
+
+
+def _shuffle(key: Key, size: Int[Array, ""], padded: int) -> Int[Array, "padded"]:
+    """A random order of ``0 … size − 1``, then the other places up to ``padded``.
+
+    The random bits of a place depend on the key and the place alone, so that the order is the same
+    for every ``padded``.
+    """
+    places = jnp.arange(padded)
+    bits = jax.random.bits(key, (padded,))
+    ranks = jnp.where(places < size, bits, jnp.array(jnp.iinfo(bits.dtype).max, bits.dtype))
+    return jnp.argsort(ranks, stable=True).astype(jnp.int32)

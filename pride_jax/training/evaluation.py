@@ -1,0 +1,141 @@
+"""How good a model is: loss, accuracy, confusion matrix, spread over clients."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float, Int, Shaped
+
+from pride_jax.data.federated import normalize
+from pride_jax.data.partition import Partition
+from pride_jax.types import Model, Params
+
+
+class Predictions(NamedTuple):
+    """A model's answer to each example."""
+
+    losses: Float[Array, "examples"]
+    classes: Int[Array, "examples"]
+
+
+class Metrics(NamedTuple):
+    """Figures over a set of examples.
+
+    Attributes:
+      loss: mean cross-entropy, in nats.
+      accuracy: share of examples classified rightly.
+      confusion: examples counted by true class (row) and predicted class (column).
+    """
+
+    loss: float
+    accuracy: float
+    confusion: Int[np.ndarray, "classes classes"]
+
+
+class Spread(NamedTuple):
+    """Accuracy over clients that hold examples: what the mean hides.
+
+    Attributes:
+      mean: over clients, each counting once.
+      minimum, tenth_percentile, median, maximum: of the clients' accuracies.
+    """
+
+    mean: float
+    minimum: float
+    tenth_percentile: float
+    median: float
+    maximum: float
+
+
+Predict = Callable[
+    [
+        Params,
+        Shaped[Array, "examples ..."],
+        Int[Array, "examples"],
+        Float[Array, "..."],
+        Float[Array, "..."],
+    ],
+    Predictions,
+]
+"""``(params, raw inputs, labels, shift, scale) -> Predictions``, see `predict`."""
+
+
+def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
+    """Makes the compiled function that classifies examples, batch after batch on every device."""
+    devices = mesh.shape["clients"]
+
+    def predict_shard(
+        params: Params, inputs: Array, labels: Array, shift: Array, scale: Array
+    ) -> Predictions:
+        def batch(examples: tuple[Array, Array]) -> Predictions:
+            logits = model.apply(params, normalize(examples[0], shift, scale))
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, examples[1])
+            return Predictions(losses, jnp.argmax(logits, axis=-1).astype(jnp.int32))
+
+        batches = jax.tree.map(
+            lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), (inputs, labels)
+        )
+        return jax.tree.map(jnp.ravel, jax.lax.map(batch, batches))
+
+    everywhere, divided = PartitionSpec(), PartitionSpec("clients")
+    sharded = jax.shard_map(
+        predict_shard,
+        mesh=mesh,
+        in_specs=(everywhere, divided, divided, everywhere, everywhere),
+        out_specs=divided,
+        check_vma=False,
+    )
+
+    @jax.jit
+    def predict_all(
+        params: Params,
+        inputs: Shaped[Array, "examples ..."],
+        labels: Int[Array, "examples"],
+        shift: Float[Array, "..."],
+        scale: Float[Array, "..."],
+    ) -> Predictions:
+        count = labels.shape[0]
+        missing = -count % (devices * batch_size)
+        inputs, labels = (
+            jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in (inputs, labels)
+        )
+        predictions = sharded(params, inputs, labels, shift, scale)
+        return jax.tree.map(lambda leaf: leaf[:count], predictions)
+
+    return predict_all
+
+
+def summarize(
+    predictions: Predictions, labels: Int[np.ndarray, "examples"], num_classes: int
+) -> Metrics:
+    """Loss, accuracy and confusion matrix of predictions."""
+    losses, classes = (np.asarray(leaf) for leaf in predictions)
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(confusion, (np.asarray(labels), classes), 1)
+    accuracy = np.trace(confusion) / confusion.sum()
+    return Metrics(float(np.mean(losses, dtype=np.float64)), float(accuracy), confusion)
+
+
+def client_spread(
+    predictions: Predictions, labels: Int[np.ndarray, "examples"], partition: Partition
+) -> Spread:
+    """Accuracy on each client's own examples, over the clients that hold any.
+
+    Args:
+      predictions: one for every example of the training set.
+      labels: the true classes.
+      partition: whose each example is.
+    """
+    right = (np.asarray(predictions.classes) == np.asarray(labels))[partition.index]
+    owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
+    correct = np.bincount(owners, weights=right, minlength=len(partition.sizes))
+    holding = partition.sizes > 0
+    accuracy = correct[holding] / partition.sizes[holding]
+    return Spread(
+        float(accuracy.mean()),
+        *(float(value) for value in np.percentile(accuracy, [0, 10, 50, 100])),
+    )

@@ -1,0 +1,38 @@
+"""The words the code shares: parameters, models, cohorts."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+Key = PRNGKeyArray
+Params = PyTree[Float[Array, "..."]]
+Update = PyTree[Float[Array, "..."]]
+"""What a client sends: its trained parameters less the ones it was given."""
+
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+"""A learning rate as a function of the round, as in Optax."""
+
+
+class Model(NamedTuple):
+    """A classifier as two pure functions; nothing beyond this knows of Flax.
+
+    Attributes:
+      init: key -> parameters.
+      apply: parameters, inputs ``[batch, *features]`` -> logits ``[batch, classes]``.
+    """
+
+    init: Callable[[Key], Params]
+    apply: Callable[[Params, Float[Array, "batch ..."]], Float[Array, "batch classes"]]
+
+
+class Cohort(NamedTuple):
+    """The clients of one round, in a static shape.
+
+    Attributes:
+      ids: client ids; what stands in a masked slot means nothing.
+      mask: whether the slot holds a client.
+    """
+
+    ids: Int[Array, "slots"]
+    mask: Bool[Array, "slots"]

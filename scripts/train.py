@@ -1,0 +1,58 @@
+"""Train a federated model: ``python scripts/train.py --config configs/iris_two_party.py``.
+
+Any setting of the config can be overridden: ``--client.learning_rate 0.1``; ``--help`` lists them.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import tyro
+
+from pride_jax.config import Experiment, load_config
+from pride_jax.errors import PrideError
+
+
+def main() -> int:
+    """Reads the command line, runs, and returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--workdir", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    arguments, overrides = parser.parse_known_args()
+    try:
+        config = tyro.cli(
+            Experiment,
+            default=load_config(arguments.config),
+            args=overrides,
+            use_underscores=True,
+            prog="train.py --config FILE [--workdir DIR] [--resume]",
+        )
+        workdir = arguments.workdir or Path("runs") / arguments.config.stem
+        return train(config, workdir, arguments.resume)
+    except PrideError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def train(config: Experiment, workdir: Path, resume: bool) -> int:
+    """Runs an experiment with its progress on the terminal."""
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", config.engine.devices or os.cpu_count() or 1)
+    from pride_jax.experiment import run
+    from pride_jax.reporting.terminal import progress, show_summary
+
+    with progress(config) as report:
+        try:
+            summary = run(config, workdir, resume=resume, report=report)
+        except KeyboardInterrupt:
+            print(f"interrupted: continue with --resume --workdir {workdir}", file=sys.stderr)
+            return 130
+    show_summary(summary, workdir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
