@@ -81,9 +81,7 @@ def normalize(
     return (inputs.astype(jnp.float32) - shift) * scale
 
 
-def take(
-    data: FederatedData, entries: Int[Array, "batch"], mask: Bool[Array, "batch"]
-) -> Batch:
+def take(data: FederatedData, entries: Int[Array, "batch"], mask: Bool[Array, "batch"]) -> Batch:
     """The examples at places ``entries`` of ``data.index``."""
     rows = data.index[entries]
     return Batch(normalize(data.inputs[rows], data.shift, data.scale), data.labels[rows], mask)

@@ -98,7 +98,7 @@ def dirichlet(
     num_clients: int,
     alpha: float,
 ) -> Partition:
-    """Each class divided among clients in proportions drawn from Dirichlet(α): Yurochkin et al. 2019.
+    """Each class divided among clients in proportions from Dirichlet(α): Yurochkin et al. (2019).
 
     Small ``alpha`` gives clients of few classes and of very uneven, possibly zero, sizes; large
     ``alpha`` approaches IID.
@@ -121,7 +121,7 @@ def dirichlet(
 
 
 def by_group(groups: Int[np.ndarray, "examples"]) -> Partition:
-    """One client for each distinct value of ``groups``, in ascending order, e.g. MNIST's writers."""
+    """One client for each value of ``groups``, in ascending order, such as MNIST's writers."""
     _, sizes = np.unique(groups, return_counts=True)
     return _partition(np.argsort(groups, kind="stable"), sizes.tolist())
 

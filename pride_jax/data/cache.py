@@ -1,0 +1,78 @@
+"""Whole data sets kept in one file each, so that a slow source is read only once."""
+
+import os
+import tempfile
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from pride_jax.data.examples import Absent, Examples, PublishedSet
+
+
+def cache_folder() -> Path:
+    """Where sets are kept: `PRIDE_CACHE_DIR`, or `~/.cache/pride_jax/datasets`."""
+    return Path(os.environ.get("PRIDE_CACHE_DIR") or "~/.cache/pride_jax/datasets").expanduser()
+
+
+def read_cache(key: str) -> PublishedSet | Absent:
+    """The set kept under a key.
+
+    Args:
+        key: the set's name and version, and whatever else tells its content from another's.
+
+    Returns:
+        The set, or why it cannot be had: a damaged file counts as none, it can be made anew.
+    """
+    path = cache_folder() / f"{key}.npz"
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            arrays = dict(stored)
+        return PublishedSet(
+            name=str(arrays["name"]),
+            train=Examples(arrays["train_inputs"], arrays["train_labels"]),
+            test=Examples(arrays["test_inputs"], arrays["test_labels"])
+            if "test_inputs" in arrays
+            else None,
+            num_classes=int(arrays["num_classes"]),
+            shift=arrays["shift"],
+            scale=arrays["scale"],
+        )
+    except FileNotFoundError:
+        return Absent(f"cache: no {path}")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return Absent(f"cache: {path} cannot be read ({error})")
+
+
+def write_cache(key: str, published: PublishedSet) -> None:
+    """Keep a set, whole or not at all; where that is impossible a warning says so.
+
+    Args:
+        key: as for `read_cache`.
+        published: a set without groups.
+    """
+    arrays = {
+        "name": np.array(published.name),
+        "train_inputs": published.train.inputs,
+        "train_labels": published.train.labels,
+        "num_classes": np.array(published.num_classes),
+        "shift": published.shift,
+        "scale": published.scale,
+    }
+    if published.test is not None:
+        arrays |= {"test_inputs": published.test.inputs, "test_labels": published.test.labels}
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            unfinished = Path(scratch) / "set.npz"
+            np.savez(unfinished, allow_pickle=False, **arrays)
+            unfinished.replace(folder / f"{key}.npz")
+    except OSError as error:
+        warnings.warn(
+            f"{published.name} could not be kept in {folder} ({error}), so it will be read anew "
+            "next time; set PRIDE_CACHE_DIR to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=2,
+        )

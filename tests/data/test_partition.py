@@ -1,0 +1,105 @@
+"""Partitions: every example with exactly one client, whatever the way of dividing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pride_jax.data.partition import (
+    by_group,
+    by_sizes,
+    dirichlet,
+    iid,
+    label_counts,
+    label_shards,
+    pooled,
+)
+from pride_jax.errors import ConfigError
+
+LABELS = np.repeat(np.arange(10), 60)
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def each_example_once(partition, count):
+    assert partition.sizes.sum() == count
+    np.testing.assert_array_equal(np.sort(partition.index), np.arange(count))
+
+
+@settings(max_examples=30, deadline=None)
+@given(examples=st.integers(1, 200), clients=st.integers(1, 60), seed=st.integers(0, 99))
+def test_iid_and_dirichlet_give_every_example_to_one_client(examples, clients, seed):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 4, examples)
+    even = iid(generator, examples, clients)
+    each_example_once(even, examples)
+    assert even.sizes.max() - even.sizes.min() <= 1
+    skewed = dirichlet(generator, labels, clients, alpha=0.3)
+    each_example_once(skewed, examples)
+    assert len(skewed.sizes) == clients
+
+
+def test_partitions_follow_the_seed():
+    one, same = (iid(np.random.default_rng(5), 100, 3) for _ in range(2))
+    np.testing.assert_array_equal(one.index, same.index)
+    assert not np.array_equal(one.index, iid(np.random.default_rng(6), 100, 3).index)
+
+
+def test_given_sizes_leave_the_rest_unused():
+    partition = by_sizes(rng(), 100, [30, 0, 50])
+    np.testing.assert_array_equal(partition.sizes, [30, 0, 50])
+    assert len(np.unique(partition.index)) == 80
+
+
+def test_shards_show_a_client_few_classes():
+    partition = label_shards(rng(), LABELS, num_clients=30)
+    each_example_once(partition, len(LABELS))
+    counts = label_counts(partition, LABELS, 10)
+    assert ((counts > 0).sum(axis=1) <= 2).all()
+    np.testing.assert_array_equal(partition.sizes, np.full(30, 20))
+
+
+def test_copies_keep_the_clients_size():
+    partition = label_shards(rng(), LABELS, num_clients=90, copies=3)
+    np.testing.assert_array_equal(partition.sizes, np.full(90, 20))
+    np.testing.assert_array_equal(np.bincount(partition.index), np.full(len(LABELS), 3))
+
+
+def test_small_alpha_is_uneven_and_large_alpha_is_even():
+    def spread(alpha):
+        counts = label_counts(dirichlet(rng(), LABELS, 5, alpha), LABELS, 10)
+        return (counts / 60).std()
+
+    assert spread(0.05) > 0.25
+    assert spread(1000.0) < 0.03
+
+
+def test_groups_become_clients():
+    groups = np.array([7, 3, 7, 9, 3, 7])
+    partition = by_group(groups)
+    np.testing.assert_array_equal(partition.sizes, [2, 3, 1])
+    np.testing.assert_array_equal(groups[partition.index], [3, 3, 7, 7, 7, 9])
+
+
+def test_pooled_is_one_client_with_everything():
+    partition = pooled(by_sizes(rng(), 100, [30, 0, 50]))
+    np.testing.assert_array_equal(partition.sizes, [80])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: iid(rng(), 10, 0), "at least one client, got 0"),
+        (lambda: by_sizes(rng(), 10, []), "at least one client, got 0"),
+        (lambda: by_sizes(rng(), 10, [3, -1]), "at least 0, got -1"),
+        (lambda: by_sizes(rng(), 10, [6, 5]), "add up to 11, but there are 10"),
+        (lambda: label_shards(rng(), LABELS, 31, copies=3), "3 copies to divide 31 clients"),
+        (lambda: label_shards(rng(), LABELS, 400), "800 shards were asked of 600 examples"),
+        (lambda: dirichlet(rng(), LABELS, 3, 0.0), "alpha > 0, got 0.0"),
+    ],
+)
+def test_impossible_partitions_are_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
