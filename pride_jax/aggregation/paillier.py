@@ -1,0 +1,282 @@
+"""Packed Paillier: clients encrypt, the aggregator adds, a key holder apart from it decrypts.
+
+Formal guarantees:
+  Under the decisional composite residuosity assumption, and the one that ``exponent_bits`` states,
+  the aggregator learns nothing from the messages but who sent them. The key holder learns the sum.
+  The two together learn every vector.
+
+Edge cases:
+  The aggregator is semi-honest: one that cheats could raise a single message to a power and have it
+  pass for a cohort's. A key holder that distrusts it calls ``combine`` on the messages itself and
+  shares its own total. Nothing runs in constant time.
+
+References:
+  Paillier 1999, Public-key cryptosystems based on composite degree residuosity classes.
+  Damgård, Jurik & Nielsen 2010, A generalization of Paillier's public-key system with applications
+  to electronic voting.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# gmpy2 has no type stubs.
+
+import functools
+import itertools
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Literal, TypeVar
+
+import gmpy2
+import numpy as np
+from gmpy2 import mpz
+from jaxtyping import Int, Int64
+
+from pride_jax.aggregation.messages import (
+    NotInvertibleError,
+    OutOfRangeError,
+    check_messages,
+    check_shares,
+    check_total,
+    check_vector,
+)
+from pride_jax.aggregation.obfuscators import obfuscators
+from pride_jax.aggregation.packing import Layout, layout, pack, unpack
+from pride_jax.aggregation.paillier_keys import (
+    PaillierPublic,
+    PaillierSecret,
+    ciphertext_bytes,
+    generate,
+)
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Message,
+    Prepared,
+    Public,
+    Rng,
+    Role,
+    Secret,
+    SecureSum,
+    Share,
+    Total,
+    header,
+)
+from pride_jax.errors import ConfigError, ProtocolError
+
+SECURITY_BITS = {1024: 80, 2048: 112, 3072: 128}
+"""Key bits -> symmetric security bits (NIST SP 800-57). 1024 is for tests and benchmarks only."""
+
+Exponent = Literal["default", "strict"]
+
+_SUM = np.dtype("<i8")
+
+
+def exponent_bits(key_bits: int, exponent: Exponent) -> int:
+    """Bits of an obfuscator's random exponent.
+
+    ``"strict"`` is |n|/2, as Damgård, Jurik & Nielsen have it: an obfuscator is then
+    indistinguishable from a random power under their assumptions alone. ``"default"`` is four times
+    the security level, 448 at 2048 and 512 at 3072: it rests on the further assumption that a power
+    with such a short exponent looks random (discrete logarithms with short exponents), whose
+    generic attacks need an exponent of only twice the level.
+    """
+    return key_bits // 2 if exponent == "strict" else 4 * SECURITY_BITS[key_bits]
+
+
+def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int = 1) -> SecureSum:
+    """Packed Paillier encryption with one key holder.
+
+    With more than one worker, obfuscators are computed in processes and decryption runs in threads.
+    The processes are spawned at first use and end with the protocol or the program; they receive
+    the public key and the exponents, never a vector or a secret key. As with any spawned process, a
+    script that uses them needs ``if __name__ == "__main__":``.
+
+    Args:
+      key_bits: bit length of n: 3072 or 2048; 1024 is breakable and says so in its name.
+      exponent: length of the obfuscators' exponents, see ``exponent_bits``.
+      workers: processes that encrypt, and threads that decrypt; 1 stays in this process.
+
+    Returns:
+      The protocol. ``keygen`` for ``Role.KEY_HOLDER`` gives a ``PaillierSecret``; clients hold no
+      key.
+
+    Raises:
+      ConfigError: another key size or exponent, or less than one worker.
+    """
+    if key_bits not in SECURITY_BITS:
+        raise ConfigError(
+            f"paillier: key_bits={key_bits}, expected 3072 or 2048 (1024 for tests only)"
+        )
+    if exponent not in ("default", "strict"):
+        raise ConfigError(f'paillier: exponent={exponent!r}, expected "default" or "strict"')
+    if workers < 1:
+        raise ConfigError(f"paillier: workers={workers}, expected at least 1")
+    name = f"paillier-{key_bits}" + ("-breakable" if key_bits == 1024 else "")
+    exponent_bytes = exponent_bits(key_bits, exponent) // 8
+    # No process starts before the first task.
+    pool = (
+        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers > 1 else None
+    )
+
+    def layout_of(directory: Directory) -> Layout:
+        return layout(key_bits, directory.terms.bits, directory.terms.largest_cohort)
+
+    def public_of(directory: Directory) -> PaillierPublic:
+        public = directory.keys.get(Role.KEY_HOLDER)
+        if not isinstance(public, PaillierPublic) or public.key.n.bit_length() != key_bits:
+            raise ProtocolError(
+                f"The directory of round {directory.round} has no {key_bits}-bit Paillier key of "
+                "the key holder: put what keygen returned under Role.KEY_HOLDER"
+            )
+        return public
+
+    def keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
+        if role != Role.KEY_HOLDER:
+            return Secret(), Public()
+        secret = generate(rng, key_bits)
+        return secret, secret.public
+
+    def prepare(rng: Rng, directory: Directory, secret: Secret, client: int) -> Prepared[list[mpz]]:
+        del secret
+        public = public_of(directory)
+        count = layout_of(directory).plaintexts(directory.terms.length)
+        exponents = [rng(exponent_bytes) for _ in range(count)]
+        compute = functools.partial(obfuscators, public.key.n, public.obfuscation_base)
+        if pool is None:
+            material = compute(exponents)
+        else:
+            material = _concatenate(pool.map(compute, _chunks(exponents, 4 * workers)))
+        return Prepared(header(directory, name), client, material)
+
+    def protect(
+        directory: Directory, prepared: Prepared[list[mpz]], vector: Int[np.ndarray, "length"]
+    ) -> Message:
+        public = public_of(directory)
+        values = check_vector(directory, prepared.client, vector)
+        about = header(directory, name)
+        factors = prepared.take(about)
+        n, square = mpz(public.key.n), mpz(public.key.nsquare)
+        ciphertexts = [
+            (1 + n * plaintext) * factor % square
+            for plaintext, factor in zip(pack(layout_of(directory), values), factors, strict=True)
+        ]
+        return Message(about, prepared.client, _join(public, ciphertexts))
+
+    def combine(directory: Directory, messages: Sequence[Message]) -> Total:
+        public = public_of(directory)
+        n, square = mpz(public.key.n), mpz(public.key.nsquare)
+        size = body_size(directory)
+        accepted = check_messages(directory, name, messages, size)
+        products = [mpz(1)] * (size // ciphertext_bytes(public))
+        for message in accepted:
+            ciphertexts = _split(public, message.body)
+            if not _in_range(ciphertexts, square):
+                raise OutOfRangeError(message.client, "a ciphertext is not in 1 … n² - 1")
+            products = [
+                product * ciphertext % square
+                for product, ciphertext in zip(products, ciphertexts, strict=True)
+            ]
+        # A product is invertible if and only if all its factors are: one test does for all clients.
+        if not _invertible(products, n):
+            culprit = next(
+                message for message in accepted if not _invertible(_split(public, message.body), n)
+            )
+            raise NotInvertibleError(culprit.client, "a ciphertext has a factor in common with n")
+        contributors = tuple(message.client for message in accepted)
+        return Total(header(directory, name), contributors, _join(public, products))
+
+    def share(directory: Directory, secret: Secret, total: Total) -> Share:
+        public = public_of(directory)
+        if not isinstance(secret, PaillierSecret) or secret.public != public:
+            raise ProtocolError(
+                f"The secret is not that of the key holder's public key in the directory of round "
+                f"{directory.round}: load the key that the directory was made with"
+            )
+        check_total(directory, name, total, body_size(directory))
+        ciphertexts = _split(public, total.body)
+        square = mpz(public.key.nsquare)
+        if not (_in_range(ciphertexts, square) and _invertible(ciphertexts, mpz(public.key.n))):
+            raise ProtocolError(
+                f"Refused a total of round {directory.round}: it holds what is not a ciphertext"
+            )
+        sums = unpack(
+            layout_of(directory),
+            decrypt(secret, ciphertexts, workers),
+            directory.terms.length,
+            len(total.contributors),
+        )
+        return Share(total.header, total.contributors, sums.astype(_SUM).tobytes())
+
+    def open_total(
+        directory: Directory, total: Total, shares: Sequence[Share]
+    ) -> Int64[np.ndarray, "length"]:
+        check_total(directory, name, total, body_size(directory))
+        check_shares(total, shares, 1, _SUM.itemsize * directory.terms.length)
+        return np.frombuffer(shares[0].body, _SUM).astype(np.int64)
+
+    def body_size(directory: Directory) -> int:
+        ciphertexts = layout_of(directory).plaintexts(directory.terms.length)
+        return ciphertexts * ciphertext_bytes(public_of(directory))
+
+    return SecureSum(name, keygen, prepare, protect, combine, share, open_total)
+
+
+def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], workers: int = 1) -> list[int]:
+    """The plaintexts, below n, of any Paillier ciphertexts: modulo p and q apart, then joined.
+
+    Args:
+      secret: the key.
+      ciphertexts: invertible numbers in 1 … n² - 1; the caller has checked it.
+      workers: threads; GMP's list powers do not hold the interpreter's lock.
+    """
+    if workers == 1:
+        return _decrypt(secret, ciphertexts)
+    with ThreadPoolExecutor(workers) as threads:
+        parts = threads.map(functools.partial(_decrypt, secret), _chunks(ciphertexts, workers))
+        return _concatenate(parts)
+
+
+def _decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz]) -> list[int]:
+    p, q = mpz(secret.key.p), mpz(secret.key.q)
+    hp, hq, p_inverse = mpz(secret.key.hp), mpz(secret.key.hq), mpz(secret.key.p_inverse)
+    modulo_p = _logarithms(ciphertexts, p, hp)
+    modulo_q = _logarithms(ciphertexts, q, hq)
+    return [
+        int(at_p + p * ((at_q - at_p) * p_inverse % q))
+        for at_p, at_q in zip(modulo_p, modulo_q, strict=True)
+    ]
+
+
+def _logarithms(ciphertexts: Sequence[mpz], prime: mpz, factor: mpz) -> list[mpz]:
+    """L(c^(prime-1) mod prime²) · factor mod prime, Paillier's plaintext modulo one prime."""
+    powers = gmpy2.powmod_base_list(list(ciphertexts), prime - 1, prime * prime)
+    return [(power - 1) // prime * factor % prime for power in powers]
+
+
+def _in_range(ciphertexts: Sequence[mpz], square: mpz) -> bool:
+    return min(ciphertexts) > 0 and max(ciphertexts) < square
+
+
+def _invertible(ciphertexts: Sequence[mpz], n: mpz) -> bool:
+    return all(gmpy2.gcd(ciphertext, n) == 1 for ciphertext in ciphertexts)
+
+
+def _join(public: PaillierPublic, ciphertexts: Sequence[mpz]) -> bytes:
+    size = ciphertext_bytes(public)
+    return b"".join(ciphertext.to_bytes(size, "big") for ciphertext in ciphertexts)
+
+
+def _split(public: PaillierPublic, body: bytes) -> list[mpz]:
+    size = ciphertext_bytes(public)
+    return [mpz.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
+
+
+_Item = TypeVar("_Item")
+
+
+def _chunks(items: Sequence[_Item], parts: int) -> list[Sequence[_Item]]:
+    size = -(-len(items) // parts)
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def _concatenate(parts: Iterable[list[_Item]]) -> list[_Item]:
+    return list(itertools.chain.from_iterable(parts))

@@ -1,0 +1,294 @@
+"""The seam every aggregation protocol fills: integers in, their exact sum out.
+
+One round, and who does what::
+
+    secret, public = protocol.keygen(rng, Role.KEY_HOLDER)             # a key holder, once
+    directory = Directory(round, roster, terms, {Role.KEY_HOLDER: public})
+    prepared = protocol.prepare(rng, directory, client_secret, client)   # a client, while it trains
+    message = protocol.protect(directory, prepared, vector)              # a client
+    total = protocol.combine(directory, messages)                        # the aggregator: no secret
+    share = protocol.share(directory, secret, total)                     # a key holder
+    summed = protocol.open(directory, total, [share])                    # the aggregator
+
+What a role may see is in the types: ``Secret`` stays with its owner, ``Public``, ``Message``,
+``Total`` and ``Share`` travel. ``share`` takes a ``Total`` and nothing else, so no single client's
+``Message`` can be handed to a key holder by mistake.
+"""
+
+import hashlib
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+from pride_jax.errors import ConfigError, ProtocolError
+
+Rng = Callable[[int], bytes]
+"""Number of bytes -> that many random bytes. In production always ``os.urandom``."""
+
+_LARGEST_COUNT = 2**31 - 1
+
+
+class Role(StrEnum):
+    """Who may hold a key; the aggregator never does."""
+
+    CLIENT = "client"
+    KEY_HOLDER = "key holder"
+
+
+class Secret:
+    """What only its owner may see: it prints nothing and cannot be pickled or copied.
+
+    The class itself stands for having nothing to hide, in protocols where a role holds no key.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: secret>"
+
+    def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
+        raise TypeError(
+            f"Refusing to pickle or copy a {type(self).__name__}: secrets stay with their owner; "
+            "keep one on disk with the protocol's own save function"
+        )
+
+
+@dataclass(frozen=True)
+class Public:
+    """What everyone may see of a key; the class itself stands for having no key."""
+
+    def to_bytes(self) -> bytes:
+        """The key as bytes, equal for equal keys only."""
+        return b""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What everyone agrees on before a sum.
+
+    Attributes:
+      length: number of values in a client's vector.
+      bits: width of a value: every client's integers lie in ±(2^(bits-1) - 1).
+      limit: the float that the largest integer stands for (see ``fixed_point``); messages of
+        clients that quantised with another limit are refused.
+      smallest_cohort: fewer contributions than this are not opened.
+      largest_cohort: at most this many contributions are added.
+
+    Raises:
+      ConfigError: a value is out of range, or the sum could leave int64.
+    """
+
+    length: int
+    bits: int
+    limit: float
+    smallest_cohort: int
+    largest_cohort: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limit", float(self.limit))
+        if not 1 <= self.length <= _LARGEST_COUNT:
+            raise ConfigError(
+                f"Terms: length={self.length}, expected 1 … {_LARGEST_COUNT}: "
+                "set it to the model's number of parameters"
+            )
+        if not 2 <= self.bits <= 32:
+            raise ConfigError(f"Terms: bits={self.bits}, expected 2 … 32: 8 and 16 are usual")
+        if not (math.isfinite(self.limit) and self.limit > 0):
+            raise ConfigError(
+                f"Terms: limit={self.limit}, expected a finite positive number: "
+                "set it to the largest magnitude that one value of an update may have"
+            )
+        if not 1 <= self.smallest_cohort <= self.largest_cohort <= _LARGEST_COUNT:
+            raise ConfigError(
+                f"Terms: smallest_cohort={self.smallest_cohort}, "
+                f"largest_cohort={self.largest_cohort}, expected "
+                f"1 <= smallest_cohort <= largest_cohort <= {_LARGEST_COUNT}"
+            )
+
+    @property
+    def largest_value(self) -> int:
+        """The largest magnitude of one client's integers."""
+        return 2 ** (self.bits - 1) - 1
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What everyone knows about one round.
+
+    Attributes:
+      round: the round's number, from 0.
+      roster: ids of the clients announced for this round, each once.
+      terms: what is summed.
+      keys: public keys, by client id or by ``Role.KEY_HOLDER``.
+
+    Raises:
+      ConfigError: a negative round or id, a repeated id, or more clients than the terms allow.
+    """
+
+    round: int
+    roster: tuple[int, ...]
+    terms: Terms
+    keys: Mapping[int | Role, Public] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        roster = tuple(operator.index(client) for client in self.roster)
+        object.__setattr__(self, "roster", roster)
+        object.__setattr__(self, "keys", dict(self.keys))
+        if not 0 <= self.round < 2**63:
+            raise ConfigError(f"Directory: round={self.round}, expected 0 … 2^63 - 1")
+        if any(not 0 <= client < 2**63 for client in roster):
+            raise ConfigError("Directory: the roster holds an id outside 0 … 2^63 - 1")
+        if len(self.members) < len(roster):
+            repeated = next(client for client in roster if roster.count(client) > 1)
+            raise ConfigError(f"Directory: the roster names client {repeated} more than once")
+        if len(roster) > self.terms.largest_cohort:
+            raise ConfigError(
+                f"Directory: {len(roster)} clients in the roster, expected at most "
+                f"largest_cohort={self.terms.largest_cohort}: raise it or announce fewer"
+            )
+
+    @cached_property
+    def members(self) -> frozenset[int]:
+        """The roster as a set."""
+        return frozenset(self.roster)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """SHA-256 over all public keys and their owners, 32 bytes."""
+        digest = hashlib.sha256(b"pride_jax directory keys, version 1")
+        for owner, key in sorted((str(owner), key.to_bytes()) for owner, key in self.keys.items()):
+            for part in (owner.encode(), key):
+                digest.update(len(part).to_bytes(8, "big") + part)
+        return digest.digest()
+
+
+class Header(NamedTuple):
+    """Which sum something belongs to: two headers are equal for the same sum only.
+
+    Attributes:
+      protocol: the protocol's name.
+      round: the round's number.
+      fingerprint: ``Directory.fingerprint`` of the round.
+      terms: what is summed.
+    """
+
+    protocol: str
+    round: int
+    fingerprint: bytes
+    terms: Terms
+
+
+class Message(NamedTuple):
+    """One client's protected vector.
+
+    Attributes:
+      header: the sum it belongs to.
+      client: who sent it.
+      body: the protocol's own bytes.
+    """
+
+    header: Header
+    client: int
+    body: bytes
+
+
+class Total(NamedTuple):
+    """The sum of several messages, still protected.
+
+    Attributes:
+      header: the sum it belongs to.
+      contributors: ids of the clients whose messages were added, ascending.
+      body: the protocol's own bytes.
+    """
+
+    header: Header
+    contributors: tuple[int, ...]
+    body: bytes
+
+
+class Share(NamedTuple):
+    """What one key holder gives to open one total.
+
+    Attributes:
+      header: the sum it belongs to.
+      contributors: those of the total that it opens.
+      body: the protocol's own bytes.
+    """
+
+    header: Header
+    contributors: tuple[int, ...]
+    body: bytes
+
+
+Material = TypeVar("Material")
+
+
+class Prepared(Secret, Generic[Material]):
+    """What a client made before it had its vector, good for one message.
+
+    Whoever sees it can open that message; used twice, it would let anyone subtract one message from
+    the other. So it is a secret, and ``take`` hands its content out once.
+    """
+
+    def __init__(self, header: Header, client: int, material: Material) -> None:
+        self.header = header
+        self.client = client
+        self._material = [material]
+
+    def take(self, header: Header) -> Material:
+        """Hands the content out, once, for the sum that it was prepared for.
+
+        Raises:
+          ProtocolError: it was prepared for another sum, or has been used.
+        """
+        if header != self.header:
+            raise ProtocolError(
+                f"Client {self.client} prepared for round {self.header.round} of "
+                f"{self.header.protocol} under other keys or terms than round {header.round} of "
+                f"{header.protocol} has: prepare again from the round's directory"
+            )
+        try:
+            return self._material.pop()
+        except IndexError:
+            raise ProtocolError(
+                f"Client {self.client} has already protected a vector with what it prepared for "
+                f"round {header.round}: prepare again for every message"
+            ) from None
+
+
+class SecureSum(NamedTuple):
+    """An aggregation protocol: integers in, their exact sum out.
+
+    Integers are signed and lie in ±(2^(bits-1) - 1), the sum is int64; anything else is refused by
+    a ``ProtocolError``, never wrapped or clamped. A role that holds no key in a protocol gets an
+    empty ``Secret`` and ``Public`` from ``keygen``, so that one loop runs every protocol.
+
+    Attributes:
+      name: the protocol and its key size, as in ``Header.protocol``.
+      keygen: rng, role -> that role's own secret and public key.
+      prepare: rng, directory, the client's secret, its id -> all that needs no data yet. Every
+        random number that a message depends on is drawn here.
+      protect: directory, what was prepared, vector -> the client's message.
+      combine: directory, messages of different clients, in any order -> their total. It checks each
+        message and needs no secret.
+      share: directory, a key holder's secret, total -> its part in opening that total.
+      open: directory, total, shares -> the sum.
+    """
+
+    name: str
+    keygen: Callable[[Rng, Role], tuple[Secret, Public]]
+    prepare: Callable[[Rng, Directory, Secret, int], Prepared]
+    protect: Callable[[Directory, Prepared, Int[np.ndarray, "length"]], Message]
+    combine: Callable[[Directory, Sequence[Message]], Total]
+    share: Callable[[Directory, Secret, Total], Share]
+    open: Callable[[Directory, Total, Sequence[Share]], Int64[np.ndarray, "length"]]
+
+
+def header(directory: Directory, protocol: str) -> Header:
+    """The header of everything that belongs to this directory's sum."""
+    return Header(protocol, directory.round, directory.fingerprint, directory.terms)

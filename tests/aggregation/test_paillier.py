@@ -1,0 +1,313 @@
+import os
+import pickle
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import gmpy2
+import numpy as np
+import phe
+import pytest
+from gmpy2 import mpz
+from jaxtyping import TypeCheckError
+from parties import Party, party_of
+
+from pride_jax.aggregation.messages import NotInvertibleError, OutOfRangeError
+from pride_jax.aggregation.obfuscators import obfuscators
+from pride_jax.aggregation.packing import layout, pack
+from pride_jax.aggregation.paillier import decrypt, exponent_bits, paillier
+from pride_jax.aggregation.paillier_keys import (
+    PaillierSecret,
+    ciphertext_bytes,
+    generate,
+    load_secret,
+    save_secret,
+)
+from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Total
+from pride_jax.errors import ConfigError, ProtocolError
+
+
+@pytest.fixture
+def secret(small_paillier: Party) -> PaillierSecret:
+    assert isinstance(small_paillier.secret, PaillierSecret)
+    return small_paillier.secret
+
+
+@pytest.fixture
+def directory(small_paillier: Party) -> Directory:
+    return small_paillier.directory([1, 2, 3], length=60)
+
+
+def split(secret: PaillierSecret, body: bytes) -> list[int]:
+    size = ciphertext_bytes(secret.public)
+    return [int.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
+
+
+class TestKeys:
+    def test_numbers(self, secret: PaillierSecret) -> None:
+        p, q, n = secret.key.p, secret.key.q, secret.public.key.n
+        assert p != q
+        assert p % 4 == q % 4 == 3
+        assert p.bit_length() == q.bit_length() == 512
+        assert n == p * q
+        assert n.bit_length() == 1024
+        assert gmpy2.is_prime(p) and gmpy2.is_prime(q)
+        assert gmpy2.gcd(p - 1, q - 1) == 2
+
+    def test_base_is_an_nth_residue_of_order_as_damgard_jurik_nielsen_ask(
+        self, secret: PaillierSecret
+    ) -> None:
+        p, q, n = secret.key.p, secret.key.q, secret.public.key.n
+        base = secret.public.obfuscation_base
+        assert pow(base, (p - 1) * (q - 1) // 2, n * n) == 1
+        assert gmpy2.jacobi(base % n, n) == 1
+        # -x² is no square modulo either prime, and n is odd.
+        assert gmpy2.jacobi(base, p) == gmpy2.jacobi(base, q) == -1
+
+    def test_primes_less_one_share_nothing_but_two(self) -> None:
+        for _ in range(30):
+            key = generate(os.urandom, 256).key
+            assert gmpy2.gcd(key.p - 1, key.q - 1) == 2
+
+    def test_every_key_is_new(self) -> None:
+        assert generate(os.urandom, 512).key.p != generate(os.urandom, 512).key.p
+
+    def test_randomness_is_the_argument(self) -> None:
+        def counting():
+            state = np.random.default_rng(0)
+            return state.bytes
+
+        assert generate(counting(), 512).public == generate(counting(), 512).public
+
+    def test_saved_and_loaded(self, secret: PaillierSecret, tmp_path: Path) -> None:
+        save_secret(tmp_path / "secrets", secret)
+        loaded = load_secret(tmp_path / "secrets")
+        assert (loaded.public, loaded.key) == (secret.public, secret.key)
+        with pytest.raises(ProtocolError, match="exists"):
+            save_secret(tmp_path / "secrets", secret)
+
+    def test_damaged_file_is_refused_without_quoting_it(
+        self, secret: PaillierSecret, tmp_path: Path
+    ) -> None:
+        save_secret(tmp_path, secret)
+        (path,) = tmp_path.iterdir()
+        good = path.read_text()
+        halves = good.replace(hex(secret.key.p), hex(secret.key.p + 2))
+        for damaged in (good[:-2], good.replace('"p"', '"r"'), halves, "[]", "", '{"p": 3}'):
+            path.write_text(damaged)
+            with pytest.raises(ProtocolError, match="does not hold a Paillier key") as refusal:
+                load_secret(tmp_path)
+            shown = "".join(traceback.format_exception(refusal.value))
+            assert hex(secret.key.p)[:12] not in shown
+
+
+class TestPhe:
+    def test_decrypts_our_ciphertexts(
+        self, small_paillier: Party, directory: Directory, secret: PaillierSecret
+    ) -> None:
+        vector = np.arange(60) - 30
+        message = small_paillier.protect(directory, 1, vector)
+        key = phe.PaillierPrivateKey(
+            phe.PaillierPublicKey(secret.public.key.n), secret.key.p, secret.key.q
+        )
+        plaintexts = [
+            key.decrypt(phe.EncryptedNumber(key.public_key, ciphertext, 0))
+            for ciphertext in split(secret, message.body)
+        ]
+        assert plaintexts == pack(layout(1024, 16, 128), vector)
+
+    def test_encrypts_what_we_decrypt(self, secret: PaillierSecret) -> None:
+        public = phe.PaillierPublicKey(secret.public.key.n)
+        plaintexts = [0, 1, 12345, public.n - 1, public.n // 2]
+        ciphertexts = [mpz(public.raw_encrypt(plaintext)) for plaintext in plaintexts]
+        assert decrypt(secret, ciphertexts) == plaintexts
+
+    def test_adds_to_our_ciphertexts(
+        self, small_paillier: Party, directory: Directory, secret: PaillierSecret
+    ) -> None:
+        ours = small_paillier.protect(directory, 1, np.arange(60))
+        where, key = layout(1024, 16, 128), secret.public.key
+        theirs = [
+            phe.EncryptedNumber(key, key.raw_encrypt(plaintext), 0)
+            for plaintext in pack(where, np.arange(60) * 7)
+        ]
+        sums = [
+            number + phe.EncryptedNumber(key, ciphertext, 0)
+            for number, ciphertext in zip(theirs, split(secret, ours.body), strict=True)
+        ]
+        size = ciphertext_bytes(secret.public)
+        body = b"".join(number.ciphertext(be_secure=False).to_bytes(size, "big") for number in sums)
+        total = Total(ours.header, (1, 2), body)
+        share = small_paillier.protocol.share(directory, secret, total)
+        summed = small_paillier.protocol.open(directory, total, [share])
+        np.testing.assert_array_equal(summed, np.arange(60) * 8)
+
+    def test_agrees_on_any_ciphertext(self, secret: PaillierSecret) -> None:
+        square = secret.public.key.nsquare
+        ciphertexts = [mpz.from_bytes(os.urandom(256)) % square for _ in range(50)]
+        expected = [secret.key.raw_decrypt(int(ciphertext)) for ciphertext in ciphertexts]
+        assert decrypt(secret, ciphertexts) == expected
+        assert decrypt(secret, ciphertexts, workers=3) == expected
+
+
+class TestObfuscators:
+    def test_are_powers_of_the_base(self, secret: PaillierSecret) -> None:
+        n, base = secret.public.key.n, secret.public.obfuscation_base
+        exponents = [os.urandom(40) for _ in range(20)] + [bytes(40), b"\1" + bytes(39)]
+        exponents += [bytes([255]) * 40, bytes(39) + b"\xff"]
+        expected = [pow(base, int.from_bytes(e, "little"), n * n) for e in exponents]
+        assert obfuscators(n, base, exponents) == expected
+        assert obfuscators(n, base, []) == []
+
+    def test_same_vector_never_gives_the_same_bytes(
+        self, small_paillier: Party, directory: Directory, secret: PaillierSecret
+    ) -> None:
+        vector = np.zeros(60, int)
+        bodies = [small_paillier.protect(directory, 1, vector).body for _ in range(10)]
+        ciphertexts = [ciphertext for body in bodies for ciphertext in split(secret, body)]
+        assert len(set(ciphertexts)) == len(ciphertexts)
+
+    @pytest.mark.parametrize(
+        ("key_bits", "exponent", "expected"),
+        [
+            (2048, "default", 448),
+            (3072, "default", 512),
+            (2048, "strict", 1024),
+            (3072, "strict", 1536),
+        ],
+    )
+    def test_exponent_lengths(self, key_bits: int, exponent, expected: int) -> None:
+        assert exponent_bits(key_bits, exponent) == expected
+
+    @pytest.mark.parametrize("exponent", ["default", "strict"])
+    def test_as_many_random_bytes_as_the_setting_says(
+        self, small_paillier: Party, directory: Directory, exponent
+    ) -> None:
+        asked: list[int] = []
+
+        def recording(size: int) -> bytes:
+            asked.append(size)
+            return os.urandom(size)
+
+        protocol = paillier(1024, exponent)
+        protocol.prepare(recording, directory, small_paillier.secret, 1)
+        assert asked == [exponent_bits(1024, exponent) // 8] * 2
+
+
+class TestRefusals:
+    def message(self, party: Party, directory: Directory, change) -> Message:
+        good = party.protect(directory, 2, np.arange(60))
+        first, second = split(party.secret, good.body)
+        size = ciphertext_bytes(party.public)
+        return good._replace(body=(change(first)).to_bytes(size, "big") + second.to_bytes(size))
+
+    @pytest.mark.parametrize("excess", [0, 1])
+    def test_ciphertext_out_of_range(self, small_paillier, directory, excess) -> None:
+        good = small_paillier.protect(directory, 1, np.arange(60))
+        square = small_paillier.public.key.nsquare
+        for change in (lambda _: 0, lambda _: square + excess):
+            bad = self.message(small_paillier, directory, change)
+            with pytest.raises(OutOfRangeError, match="client 2"):
+                small_paillier.protocol.combine(directory, [good, bad])
+
+    def test_ciphertext_that_is_not_invertible(self, small_paillier, directory) -> None:
+        good = small_paillier.protect(directory, 1, np.arange(60))
+        key = small_paillier.secret.key
+        for factor in (key.p, key.q, key.public_key.n, key.q * 12345):
+            bad = self.message(small_paillier, directory, lambda _, factor=factor: factor)
+            with pytest.raises(NotInvertibleError, match="client 2") as refusal:
+                small_paillier.protocol.combine(directory, [good, bad])
+            assert str(factor)[:12] not in str(refusal.value)
+
+    def test_total_that_is_not_ciphertexts(self, small_paillier, directory) -> None:
+        good = small_paillier.protocol.combine(
+            directory, [small_paillier.protect(directory, 1, np.arange(60))]
+        )
+        for byte in (b"\0", b"\xff"):
+            bad = good._replace(body=byte * len(good.body))
+            with pytest.raises(ProtocolError, match="not a ciphertext"):
+                small_paillier.protocol.share(directory, small_paillier.secret, bad)
+
+    @pytest.mark.parametrize("claimed", [(1, 2), (1, 2, 3)])
+    def test_one_message_raised_to_a_power(self, small_paillier, directory, claimed) -> None:
+        """The count slot sees it unless the power is the number of clients it claims."""
+        message = small_paillier.protect(directory, 1, np.arange(60))
+        key = small_paillier.public.key
+        size = ciphertext_bytes(small_paillier.public)
+        body = b"".join(
+            pow(ciphertext, 10, key.nsquare).to_bytes(size, "big")
+            for ciphertext in split(small_paillier.secret, message.body)
+        )
+        with pytest.raises(ProtocolError, match="does not count"):
+            small_paillier.protocol.share(
+                directory, small_paillier.secret, Total(message.header, claimed, body)
+            )
+
+    def test_another_key(self, small_paillier, directory) -> None:
+        other = party_of(small_paillier.protocol)
+        message = small_paillier.protect(directory, 1, np.arange(60))
+        total = small_paillier.protocol.combine(directory, [message])
+        with pytest.raises(ProtocolError, match="secret is not that of"):
+            other.protocol.share(directory, other.secret, total)
+        elsewhere = other.directory([1, 2, 3], length=60)
+        with pytest.raises(ProtocolError, match="made under the keys"):
+            other.protocol.combine(elsewhere, [message])
+
+    def test_directory_without_a_fitting_key(self, small_paillier, directory) -> None:
+        for protocol, keys in (
+            (small_paillier.protocol, {}),
+            (small_paillier.protocol, {Role.KEY_HOLDER: Public()}),
+            (paillier(2048), directory.keys),
+        ):
+            with pytest.raises(ProtocolError, match=r"Role\.KEY_HOLDER"):
+                protocol.prepare(
+                    os.urandom, Directory(0, (1,), directory.terms, keys), small_paillier.secret, 1
+                )
+
+    @pytest.mark.parametrize("setting", [{"key_bits": 4096}, {"exponent": "short"}, {"workers": 0}])
+    def test_impossible_settings(self, setting) -> None:
+        with pytest.raises((ConfigError, TypeCheckError), match=f"{next(iter(setting))}"):
+            paillier(**setting)
+
+
+class TestSecrecy:
+    def test_nothing_secret_is_printed(self, small_paillier, secret: PaillierSecret) -> None:
+        shown = repr(small_paillier) + repr(secret) + f"{secret}" + repr([secret])
+        for number in (secret.key.p, secret.key.q, secret.key.hp, secret.key.p_inverse):
+            assert str(number)[:8] not in shown
+            assert hex(number)[2:10] not in shown
+
+    def test_small_keys_are_labelled(self) -> None:
+        assert paillier(1024).name == "paillier-1024-breakable"
+        assert paillier(3072).name == "paillier-3072"
+
+    def test_nothing_public_holds_the_primes(
+        self, small_paillier: Party, directory: Directory, secret: PaillierSecret
+    ) -> None:
+        message = small_paillier.protect(directory, 1, np.arange(60))
+        total = small_paillier.protocol.combine(directory, [message])
+        share = small_paillier.protocol.share(directory, secret, total)
+        pickled = pickle.dumps((directory, message, total, share))
+        for prime in (secret.key.p, secret.key.q):
+            for order in ("little", "big"):
+                assert prime.to_bytes(64, order)[8:24] not in pickled
+            assert str(prime).encode()[:16] not in pickled
+
+
+def _aggregate(directory: Directory, messages: list[Message]) -> Total:
+    return paillier(3072).combine(directory, messages)
+
+
+def test_full_size_round_with_workers_and_an_aggregator_in_its_own_process() -> None:
+    party = party_of(paillier(key_bits=3072, workers=2))
+    directory = party.directory(range(3), length=1300)
+    largest = directory.terms.largest_value
+    vectors = np.random.default_rng(0).integers(-largest, largest + 1, (3, 1300))
+    vectors[:, :2] = largest, -largest
+    messages = [party.protect(directory, client, vectors[client]) for client in range(3)]
+    with ProcessPoolExecutor(1, get_context("spawn")) as aggregator:
+        total = aggregator.submit(_aggregate, directory, messages).result()
+    share = party.protocol.share(directory, party.secret, total)
+    np.testing.assert_array_equal(party.protocol.open(directory, total, [share]), vectors.sum(0))
+    assert len(messages[0].body) / 1300 < 6.5
