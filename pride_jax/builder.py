@@ -112,7 +112,9 @@ def _schedule(settings: config.Client, rounds: int) -> Callable[[Int[Array, ""]]
 
 def build_local_training(settings: config.Client) -> LocalTraining:
     """What a client does with the model it is given."""
-    return LocalTraining(settings.epochs, settings.batch_size, settings.proximal)
+    return LocalTraining(
+        settings.epochs, settings.batch_size, settings.proximal, settings.label_smoothing
+    )
 
 
 def build_server_optimizer(settings: config.Server) -> optax.GradientTransformation:
@@ -155,7 +157,7 @@ def build_mesh(settings: config.Engine) -> Mesh:
 def build_secure_aggregation(
     settings: config.Aggregation, secrets: Path
 ) -> SecureAggregation | None:
-    """How updates are added up; the key holder's key is kept in, and found again in, ``secrets``."""
+    """How updates are added up, with the key holder's key in ``secrets``, or a new one."""
     match settings.protocol:
         case "none":
             return None
@@ -165,9 +167,23 @@ def build_secure_aggregation(
         case "paillier":
             # Half a second of imports that the others do without.
             from pride_jax.aggregation.paillier import paillier
-            from pride_jax.runs.secrets import keep_paillier_key
+            from pride_jax.runs.secrets import paillier_key
 
             workers = settings.workers or os.cpu_count() or 1
             protocol = paillier(settings.key_bits, settings.exponent, workers)
-            key_holder = keep_paillier_key(secrets, protocol, os.urandom)
+            key_holder = paillier_key(secrets, protocol, os.urandom)
     return SecureAggregation(protocol, key_holder, settings.bits, settings.limit)
+
+
+def keep_secret(
+    settings: config.Aggregation, secure: SecureAggregation | None, secrets: Path
+) -> None:
+    """Keeps the key holder's key, where it has one, in ``secrets``.
+
+    Raises:
+      PrideError: it cannot be written, or the folder is open to others.
+    """
+    if secure is not None and settings.protocol == "paillier":
+        from pride_jax.runs.secrets import keep_paillier_key
+
+        keep_paillier_key(secrets, secure.key_holder[0])

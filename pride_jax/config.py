@@ -129,12 +129,14 @@ class Client(_Validated):
     """Examples a step; None is all of a client's."""
     proximal: float = 0.0
     """FedProx's μ; 0 is FedAvg."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread evenly over all classes."""
 
     def _check(self) -> None:
         self._above_zero("learning_rate", "decay")
         self._at_least(0, "weight_decay", "proximal")
         self._at_least(1, "epochs", "batch_size")
-        self._below_one("momentum")
+        self._below_one("momentum", "label_smoothing")
 
 
 @dataclass(frozen=True)

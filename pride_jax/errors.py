@@ -2,7 +2,7 @@
 
 
 class PrideError(Exception):
-    """A mistake in what was asked for, not in this code; scripts print it in full and exit with 2."""
+    """A mistake in what was asked for, not in this code; scripts print it and exit with 2."""
 
 
 class ConfigError(PrideError, ValueError):

@@ -15,7 +15,13 @@ from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition, label_counts, pooled
 from pride_jax.errors import RunError
-from pride_jax.federated import Algorithm, RoundInfo, ServerState, federated_averaging
+from pride_jax.federated import (
+    Algorithm,
+    RoundInfo,
+    SecureAggregation,
+    ServerState,
+    federated_averaging,
+)
 from pride_jax.models import num_parameters
 from pride_jax.reporting import metrics
 from pride_jax.runs.checkpoints import Checkpoints, checkpoints
@@ -38,17 +44,18 @@ class Setting(NamedTuple):
     partition: Partition
     data: FederatedData
     model: Model
+    secure: SecureAggregation | None
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     predict_training: Callable[[Params], Any]
 
 
 def prepare(config: Experiment, secrets: Path) -> Setting:
-    """Loads the data and builds the functions that the settings name.
+    """Loads the data and builds the functions that the settings name; writes nothing.
 
     Args:
       config: the settings.
-      secrets: folder in which the key holder's keys are kept.
+      secrets: folder in which the key holder's key is looked for; a new one is made if it has none.
 
     Raises:
       PrideError: the data cannot be had, or settings contradict it or each other.
@@ -58,6 +65,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     data = federate(dataset, partition)
     model = builder.build_model(config.model, dataset)
     mesh = builder.build_mesh(config.engine)
+    secure = builder.build_secure_aggregation(config.aggregation, secrets)
     algorithm = federated_averaging(
         model,
         data,
@@ -67,7 +75,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         sampler=builder.build_sampler(config.cohort, data.num_clients),
         weighting=config.cohort.weighting,
         max_norm=config.privacy.clipping_norm or np.inf,
-        secure=builder.build_secure_aggregation(config.aggregation, secrets),
+        secure=secure,
         chunk=config.engine.chunk,
         mesh=mesh,
     )
@@ -83,7 +91,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         return answer(params, data.inputs, data.labels, data.shift, data.scale)
 
     return Setting(
-        config, dataset, partition, data, model, algorithm, evaluate, predict_training
+        config, dataset, partition, data, model, secure, algorithm, evaluate, predict_training
     )
 
 
@@ -114,9 +122,13 @@ def run(
       PrideError: the run cannot start, resume or go on; what was written stays usable.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
-    if _claim(config, workdir, resume):
+    if _is_finished(config, workdir, resume):
         return read_json(workdir / "summary.json")
     setting = prepare(config, workdir / "secrets")
+    with explained("write to", workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", to_dict(config))
+    builder.keep_secret(config.aggregation, setting.secure, workdir / "secrets")
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     folder = checkpoints(workdir / "checkpoints")
@@ -130,28 +142,30 @@ def run(
     return summary
 
 
-def _claim(config: Experiment, workdir: Path, resume: bool) -> bool:
-    """Makes the folder this run's own; returns whether the run in it is finished."""
+def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
+    """Whether the run in the folder is finished; refuses a folder that is another's."""
     saved = workdir / "config.json"
-    if resume:
-        if not workdir.is_dir():
-            raise RunError(f"There is nothing to resume in {workdir}: start without --resume")
-        if saved.exists():
-            changed = differences(read_json(saved), to_dict(config))
-            if changed:
-                raise RunError(
-                    f"{workdir} was begun with other settings: {'; '.join(changed)} "
-                    "(saved -> now). Resume with the saved ones, or start in another --workdir"
-                )
-            return (workdir / "summary.json").exists()
-    with explained("write to", workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        if any(file.suffix != ".tmp" for file in workdir.iterdir()):
+    if resume and not workdir.is_dir():
+        raise RunError(f"There is nothing to resume in {workdir}: start without --resume")
+    if resume and saved.exists():
+        changed = differences(read_json(saved), to_dict(config))
+        if changed:
             raise RunError(
-                f"{workdir} is not empty: continue its run with --resume, or choose another "
-                "--workdir"
+                f"{workdir} was begun with other settings: {'; '.join(changed)} "
+                "(saved -> now). Resume with the saved ones, or start in another --workdir"
             )
-    write_json(saved, to_dict(config))
+        return (workdir / "summary.json").exists()
+    with explained("write to", workdir):
+        used = workdir.exists() and any(file.suffix != ".tmp" for file in workdir.iterdir())
+    if used and resume:
+        raise RunError(
+            f"There is no run to resume in {workdir}: it has files, but no config.json. Name the "
+            "run's own folder, or start in another --workdir"
+        )
+    if used:
+        raise RunError(
+            f"{workdir} is not empty: continue its run with --resume, or choose another --workdir"
+        )
     return False
 
 
@@ -229,9 +243,7 @@ def _carried(state: ServerState) -> dict[str, Any]:
 def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) -> Summary:
     config, dataset, partition = setting.config, setting.dataset, setting.partition
     measured = setting.evaluate(state.params)
-    spread = client_spread(
-        setting.predict_training(state.params), dataset.train_labels, partition
-    )
+    spread = client_spread(setting.predict_training(state.params), dataset.train_labels, partition)
     rounds = rows[1:]
     return {
         "test_accuracy": measured.accuracy,

@@ -31,6 +31,7 @@ from pride_jax.training.server import mean_update, server_step
 from pride_jax.types import Cohort, Key, Model, Params, Update
 
 Weighting = Literal["examples", "uniform"]
+_ONE_EPOCH = LocalTraining()
 ClientOptimizer = Callable[[Int[Array, ""]], optax.GradientTransformation]
 """The round -> the optimizer of its clients, so that a learning rate may follow the rounds."""
 
@@ -131,7 +132,7 @@ def federated_averaging(
     client_optimizer: ClientOptimizer,
     *,
     server_optimizer: optax.GradientTransformation | None = None,
-    training: LocalTraining = LocalTraining(),
+    training: LocalTraining = _ONE_EPOCH,
     sampler: Sampler | None = None,
     weighting: Weighting = "examples",
     max_norm: float = jnp.inf,
@@ -318,9 +319,7 @@ def client_weights(
     return sizes.astype(jnp.float32) / jnp.max(data.sizes).astype(jnp.float32)
 
 
-def round_info(
-    data: FederatedData, cohort: Cohort, result: CohortResult
-) -> RoundInfo:
+def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> RoundInfo:
     """The info of a trained cohort."""
     return RoundInfo(
         clients=jnp.sum(cohort.mask.astype(jnp.int32)),

@@ -1,7 +1,7 @@
 """Convolution and pooling that stay fast inside loops and under vmap.
 
-XLA's CPU backend finds no fast path for the gradients of ``lax.conv`` inside a loop body (jax-ml/jax
-issue 12868), nor for the grouped convolution into which ``vmap`` over kernels turns. Here both
+XLA's CPU backend finds no fast path for the gradients of ``lax.conv`` inside a loop body (JAX issue
+12868), nor for the grouped convolution into which ``vmap`` over kernels turns. Here both
 gradients are ordinary NHWC convolutions, and on a CPU a batch of kernels is looped over instead of
 grouped: the loop keeps the fast path.
 """

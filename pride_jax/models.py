@@ -1,5 +1,6 @@
 """Models: Flax modules, and the pair of pure functions that training sees of them."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -24,7 +25,7 @@ class MLP(nnx.Module):
     ) -> None:
         self.layers = nnx.List(
             nnx.Linear(inputs, outputs, rngs=rngs)
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
+            for inputs, outputs in itertools.pairwise(widths)
         )
         self.activation = activation
 
@@ -73,9 +74,7 @@ def from_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         over one client's data, which neither clipping nor noise covers; dropout would make the
         model more than a function of its parameters.
     """
-    graph, parameters, rest = nnx.split(
-        nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...
-    )
+    graph, parameters, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...)
     if kinds := sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)}):
         raise ConfigError(
             f"The model holds {', '.join(kinds)} besides its parameters, expected parameters only: "
@@ -88,9 +87,7 @@ def from_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     def init(key: Key) -> Params:
         return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
 
-    def apply(
-        params: Params, inputs: Float[Array, "batch ..."]
-    ) -> Float[Array, "batch classes"]:
+    def apply(params: Params, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         return nnx.merge(graph, nnx.State(params))(inputs)
 
     return Model(init, apply)

@@ -5,6 +5,8 @@ import os
 import jax
 import pytest
 
+# Two devices, so that everything that is sharded is tested sharded.
+jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -36,7 +36,7 @@ def clip_by_norm(update: Update, max_norm: float) -> tuple[Update, ClipInfo]:
     Returns:
       The update, zeros if it is not finite, and what was done.
     """
-    norm = optax.global_norm(update)
+    norm = optax.tree.norm(update)
     finite = jnp.isfinite(norm)
     clipped = finite & (norm > max_norm)
     factor = jnp.where(clipped, _WITHIN * max_norm / norm, 1.0)

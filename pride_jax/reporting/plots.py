@@ -1,5 +1,6 @@
 """Pictures of a run: learning curve, confusion matrix, who holds which labels."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import explained
+from pride_jax.runs.files import explained, write_atomically
 
 _SIZE = (5.5, 3.8)
 _MOST_CLIENTS_NAMED = 12
@@ -82,11 +83,13 @@ def label_map(counts: Int[np.ndarray, "clients classes"]) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG.
+    """Writes a PNG in one step.
 
     Raises:
       RunError: it cannot be written.
     """
     with explained("write", path):
         path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, dpi=150)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    write_atomically(path, image.getvalue())

@@ -70,19 +70,26 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if summary["central"] is not None:
         alone = summary["alone"]
         yield "central model", f"{summary['central']:.4f}"
-        yield "clients alone", (
-            f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"
+        yield (
+            "clients alone",
+            (f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"),
         )
     spread = summary["accuracy_over_clients"]
-    yield "on clients' own examples", (
-        f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
-        f"worst {spread['minimum']:.4f}"
+    yield (
+        "on clients' own examples",
+        (
+            f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
+            f"worst {spread['minimum']:.4f}"
+        ),
     )
     if summary["rounds_to_target"] is not None:
         yield "rounds to target", f"{summary['rounds_to_target']:.1f}"
-    yield "rounds", (
-        f"{summary['rounds']}, {summary['seconds_per_round']:.3g} s each, "
-        f"{summary['seconds_total']:.1f} s in all"
+    yield (
+        "rounds",
+        (
+            f"{summary['rounds']}, {summary['seconds_per_round']:.3g} s each, "
+            f"{summary['seconds_total']:.1f} s in all"
+        ),
     )
     yield "a client sends", f"{summary['bytes_per_client_round']:,} bytes a round"
     yield "clients", f"{summary['clients']}, of which {summary['empty_clients']} hold no example"
@@ -90,3 +97,25 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if summary[name]:
             yield name.replace("_", " "), f"{summary[name]:,}"
     yield "differential privacy", "none"
+
+
+def show_sweep_row(row: Row) -> None:
+    """One line for one run of a sweep."""
+    settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
+    outcome = row.get("error") or f"accuracy {row['test_accuracy']:.4f}"
+    Console().print(f"{settings}  {outcome}", highlight=False, soft_wrap=True)
+
+
+def show_sweep(result: dict[str, Any], workdir: Path) -> None:
+    """Every figure over the runs."""
+    table = Table("over the runs", "mean", "sd", "min", "median", "max")
+    for name, figures in result["over_runs"].items():
+        table.add_row(name, *(f"{figures[column]:.4g}" for column in figures))
+    console = Console()
+    console.print(table)
+    failed = sum("error" in row for row in result["runs"])
+    console.print(
+        f"{len(result['runs'])} runs, {failed} failed; everything is in {workdir}",
+        highlight=False,
+        soft_wrap=True,
+    )

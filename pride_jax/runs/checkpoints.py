@@ -42,7 +42,8 @@ def checkpoints(folder: Path) -> Checkpoints:
         manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(round_: int, tree: PyTree[Array]) -> None:
-        with explained("save a checkpoint in", folder):
+        # Orbax reports a full disk as a ValueError.
+        with explained("save a checkpoint in", folder, ValueError):
             manager.save(round_, args=ocp.args.StandardSave(_named_leaves(tree)), force=True)
 
     def restore(round_: int, like: PyTree[Array]) -> PyTree[Array]:

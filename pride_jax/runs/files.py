@@ -12,23 +12,29 @@ from pride_jax.errors import RunError
 
 
 @contextlib.contextmanager
-def explained(action: str, path: Path) -> Iterator[None]:
+def explained(action: str, path: Path, *others: type[Exception]) -> Iterator[None]:
     """Turns the system's refusal to read or write into one line that says what to do.
 
+    Args:
+      action: what is attempted with ``path``, e.g. ``write``.
+      path: the file or folder.
+      others: what a library raises in place of `OSError`.
+
     Raises:
-      RunError: for any `OSError` within.
+      RunError: for any `OSError`, or one of ``others``, within.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, *others) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"Cannot {action} {path}: {error.strerror or error}. Check its permissions and the "
-            "space left, or choose another --workdir; what is there is complete and can be resumed"
+            f"Cannot {action} {path}: {reason}. Check its permissions and the space left, or "
+            "choose another --workdir; what is there is complete and can be resumed"
         ) from error
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Replaces a text file in one step.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file in one step.
 
     Raises:
       RunError: it cannot be written; the old content stays.
@@ -36,8 +42,8 @@ def write_atomically(path: Path, content: str) -> None:
     with explained("write", path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(content)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)

@@ -19,11 +19,13 @@ class LocalTraining(NamedTuple):
       epochs: passes over its examples.
       batch_size: examples a step, or None for all of them in one step.
       proximal: μ of FedProx's ``μ/2·‖w − w_received‖²`` (Li et al. 2020); 0 is FedAvg.
+      label_smoothing: share of each label that is spread evenly over all classes.
     """
 
     epochs: int = 1
     batch_size: int | None = 10
     proximal: float = 0.0
+    label_smoothing: float = 0.0
 
 
 class ClientInfo(NamedTuple):
@@ -77,9 +79,11 @@ def local_update(
     padded = -(-longest // batch_size) * batch_size
 
     def loss(params: Params, received: Params, batch: Batch) -> tuple[Array, Array]:
-        losses = optax.softmax_cross_entropy_with_integer_labels(
-            model.apply(params, batch.inputs), batch.labels
-        )
+        logits = model.apply(params, batch.inputs)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+        if smoothing := training.label_smoothing:
+            spread = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
+            losses = (1 - smoothing) * losses + smoothing * spread
         total = jnp.sum(jnp.where(batch.mask, losses, 0.0))
         objective = total / jnp.maximum(jnp.sum(batch.mask), 1).astype(total.dtype)
         if training.proximal:
@@ -101,7 +105,7 @@ def local_update(
         places = jnp.arange(batch_size)
 
         def epoch(number: Int[Array, ""], carry: tuple) -> tuple:
-            order = _shuffle(jax.random.fold_in(key, number), size, padded)
+            order = shuffle(jax.random.fold_in(key, number), size, padded)
 
             def step(number: Int[Array, ""], carry: tuple) -> tuple:
                 params, opt_state, loss_sum = carry
@@ -130,7 +134,7 @@ def local_update(
     return update
 
 
-def _shuffle(key: Key, size: Int[Array, ""], padded: int) -> Int[Array, "padded"]:
+def shuffle(key: Key, size: Int[Array, ""], padded: int) -> Int[Array, "padded"]:
     """A random order of ``0 … size − 1``, then the other places up to ``padded``.
 
     The random bits of a place depend on the key and the place alone, so that the order is the same

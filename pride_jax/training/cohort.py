@@ -10,8 +10,8 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pride_jax.data.federated import FederatedData
-from pride_jax.training.client import ClientInfo, LocalTraining, local_update, num_batches
 from pride_jax.models import num_parameters
+from pride_jax.training.client import ClientInfo, LocalTraining, local_update, num_batches
 from pride_jax.types import Cohort, Key, Model, Params, Update
 
 Contribute = Callable[[Key, Update, Float[Array, ""]], tuple[PyTree[Array], PyTree[Array]]]
@@ -29,7 +29,7 @@ class CohortResult(NamedTuple):
 
     contributions: PyTree[Array]
     clients: ClientInfo
-    reports: PyTree[Int[Array, ""]]
+    reports: PyTree[Array]
 
 
 TrainCohort = Callable[

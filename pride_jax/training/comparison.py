@@ -36,9 +36,7 @@ def train_alone(
     update_client = local_update(model, optimizer, training, longest, vmapped=False)
 
     @jax.jit
-    def train(
-        data: FederatedData, key: Key, params: Params, client: Int[Array, ""]
-    ) -> Params:
+    def train(data: FederatedData, key: Key, params: Params, client: Int[Array, ""]) -> Params:
         size = data.sizes[client]
         batches = num_batches(size, batch_size)
         first = jnp.zeros((), jnp.int32)

@@ -1,0 +1,28 @@
+"""Iris, three parties, every update encrypted.
+
+As iris_two_party, with 20 flowers a party.
+
+    python scripts/train.py --config configs/iris_three_party.py
+    python scripts/sweep.py --config configs/iris_three_party.py --over seed=0..19
+
+Expected: EXPECTED
+"""
+
+from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+
+config = Experiment(
+    rounds=40,
+    data=Data("iris", test_examples=90),
+    partition=Partition("iid", clients=3),
+    model=Model("mlp", hidden=(32,)),
+    client=Client(
+        learning_rate=0.3,
+        momentum=0.9,
+        weight_decay=1e-3,
+        label_smoothing=0.7,
+        epochs=10,
+        batch_size=10,
+    ),
+    aggregation=Aggregation("paillier", key_bits=3072, bits=16, limit=4.0),
+    evaluation=Evaluation(every=5, comparison_epochs=400),
+)

@@ -1,0 +1,20 @@
+"""MNIST by its 539 writers (QMNIST): natural clients of 19 to 131 digits; the 2NN, 50 a round.
+
+Needs qmnist-train-labels-idx2-int.gz beside MNIST's IDX files, see the README.
+
+    python scripts/train.py --config configs/mnist_writers.py
+
+Expected: EXPECTED
+"""
+
+from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+
+config = Experiment(
+    rounds=100,
+    data=Data("mnist"),
+    partition=Partition("groups"),
+    model=Model("2nn"),
+    client=Client(learning_rate=0.1, epochs=1, batch_size=10),
+    cohort=Cohort("fixed_size", size=50),
+    evaluation=Evaluation(every=2),
+)

@@ -1,0 +1,84 @@
+"""Settings: what is impossible is refused in one line, what is saved can be compared."""
+
+import json
+
+import pytest
+
+from pride_jax import config
+from pride_jax.config import Experiment, differences, load_config, to_dict
+from pride_jax.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Experiment(rounds=0), "rounds=0: expected at least 1"),
+        (lambda: Experiment(seed=-1), "seed=-1: expected at least 0"),
+        (lambda: Experiment(rounds="3"), "rounds='3': str is not an instance of int"),
+        (lambda: Experiment(client=3), "client=3: int is not an instance of"),
+        (lambda: config.Client(learning_rate=-1.0), "client.learning_rate=-1.0: expected more"),
+        (lambda: config.Client(learning_rate=float("nan")), "client.learning_rate=nan: expected"),
+        (lambda: config.Client(learning_rate=float("inf")), "expected a finite number"),
+        (lambda: config.Client(optimizer="sdg"), "client.optimizer='sdg'"),
+        (lambda: config.Client(batch_size=0), "client.batch_size=0: expected at least 1"),
+        (lambda: config.Client(momentum=1.0), "client.momentum=1.0: expected at least 0 and"),
+        (lambda: config.Server(learning_rate=0.0), "server.learning_rate=0.0"),
+        (lambda: config.Model(hidden=(3, 0)), r"model.hidden=\(3, 0\): expected widths"),
+        (lambda: config.Partition(sizes=(1, 2)), "expected sizes if, and only if, kind"),
+        (lambda: config.Partition("sizes"), "expected sizes if, and only if, kind"),
+        (lambda: config.Partition(alpha=0.0), "partition.alpha=0.0: expected more than 0"),
+        (lambda: config.Cohort(size=0), "cohort.size=0"),
+        (lambda: config.Privacy(clipping_norm=0.0), "privacy.clipping_norm=0.0"),
+        (lambda: config.Aggregation(bits=32), "aggregation.bits=32: expected 2 to 24"),
+        (lambda: config.Engine(devices=0), "engine.devices=0"),
+        (lambda: config.Evaluation(every=0), "evaluation.every=0"),
+        (lambda: config.Data(test_examples=0), "data.test_examples=0"),
+    ],
+)
+def test_impossible_values_are_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_whole_numbers_are_numbers():
+    assert config.Client(learning_rate=1).learning_rate == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x = 1", "defines config=None, expected an Experiment"),
+        ("config = 3", "defines config=3, expected an Experiment"),
+        ("config = ", "cannot be read: SyntaxError"),
+        ("import nowhere", "cannot be read: ModuleNotFoundError"),
+        (
+            "from pride_jax.config import Experiment\nconfig = Experiment(round=3)",
+            "TypeError.*unexpected keyword argument 'round'",
+        ),
+        (
+            "from pride_jax.config import Experiment\nconfig = Experiment(rounds=-3)",
+            "rounds=-3: expected at least 1",
+        ),
+    ],
+)
+def test_a_file_without_a_config_is_refused(tmp_path, content, message):
+    file = tmp_path / "some.py"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        load_config(file)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="There is no config file"):
+        load_config(tmp_path / "missing.py")
+
+
+def test_saved_settings_survive_json_and_differences_are_named():
+    one = to_dict(Experiment(partition=config.Partition("sizes", sizes=(3, 4))))
+    assert json.loads(json.dumps(one)) == one
+    assert differences(one, one) == []
+    other = to_dict(Experiment(rounds=7, client=config.Client(learning_rate=0.5)))
+    assert differences(to_dict(Experiment()), other) == [
+        "client.learning_rate: 0.1 -> 0.5",
+        "rounds: 10 -> 7",
+    ]

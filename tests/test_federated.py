@@ -1,0 +1,184 @@
+"""Rounds of federated averaging: the mean, the server's step, and sums that nobody sees."""
+
+import functools
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from pride_jax.aggregation.fixed_point import error_bound
+from pride_jax.aggregation.paillier import paillier
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Role
+from pride_jax.data.datasets import load_dataset
+from pride_jax.data.federated import federate
+from pride_jax.data.partition import by_sizes
+from pride_jax.federated import SecureAggregation, federated_averaging
+from pride_jax.models import mlp
+from pride_jax.privacy.sampling import fixed_size
+from pride_jax.training.client import LocalTraining
+from pride_jax.training.cohort import clients_mesh, train_cohort
+from pride_jax.types import Cohort
+
+DATASET = load_dataset("iris", test_examples=90)
+MODEL = mlp((4,), 3, (8,))
+SIZES = np.array([25, 0, 20, 15])
+DATA = federate(DATASET, by_sizes(np.random.default_rng(0), 60, SIZES.tolist()))
+KEY = jax.random.key(4)
+
+
+def fedavg(rate=0.3, **options):
+    training = LocalTraining(epochs=2, batch_size=10)
+    return federated_averaging(
+        MODEL, DATA, lambda round_: optax.sgd(rate), **({"training": training} | options)
+    )
+
+
+def secure(protocol, bits=16, limit=1.0):
+    return SecureAggregation(protocol, protocol.keygen(os.urandom, Role.KEY_HOLDER), bits, limit)
+
+
+def flat(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+def step_of(algorithm):
+    """What one round adds to the parameters."""
+    state = algorithm.init(KEY)
+    return flat(algorithm.round(state)[0].params) - flat(state.params)
+
+
+@functools.cache
+def updates():
+    """Every client's own update in round 0, one a row."""
+    state = fedavg().init(KEY)
+    train = train_cohort(
+        MODEL,
+        lambda round_: optax.sgd(0.3),
+        LocalTraining(epochs=2, batch_size=10),
+        lambda key, update, weight: (ravel_pytree(update)[0], ()),
+        longest=int(SIZES.max()),
+        chunk=4,
+        mesh=clients_mesh(jax.devices()),
+        collect="rows",
+    )
+    everyone = Cohort(jnp.arange(4), jnp.ones(4, bool))
+    round_key = jax.random.fold_in(state.keys.training, 0)
+    result = jax.jit(train)(round_key, state.round, state.params, DATA, everyone, jnp.ones(4))
+    return np.asarray(result.contributions)
+
+
+def test_fedavg_is_the_mean_by_examples():
+    assert not updates()[1].any()
+    np.testing.assert_allclose(step_of(fedavg()), SIZES / 60 @ updates(), atol=1e-6)
+
+
+def test_uniform_weights_count_every_client_the_empty_one_too():
+    step = step_of(fedavg(weighting="uniform"))
+    np.testing.assert_allclose(step, updates().sum(axis=0) / 4, atol=1e-6)
+
+
+def test_clipping_acts_on_each_client_before_the_mean():
+    norms = np.linalg.norm(updates(), axis=1)
+    bound = float(norms[[0, 2, 3]].min() / 2)
+    algorithm = fedavg(max_norm=bound)
+    state = algorithm.init(KEY)
+    after, info = algorithm.round(state)
+    clipped = updates() * (bound / np.maximum(norms, bound))[:, None]
+    np.testing.assert_allclose(
+        flat(after.params) - flat(state.params), SIZES / 60 @ clipped, atol=1e-6
+    )
+    assert int(info.clipped) == 3
+
+
+@pytest.mark.parametrize(
+    "server", [optax.sgd(0.7, momentum=0.9), optax.adam(0.1), optax.yogi(0.1), optax.adagrad(0.1)]
+)
+def test_the_server_steps_along_the_mean_update(server):
+    params = jnp.zeros(updates().shape[1])
+    mean = jnp.asarray(SIZES / 60 @ updates(), jnp.float32)
+    # Optax's adaptive optimizers promote their step count.
+    with jax.numpy_dtype_promotion("standard"):
+        change, _ = server.update(-mean, server.init(params), params)
+        step = step_of(fedavg(server_optimizer=server))
+    np.testing.assert_allclose(step, change, atol=1e-4)
+
+
+def test_the_clients_rate_follows_the_round():
+    falling = federated_averaging(
+        MODEL, DATA, lambda round_: optax.sgd(jnp.where(round_ == 0, 0.3, 0.0))
+    )
+    first, _ = falling.round(falling.init(KEY))
+    second, _ = falling.round(first)
+    assert not np.array_equal(flat(first.params), flat(falling.init(KEY).params))
+    np.testing.assert_array_equal(flat(first.params), flat(second.params))
+
+
+def test_rounds_in_one_program_are_rounds_one_by_one():
+    algorithm = fedavg(sampler=fixed_size(4, 2))
+    state = algorithm.init(KEY)
+    together, total = algorithm.rounds(state, 5)
+    examples = 0.0
+    for _ in range(5):
+        state, info = algorithm.round(state)
+        examples += float(info.examples)
+    assert int(together.round) == int(state.round) == 5
+    np.testing.assert_allclose(flat(together.params), flat(state.params), atol=1e-5)
+    assert float(total.examples) == examples
+
+
+def test_where_the_rounds_are_cut_changes_no_bit():
+    algorithm = fedavg(sampler=fixed_size(4, 2))
+    state = algorithm.init(KEY)
+    whole, _ = algorithm.rounds(state, 5)
+    cut, _ = algorithm.rounds(algorithm.rounds(state, 2)[0], 5)
+    np.testing.assert_array_equal(flat(whole.params), flat(cut.params))
+
+
+@pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"devices": 1}])
+def test_how_it_is_computed_changes_nothing_but_rounding(options):
+    devices = options.pop("devices", 2)
+    mesh = clients_mesh(jax.devices()[:devices])
+    algorithm, default = fedavg(mesh=mesh, **options), fedavg()
+    one, _ = algorithm.rounds(algorithm.init(KEY), 3)
+    other, _ = default.rounds(default.init(KEY), 3)
+    np.testing.assert_allclose(flat(one.params), flat(other.params), atol=1e-5)
+
+
+def test_the_integer_sum_is_the_float_sum_within_its_bound():
+    difference = np.abs(step_of(fedavg(secure=secure(plain()))) - step_of(fedavg()))
+    weight = SIZES.sum() / SIZES.max()
+    assert difference.max() <= error_bound(1.0, 16, 4) / weight + 1e-6
+    assert difference.max() > 0
+
+
+def test_an_update_beyond_the_range_is_scaled_whole_and_counted():
+    limit = 0.01
+    algorithm = fedavg(secure=secure(plain(), bits=24, limit=limit), weighting="uniform")
+    _, info = algorithm.round(algorithm.init(KEY))
+    assert int(info.fitted) == 3
+    held = updates()[[0, 2, 3]]
+    expected = (limit * held / np.abs(held).max(axis=1, keepdims=True)).sum(axis=0) / 4
+    np.testing.assert_allclose(step_of(algorithm), expected, atol=1e-6)
+
+
+def test_encrypted_training_is_plain_training_bit_for_bit():
+    encrypted = fedavg(secure=secure(paillier(1024)), sampler=fixed_size(4, 3))
+    clear = fedavg(secure=secure(plain()), sampler=fixed_size(4, 3))
+    one, info = encrypted.rounds(encrypted.init(KEY), 3)
+    other, _ = clear.rounds(clear.init(KEY), 3)
+    np.testing.assert_array_equal(flat(one.params), flat(other.params))
+    assert int(info.clients) == 9
+    assert info.transport is not None
+    assert info.transport.bytes_sent > 9 * 256
+
+
+def test_an_update_that_is_not_finite_is_zeroed_and_counted():
+    algorithm = fedavg(rate=1e30)
+    state, info = algorithm.round(algorithm.init(KEY))
+    assert int(info.nonfinite) >= 1
+    assert np.isfinite(flat(state.params)).all()

@@ -1,0 +1,169 @@
+"""A trained cohort equals a slow NumPy loop, however the device divides the work."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import CLASSES, FEATURES, SIZES, Logistic, numpy_client, small_data
+
+from pride_jax.models import logistic
+from pride_jax.training.client import LocalTraining, shuffle
+from pride_jax.training.cohort import clients_mesh, train_cohort
+from pride_jax.types import Cohort
+
+MODEL = logistic((FEATURES,), CLASSES)
+RATE = 0.2
+TWO_EPOCHS = LocalTraining(epochs=2, batch_size=4)
+ROUND_KEY = jax.random.key(3)
+
+
+def cohort_of(ids, mask=None):
+    mask = [True] * len(ids) if mask is None else mask
+    return Cohort(jnp.asarray(ids, jnp.int32), jnp.asarray(mask))
+
+
+def trained(
+    cohort,
+    *,
+    training=TWO_EPOCHS,
+    chunk=1,
+    devices=1,
+    collect="sum",
+    data=None,
+    params=None,
+):
+    data = data or small_data()
+    train = train_cohort(
+        MODEL,
+        lambda round_: optax.sgd(RATE),
+        training,
+        lambda key, update, weight: (jax.tree.map(lambda leaf: leaf * weight, update), ()),
+        longest=int(data.sizes.max()),
+        chunk=chunk,
+        mesh=clients_mesh(jax.devices()[:devices]),
+        collect=collect,
+    )
+    params = params or MODEL.init(jax.random.key(0))
+    weights = jnp.where(cohort.mask, 0.5 + cohort.ids.astype(jnp.float32), 0.0)
+    return jax.jit(train)(ROUND_KEY, jnp.int32(0), params, data, cohort, weights)
+
+
+def expected_sum(cohort, *, epochs, batch_size, proximal=0.0):
+    data, params = small_data(), MODEL.init(jax.random.key(0))["layers"][0]
+    kernel, bias, loss = np.zeros((FEATURES, CLASSES)), np.zeros(CLASSES), 0.0
+    for client in np.asarray(cohort.ids)[np.asarray(cohort.mask)].tolist():
+        key, _ = jax.random.split(jax.random.fold_in(ROUND_KEY, client))
+        update, seen = numpy_client(
+            Logistic(params["kernel"], params["bias"]),
+            data,
+            client,
+            key,
+            epochs=epochs,
+            batch_size=batch_size,
+            rate=RATE,
+            proximal=proximal,
+        )
+        kernel += (0.5 + client) * update.kernel
+        bias += (0.5 + client) * update.bias
+        loss += seen
+    return Logistic(kernel, bias), loss
+
+
+def assert_close(contributions, expected, atol=2e-5):
+    layer = contributions["layers"][0]
+    np.testing.assert_allclose(layer["kernel"], expected.kernel, atol=atol)
+    np.testing.assert_allclose(layer["bias"], expected.bias, atol=atol)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 10])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_sum_is_that_of_the_slow_loop(chunk, devices):
+    cohort = cohort_of([2, 0, 1, 6, 5])
+    result = trained(cohort, chunk=chunk, devices=devices)
+    expected, loss = expected_sum(cohort, epochs=2, batch_size=4)
+    assert_close(result.contributions, expected)
+    np.testing.assert_allclose(result.clients.loss, loss, rtol=1e-5)
+    assert float(result.clients.examples) == 2 * (12 + 7 + 9 + 1)
+
+
+@pytest.mark.parametrize("proximal", [0.0, 0.7])
+@pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
+def test_batches_and_the_proximal_term_are_those_of_the_slow_loop(batch_size, proximal):
+    cohort = cohort_of([0, 3])
+    training = LocalTraining(epochs=3, batch_size=batch_size, proximal=proximal)
+    result = trained(cohort, training=training, chunk=2)
+    expected, _ = expected_sum(cohort, epochs=3, batch_size=batch_size, proximal=proximal)
+    assert_close(result.contributions, expected)
+
+
+def test_no_batch_size_is_one_step_an_epoch_over_everything():
+    cohort = cohort_of([0, 2, 1])
+    result = trained(cohort, training=LocalTraining(epochs=2, batch_size=None), chunk=3)
+    expected, _ = expected_sum(cohort, epochs=2, batch_size=max(SIZES))
+    assert_close(result.contributions, expected)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    order=st.permutations(range(len(SIZES))),
+    chunk=st.sampled_from([1, 3]),
+    devices=st.sampled_from([1, 2]),
+)
+def test_every_row_is_its_clients_whatever_the_order(order, chunk, devices):
+    rows = trained(cohort_of(order), chunk=chunk, devices=devices, collect="rows").contributions
+    kernels = np.asarray(rows["layers"][0]["kernel"])
+    straight = trained(cohort_of(range(len(SIZES))), collect="rows").contributions
+    np.testing.assert_allclose(
+        kernels, np.asarray(straight["layers"][0]["kernel"])[list(order)], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_a_client_without_examples_adds_exact_zeros(chunk):
+    rows = trained(cohort_of([2, 1, 0]), chunk=chunk, collect="rows").contributions
+    for leaf in jax.tree.leaves(rows):
+        assert leaf[0].any()
+        assert not leaf[1].any()
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_masked_slots_add_nothing(chunk, devices):
+    masked = trained(
+        cohort_of([2, 6, 0, 3], [True, False, True, False]), chunk=chunk, devices=devices
+    )
+    alone = trained(cohort_of([2, 0]), chunk=chunk, devices=devices)
+    for mine, other in zip(jax.tree.leaves(masked), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+
+
+def test_a_client_that_diverges_does_not_touch_the_others():
+    data = small_data()
+    poisoned = data._replace(inputs=data.inputs.at[data.index[data.offsets[3]]].set(jnp.nan))
+    rows = trained(cohort_of([0, 3, 6]), chunk=3, collect="rows", data=poisoned).contributions
+    clean = trained(cohort_of([0, 3, 6]), chunk=3, collect="rows", data=data).contributions
+    for mine, other in zip(jax.tree.leaves(rows), jax.tree.leaves(clean), strict=True):
+        assert np.isnan(np.asarray(mine[1])).any()
+        np.testing.assert_array_equal(mine[0], other[0])
+        np.testing.assert_array_equal(mine[2], other[2])
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(0, 40), seed=st.integers(0, 1000))
+def test_shuffle_is_a_permutation_that_padding_does_not_change(size, seed):
+    key = jax.random.key(seed)
+    short = np.asarray(shuffle(key, jnp.int32(size), 40))
+    long = np.asarray(shuffle(key, jnp.int32(size), 64))
+    np.testing.assert_array_equal(np.sort(short[:size]), np.arange(size))
+    np.testing.assert_array_equal(short[:size], long[:size])
+
+
+def test_shuffle_makes_every_order_as_likely():
+    keys = jax.random.split(jax.random.key(0), 6000)
+    orders = np.asarray(jax.vmap(lambda key: shuffle(key, jnp.int32(3), 8)[:3])(keys))
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == 6
+    assert (np.abs(counts - 1000) < 5 * np.sqrt(1000 * 5 / 6)).all()
