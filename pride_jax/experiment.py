@@ -132,10 +132,7 @@ def run(
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     folder = checkpoints(workdir / "checkpoints")
-    try:
-        state, rows = _train(setting, workdir / "metrics.jsonl", folder, report)
-    finally:
-        folder.close()
+    state, rows = _train(setting, workdir / "metrics.jsonl", folder, report)
     summary = _summarize(setting, state, rows)
     _draw(setting, summary, rows, workdir / "plots")
     write_json(workdir / "summary.json", summary)
@@ -180,6 +177,11 @@ def _train(
     else:
         state = state._replace(**folder.restore(latest, _carried(state)))
         rows = metrics.keep_until(path, latest)
+        if not rows or rows[-1]["round"] != latest:
+            raise RunError(
+                f"{path} lacks the row of round {latest}, of which there is a checkpoint: restore "
+                "the file, or start anew in another --workdir"
+            )
     began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
 
     def record(info: RoundInfo | None, seconds: float) -> None:
@@ -221,7 +223,8 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
         return row
     seen, transport = float(info.examples), info.transport
     row |= {
-        "train_loss": float(info.loss) / seen if seen else None,
+        # Null where nobody trained, or the loss of a client whose update was thrown away is NaN.
+        "train_loss": float(info.loss) / seen if seen and np.isfinite(info.loss) else None,
         "clients": int(info.clients),
         "empty_clients": int(info.empty),
         "nonfinite_updates": int(info.nonfinite),

@@ -40,7 +40,8 @@ def train(config: Experiment, workdir: Path, resume: bool) -> int:
     """Runs an experiment with its progress on the terminal."""
     import jax
 
-    jax.config.update("jax_num_cpu_devices", config.engine.devices or os.cpu_count() or 1)
+    cores = os.cpu_count() or 1
+    jax.config.update("jax_num_cpu_devices", min(config.engine.devices or cores, cores))
     from pride_jax.experiment import run
     from pride_jax.reporting.terminal import progress, show_summary
 

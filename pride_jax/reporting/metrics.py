@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pride_jax.errors import RunError
 from pride_jax.runs.files import explained, write_atomically
 
 Row = dict[str, Any]
@@ -29,11 +30,19 @@ def read(path: Path) -> list[Row]:
     """The complete rows of a file; a last line that a crash cut short is not one.
 
     Raises:
-      RunError: it cannot be read.
+      RunError: it cannot be read, or another line is not JSON.
     """
     with explained("read", path):
         lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise RunError(
+                f"{path}, line {number} is not JSON: {error}; restore the file or start anew"
+            ) from None
+    return rows
 
 
 def keep_until(path: Path, round_: int) -> list[Row]:

@@ -1,64 +1,95 @@
 """Saving what a run carries from round to round, and getting it back bit for bit."""
 
+import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from pride_jax.errors import RunError
-from pride_jax.runs.files import explained
+from pride_jax.runs.files import explained, write_atomically
+
+_KEPT = 2
 
 
 class Checkpoints(NamedTuple):
-    """A folder of checkpoints; one that was not finished is as if it had never been begun.
+    """A folder of checkpoints, one NumPy ``.npz`` file a round, whole or not there.
 
     Attributes:
       save: round, tree -> None; the two latest are kept.
       latest: the newest round saved, or None.
-      restore: round, a tree of the same structure -> the tree that was saved.
-      close: releases the folder.
+      restore: round, a tree of the same structure -> the tree that was saved, on the same devices.
     """
 
     save: Callable[[int, PyTree[Array]], None]
     latest: Callable[[], int | None]
     restore: Callable[[int, PyTree[Array]], PyTree[Array]]
-    close: Callable[[], None]
 
 
 def checkpoints(folder: Path) -> Checkpoints:
-    """Opens a folder of checkpoints (Orbax), making it if needed.
+    """Opens a folder of checkpoints, making it if needed.
 
     Whatever is given is saved: leave keys and other secrets out.
 
     Raises (all functions):
       RunError: the folder cannot be written, or holds something else than was asked for.
     """
-    import orbax.checkpoint as ocp
+    with explained("write to", folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
-    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-    with explained("open checkpoints in", folder):
-        manager = ocp.CheckpointManager(folder.absolute(), options=options)
+    def file(round_: int) -> Path:
+        return folder / f"{round_}.npz"
+
+    def rounds() -> list[int]:
+        stems = (path.stem for path in folder.glob("*.npz"))
+        return sorted(int(stem) for stem in stems if stem.isdecimal())
 
     def save(round_: int, tree: PyTree[Array]) -> None:
-        # Orbax reports a full disk as a ValueError.
-        with explained("save a checkpoint in", folder, ValueError):
-            manager.save(round_, args=ocp.args.StandardSave(_named_leaves(tree)), force=True)
+        content = io.BytesIO()
+        np.savez(content, **{name: np.asarray(leaf) for name, leaf in _named_leaves(tree).items()})
+        write_atomically(file(round_), content.getvalue())
+        with explained("write to", folder):
+            for old in rounds()[:-_KEPT]:
+                file(old).unlink()
+
+    def latest() -> int | None:
+        return max(rounds(), default=None)
 
     def restore(round_: int, like: PyTree[Array]) -> PyTree[Array]:
-        try:
-            saved = manager.restore(round_, args=ocp.args.StandardRestore(_named_leaves(like)))
-        except (ValueError, OSError) as error:
+        leaves = _named_leaves(like)
+        saved = _read(file(round_))
+        if _shapes(saved) != _shapes(leaves):
             raise RunError(
-                f"The checkpoint of round {round_} in {folder} cannot be restored: {error}. "
-                "Remove its folder to resume from the one before it"
-            ) from error
-        return jax.tree.unflatten(jax.tree.structure(like), list(saved.values()))
+                f"{file(round_)} holds {_shapes(saved)}, expected {_shapes(leaves)}: it is of "
+                "another run; restore the run's own, or start anew"
+            )
+        restored = [jax.device_put(saved[name], leaf.sharding) for name, leaf in leaves.items()]
+        return jax.tree.unflatten(jax.tree.structure(like), restored)
 
-    return Checkpoints(save, manager.latest_step, restore, manager.close)
+    return Checkpoints(save, latest, restore)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with explained("read", path):
+        try:
+            with np.load(path) as saved:
+                return dict(saved)
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise RunError(
+                f"{path} is damaged ({error}): remove it to resume from the one before it"
+            ) from error
 
 
 def _named_leaves(tree: PyTree[Array]) -> dict[str, Array]:
-    leaves = jax.tree.leaves(tree)
-    return {f"{number:06d}": leaf for number, leaf in enumerate(leaves)}
+    """Leaves by their path, e.g. ``params/layers/0/kernel``."""
+    leaves, _ = jax.tree.flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _shapes(leaves: dict[str, np.ndarray] | dict[str, Array]) -> dict[str, str]:
+    return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in leaves.items()}

@@ -12,24 +12,18 @@ from pride_jax.errors import RunError
 
 
 @contextlib.contextmanager
-def explained(action: str, path: Path, *others: type[Exception]) -> Iterator[None]:
+def explained(action: str, path: Path) -> Iterator[None]:
     """Turns the system's refusal to read or write into one line that says what to do.
 
-    Args:
-      action: what is attempted with ``path``, e.g. ``write``.
-      path: the file or folder.
-      others: what a library raises in place of `OSError`.
-
     Raises:
-      RunError: for any `OSError`, or one of ``others``, within.
+      RunError: for any `OSError` within.
     """
     try:
         yield
-    except (OSError, *others) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise RunError(
-            f"Cannot {action} {path}: {reason}. Check its permissions and the space left, or "
-            "choose another --workdir; what is there is complete and can be resumed"
+            f"Cannot {action} {path}: {error.strerror or error}. Check its permissions and the "
+            "space left, or choose another --workdir; what is there is complete and can be resumed"
         ) from error
 
 

@@ -10,8 +10,10 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
+from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import normalize
 from pride_jax.data.partition import Partition
+from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, Params
 
 
@@ -107,6 +109,28 @@ def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
         return jax.tree.map(lambda leaf: leaf[:count], predictions)
 
     return predict_all
+
+
+def evaluator(
+    model: Model, dataset: Dataset, mesh: Mesh | None = None
+) -> Callable[[Params], Metrics]:
+    """Makes the function that tests a model's parameters on a data set's test examples.
+
+    Args:
+      model: what is tested.
+      dataset: with the test examples.
+      mesh: devices, on one axis ``clients``; all there are if None.
+    """
+    answer = predict(model, mesh or clients_mesh(jax.devices()))
+    examples = tuple(
+        jnp.asarray(leaf)
+        for leaf in (dataset.test_inputs, dataset.test_labels, dataset.shift, dataset.scale)
+    )
+
+    def evaluate(params: Params) -> Metrics:
+        return summarize(answer(params, *examples), dataset.test_labels, dataset.num_classes)
+
+    return evaluate
 
 
 def summarize(

@@ -1,0 +1,54 @@
+from .aggregation.paillier import paillier
+from .aggregation.plain import plain
+from .aggregation.secure_sum import Role, SecureSum
+from .config import Experiment
+from .data.datasets import Dataset, load_dataset
+from .data.federated import FederatedData, federate
+from .data.partition import Partition, by_group, by_sizes, dirichlet, iid, label_shards
+from .experiment import run
+from .federated import (
+    Algorithm,
+    RoundInfo,
+    SecureAggregation,
+    ServerState,
+    federated_averaging,
+)
+from .models import cnn, from_module, logistic, mlp, two_nn
+from .privacy.sampling import fixed_size
+from .training.client import LocalTraining
+from .training.evaluation import Metrics, evaluator
+from .types import Model
+
+__all__ = [
+    "Algorithm",
+    "Dataset",
+    "Experiment",
+    "FederatedData",
+    "LocalTraining",
+    "Metrics",
+    "Model",
+    "Partition",
+    "Role",
+    "RoundInfo",
+    "SecureAggregation",
+    "SecureSum",
+    "ServerState",
+    "by_group",
+    "by_sizes",
+    "cnn",
+    "dirichlet",
+    "evaluator",
+    "federate",
+    "federated_averaging",
+    "fixed_size",
+    "from_module",
+    "iid",
+    "label_shards",
+    "load_dataset",
+    "logistic",
+    "mlp",
+    "paillier",
+    "plain",
+    "run",
+    "two_nn",
+]

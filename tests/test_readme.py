@@ -1,0 +1,30 @@
+"""What the README shows runs as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_example_runs_and_learns(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    file = tmp_path / "example.py"
+    file.write_text(example)
+    answer = subprocess.run(
+        [sys.executable, file], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert float(answer.stdout.split()[-1]) > 0.85
+
+
+def test_the_two_commands_are_those_of_continuous_integration():
+    commands = (ROOT / ".ci" / "run").read_text()
+    for command in re.findall(r"^pip install -e .* && .*$", README, flags=re.MULTILINE)[:2]:
+        assert f"\n{command}\n" in commands
+
+
+def test_every_file_and_folder_that_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
