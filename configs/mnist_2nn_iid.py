@@ -12,7 +12,7 @@ config = Experiment(
     data=Data("mnist"),
     partition=Partition("iid", clients=100),
     model=Model("2nn"),
-    client=Client(learning_rate=0.1, epochs=1, batch_size=10),
+    client=Client(learning_rate=0.2, epochs=1, batch_size=10),
     cohort=Cohort("fixed_size", size=10),
     evaluation=Evaluation(every=1, target_accuracy=0.97),
 )

@@ -12,7 +12,7 @@ config = Experiment(
     data=Data("mnist"),
     partition=Partition("shards", clients=100, shards_per_client=2),
     model=Model("2nn"),
-    client=Client(learning_rate=0.1, epochs=1, batch_size=10),
+    client=Client(learning_rate=0.2, epochs=1, batch_size=10),
     cohort=Cohort("fixed_size", size=10),
     evaluation=Evaluation(every=5, target_accuracy=0.97),
 )

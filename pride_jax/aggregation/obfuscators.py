@@ -69,7 +69,7 @@ def _power(
 def window_table(n: int, base: int, exponent_bytes: int) -> tuple[tuple[Factor, ...], ...]:
     """base^(digit · 256^row) for each byte of an exponent.
 
-    One table is kept in each process. It takes 14 MB for a 3072-bit n and 512-bit exponents, 43 MB
+    One table is kept in each process. It takes 15 MB for a 3072-bit n and 512-bit exponents, 45 MB
     for 1536-bit ones.
 
     Returns:

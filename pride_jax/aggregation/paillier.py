@@ -86,9 +86,9 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
     """Packed Paillier encryption with one key holder.
 
     With more than one worker, obfuscators are computed in processes and decryption runs in threads.
-    The processes are spawned at first use and end with the protocol or the program; they receive
-    the public key and the exponents, never a vector or a secret key. As with any spawned process, a
-    script that uses them needs ``if __name__ == "__main__":``.
+    The processes are spawned at first use, shared by all protocols with as many workers, and end
+    with the program; they receive the public key and the exponents, never a vector or a secret key.
+    As with any spawned process, a script that uses them needs ``if __name__ == "__main__":``.
 
     Args:
       key_bits: bit length of n: 3072 or 2048; 1024 is breakable and says so in its name.
@@ -112,10 +112,6 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         raise ConfigError(f"paillier: workers={workers}, expected at least 1")
     name = f"paillier-{key_bits}" + ("-breakable" if key_bits == 1024 else "")
     exponent_bytes = exponent_bits(key_bits, exponent) // 8
-    # No process starts before the first task.
-    pool = (
-        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers > 1 else None
-    )
 
     def layout_of(directory: Directory) -> Layout:
         return layout(key_bits, directory.terms.bits, directory.terms.largest_cohort)
@@ -141,10 +137,11 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         count = layout_of(directory).plaintexts(directory.terms.length)
         exponents = [rng(exponent_bytes) for _ in range(count)]
         compute = functools.partial(obfuscators, public.key.n, public.obfuscation_base)
-        if pool is None:
+        if workers == 1:
             material = compute(exponents)
         else:
-            material = _concatenate(pool.map(compute, _chunks(exponents, 4 * workers)))
+            parts = _processes(workers).map(compute, _chunks(exponents, 4 * workers))
+            material = _concatenate(parts)
         return Prepared(header(directory, name), client, material)
 
     def protect(
@@ -233,6 +230,11 @@ def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], workers: int = 1
     with ThreadPoolExecutor(workers) as threads:
         parts = threads.map(functools.partial(_decrypt, secret), _chunks(ciphertexts, workers))
         return _concatenate(parts)
+
+
+@functools.cache
+def _processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
 
 
 def _decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz]) -> list[int]:

@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -311,3 +313,21 @@ def test_full_size_round_with_workers_and_an_aggregator_in_its_own_process() -> 
     share = party.protocol.share(directory, party.secret, total)
     np.testing.assert_array_equal(party.protocol.open(directory, total, [share]), vectors.sum(0))
     assert len(messages[0].body) / 1300 < 6.5
+
+
+def test_a_program_with_workers_ends_quietly(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from parties import party_of\n"
+        "from pride_jax.aggregation.paillier import paillier\n"
+        "if __name__ == '__main__':\n"
+        "    party = party_of(paillier(1024, workers=2))\n"
+        "    print(party.sum(party.directory([1], length=3), {1: [4, 5, 6]}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[4 5 6]\n", "")
