@@ -8,10 +8,10 @@ Expected: EXPECTED
 from pride_jax.config import Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
-    rounds=60,
+    rounds=150,
     data=Data("digits"),
     partition=Partition("dirichlet", clients=10, alpha=0.5),
     model=Model("mlp", hidden=(64,)),
-    client=Client(learning_rate=0.5, epochs=2, batch_size=10),
-    evaluation=Evaluation(every=5, comparison_epochs=60),
+    client=Client(learning_rate=1.0, epochs=2, batch_size=10),
+    evaluation=Evaluation(every=5, comparison=True),
 )

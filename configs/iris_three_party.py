@@ -18,11 +18,12 @@ config = Experiment(
     client=Client(
         learning_rate=0.3,
         momentum=0.9,
-        weight_decay=1e-3,
-        label_smoothing=0.7,
+        schedule="cosine",
+        weight_decay=3e-3,
+        label_smoothing=0.5,
         epochs=10,
         batch_size=10,
     ),
     aggregation=Aggregation("paillier", key_bits=3072, bits=16, limit=4.0),
-    evaluation=Evaluation(every=5, comparison_epochs=400),
+    evaluation=Evaluation(every=5, comparison=True),
 )

@@ -15,5 +15,5 @@ config = Experiment(
     partition=Partition("sizes", sizes=(1200, 30000, 3000, 1200, 12000, 300)),
     model=Model("2nn"),
     client=Client(learning_rate=0.1, epochs=1, batch_size=10),
-    evaluation=Evaluation(every=1, comparison_epochs=30),
+    evaluation=Evaluation(every=1, comparison=True),
 )

@@ -7,14 +7,15 @@ Needs qmnist-train-labels-idx2-int.gz beside MNIST's IDX files, see the README.
 Expected: EXPECTED
 """
 
-from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition, Server
 
 config = Experiment(
-    rounds=100,
+    rounds=200,
     data=Data("mnist"),
     partition=Partition("groups"),
     model=Model("2nn"),
     client=Client(learning_rate=0.1, epochs=1, batch_size=10),
+    server=Server(momentum=0.9),
     cohort=Cohort("fixed_size", size=50),
-    evaluation=Evaluation(every=2),
+    evaluation=Evaluation(every=5),
 )

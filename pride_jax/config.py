@@ -225,12 +225,11 @@ class Evaluation(_Validated):
     """Rounds from one evaluation, and checkpoint, to the next."""
     target_accuracy: float | None = None
     """Accuracy whose first round the summary tells, as McMahan et al. (2016) count."""
-    comparison_epochs: int = 0
-    """Epochs of a central model and of each client alone, trained for comparison; 0 is none."""
+    comparison: bool = False
+    """Whether a central model, and each client alone, is trained as long, for comparison."""
 
     def _check(self) -> None:
         self._at_least(1, "every")
-        self._at_least(0, "comparison_epochs")
         self._above_zero("target_accuracy")
 
 

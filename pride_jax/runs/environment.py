@@ -32,7 +32,8 @@ def _git(*arguments: str) -> str | None:
     """What git says of this source tree; None where it is not a checkout or there is no git."""
     try:
         answer = subprocess.run(
-            ["git", *arguments],
+            # Killed while it held a lock, git would leave the checkout locked.
+            ["git", "--no-optional-locks", *arguments],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,

@@ -17,16 +17,19 @@ def train_alone(
     optimizer: Callable[[Int[Array, ""]], optax.GradientTransformation],
     training: LocalTraining,
     data: FederatedData,
+    rounds: int,
 ) -> Callable[[Key, Params, Int[Array, ""]], Params]:
     """Makes the function that trains on one client's examples and nothing else.
 
-    On pooled data, whose only client holds everything, this is the central model.
+    The client trains as in a federation, as many rounds with the same optimizer, but keeps its own
+    parameters. On pooled data, whose only client holds everything, this is the central model.
 
     Args:
       model: what is trained.
-      optimizer: the round -> the optimizer; round 0's is used.
-      training: epochs and batch size.
+      optimizer: the round -> its optimizer.
+      training: epochs a round and batch size.
       data: the clients' examples.
+      rounds: of training.
 
     Returns:
       A compiled function of a key, initial parameters and a client's id.
@@ -39,8 +42,12 @@ def train_alone(
     def train(data: FederatedData, key: Key, params: Params, client: Int[Array, ""]) -> Params:
         size = data.sizes[client]
         batches = num_batches(size, batch_size)
-        first = jnp.zeros((), jnp.int32)
-        update, _ = update_client(key, first, params, data, client, size, batches)
-        return jax.tree.map(jnp.add, params, update)
+
+        def one_round(round_: Int[Array, ""], params: Params) -> Params:
+            round_key = jax.random.fold_in(key, round_)
+            update, _ = update_client(round_key, round_, params, data, client, size, batches)
+            return jax.tree.map(jnp.add, params, update)
+
+        return jax.lax.fori_loop(0, rounds, one_round, params)
 
     return lambda key, params, client: train(data, key, params, client)
