@@ -24,12 +24,19 @@ class _Validated:
                 typeguard.check_type(value, hint)
             except typeguard.TypeCheckError as error:
                 raise ConfigError(f"{self._section()}{name}={value!r}: {error}") from None
-            if isinstance(value, float) and not math.isfinite(value):
-                self._refuse(name, "a finite number")
+            self._check_magnitude(name, value)
         self._check()
 
     def _check(self) -> None:
         """Refuses impossible values."""
+
+    def _check_magnitude(self, name: str, value: object) -> None:
+        if isinstance(value, int) and abs(value) >= 2**31:
+            self._refuse(name, "a whole number below 2^31")
+        if isinstance(value, float) and not math.isfinite(value):
+            self._refuse(name, "a finite number")
+        if isinstance(value, float) and value and not 1e-30 <= abs(value) <= 1e30:
+            self._refuse(name, "0 or a magnitude from 1e-30 to 1e30, which float32 can hold")
 
     def _at_least(self, bound: float, *names: str) -> None:
         for name in names:
@@ -231,6 +238,8 @@ class Evaluation(_Validated):
     def _check(self) -> None:
         self._at_least(1, "every")
         self._above_zero("target_accuracy")
+        if self.target_accuracy is not None and self.target_accuracy > 1:
+            self._refuse("target_accuracy", "at most 1")
 
 
 @dataclass(frozen=True)

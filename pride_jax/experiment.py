@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pride_jax import builder
@@ -27,9 +28,8 @@ from pride_jax.reporting import metrics
 from pride_jax.runs.checkpoints import Checkpoints, checkpoints
 from pride_jax.runs.environment import environment
 from pride_jax.runs.files import explained, read_json, write_json
-from pride_jax.training.client import LocalTraining
 from pride_jax.training.comparison import train_alone
-from pride_jax.training.evaluation import Metrics, client_spread, predict, summarize
+from pride_jax.training.evaluation import Metrics, Predictions, client_spread, evaluator, predict
 from pride_jax.types import Model, Params
 
 Summary = dict[str, Any]
@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     secure: SecureAggregation | None
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
-    predict_training: Callable[[Params], Any]
+    predict_training: Callable[[Params], Predictions]
 
 
 def prepare(config: Experiment, secrets: Path) -> Setting:
@@ -81,17 +81,19 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     )
     answer = predict(model, mesh)
 
-    def evaluate(params: Params) -> Metrics:
-        predictions = answer(
-            params, dataset.test_inputs, dataset.test_labels, data.shift, data.scale
-        )
-        return summarize(predictions, dataset.test_labels, dataset.num_classes)
-
-    def predict_training(params: Params) -> Any:
+    def predict_training(params: Params) -> Predictions:
         return answer(params, data.inputs, data.labels, data.shift, data.scale)
 
     return Setting(
-        config, dataset, partition, data, model, secure, algorithm, evaluate, predict_training
+        config=config,
+        dataset=dataset,
+        partition=partition,
+        data=data,
+        model=model,
+        secure=secure,
+        algorithm=algorithm,
+        evaluate=evaluator(model, dataset, mesh),
+        predict_training=predict_training,
     )
 
 
@@ -100,7 +102,7 @@ def run(
     workdir: Path,
     *,
     resume: bool = False,
-    report: Callable[[metrics.Row], None] = lambda row: None,
+    report: Callable[[metrics.Row], None] | None = None,
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
@@ -167,7 +169,10 @@ def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
 
 
 def _train(
-    setting: Setting, path: Path, folder: Checkpoints, report: Callable[[metrics.Row], None]
+    setting: Setting,
+    path: Path,
+    folder: Checkpoints,
+    report: Callable[[metrics.Row], None] | None,
 ) -> tuple[ServerState, list[metrics.Row]]:
     config, algorithm = setting.config, setting.algorithm
     state = algorithm.init(jax.random.key(config.seed))
@@ -190,7 +195,8 @@ def _train(
         metrics.append(path, row)
         rows.append(row)
         folder.save(row["round"], _carried(state))
-        report(row)
+        if report:
+            report(row)
 
     if latest is None:
         record(None, 0.0)
@@ -277,19 +283,17 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
 def _compare(setting: Setting) -> Summary:
     """The central model's accuracy and each client's alone, or nulls where none is asked for."""
     config = setting.config
-    epochs = config.evaluation.comparison_epochs
-    if not epochs:
+    if not config.evaluation.comparison:
         return {"central": None, "alone": None}
     optimizer = builder.build_client_optimizer(config.client, config.rounds)
-    training = LocalTraining(epochs, config.client.batch_size)
+    training = builder.build_local_training(config.client)._replace(proximal=0.0)
     init_key, key = jax.random.split(jax.random.key(config.seed))
     params = setting.model.init(init_key)
 
     def accuracies(partition: Partition) -> list[float]:
-        train = train_alone(
-            setting.model, optimizer, training, federate(setting.dataset, partition)
-        )
-        holding = np.flatnonzero(partition.sizes)
+        data = federate(setting.dataset, partition)
+        train = train_alone(setting.model, optimizer, training, data, config.rounds)
+        holding = jnp.asarray(np.flatnonzero(partition.sizes), jnp.int32)
         return [
             setting.evaluate(train(jax.random.fold_in(key, client), params, client)).accuracy
             for client in holding

@@ -24,8 +24,7 @@ class MLP(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.layers = nnx.List(
-            nnx.Linear(inputs, outputs, rngs=rngs)
-            for inputs, outputs in itertools.pairwise(widths)
+            nnx.Linear(inputs, outputs, rngs=rngs) for inputs, outputs in itertools.pairwise(widths)
         )
         self.activation = activation
 

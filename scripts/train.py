@@ -17,14 +17,15 @@ from pride_jax.errors import PrideError
 def main() -> int:
     """Reads the command line, runs, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", type=Path, required=True)
+    wants_help = bool({"-h", "--help"} & set(sys.argv))
+    parser.add_argument("--config", type=Path, required=not wants_help)
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--resume", action="store_true")
     arguments, overrides = parser.parse_known_args()
     try:
         config = tyro.cli(
             Experiment,
-            default=load_config(arguments.config),
+            default=load_config(arguments.config) if arguments.config else Experiment(),
             args=overrides,
             use_underscores=True,
             prog="train.py --config FILE [--workdir DIR] [--resume]",
@@ -34,6 +35,9 @@ def main() -> int:
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command with --resume continues", file=sys.stderr)
+        return 130
 
 
 def train(config: Experiment, workdir: Path, resume: bool) -> int:
@@ -46,11 +50,7 @@ def train(config: Experiment, workdir: Path, resume: bool) -> int:
     from pride_jax.reporting.terminal import progress, show_summary
 
     with progress(config) as report:
-        try:
-            summary = run(config, workdir, resume=resume, report=report)
-        except KeyboardInterrupt:
-            print(f"interrupted: continue with --resume --workdir {workdir}", file=sys.stderr)
-            return 130
+        summary = run(config, workdir, resume=resume, report=report)
     show_summary(summary, workdir)
     return 0
 

@@ -32,6 +32,10 @@ from pride_jax.errors import ConfigError
         (lambda: config.Aggregation(bits=32), "aggregation.bits=32: expected 2 to 24"),
         (lambda: config.Engine(devices=0), "engine.devices=0"),
         (lambda: config.Evaluation(every=0), "evaluation.every=0"),
+        (lambda: Experiment(seed=2**31), "seed=2147483648: expected a whole number below"),
+        (lambda: config.Aggregation(limit=1e-40), "expected 0 or a magnitude from 1e-30"),
+        (lambda: config.Client(learning_rate=1e300), "learning_rate=1e.300: expected 0 or"),
+        (lambda: config.Evaluation(target_accuracy=1.5), "target_accuracy=1.5: expected at most"),
         (lambda: config.Data(test_examples=0), "data.test_examples=0"),
     ],
 )

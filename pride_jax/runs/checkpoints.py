@@ -51,7 +51,8 @@ def checkpoints(folder: Path) -> Checkpoints:
 
     def save(round_: int, tree: PyTree[Array]) -> None:
         content = io.BytesIO()
-        np.savez(content, **{name: np.asarray(leaf) for name, leaf in _named_leaves(tree).items()})
+        arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree).items()}
+        np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
         write_atomically(file(round_), content.getvalue())
         with explained("write to", folder):
             for old in rounds()[:-_KEPT]:
@@ -77,7 +78,7 @@ def checkpoints(folder: Path) -> Checkpoints:
 def _read(path: Path) -> dict[str, np.ndarray]:
     with explained("read", path):
         try:
-            with np.load(path) as saved:
+            with np.load(io.BytesIO(path.read_bytes())) as saved:
                 return dict(saved)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RunError(

@@ -1,4 +1,4 @@
-"""A run's secret keys: in its ``secrets`` folder, which only its owner can enter, and nowhere else."""
+"""A run's secret keys: in its ``secrets`` folder, that only its owner can enter; nowhere else."""
 
 from pathlib import Path
 

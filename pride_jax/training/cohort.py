@@ -1,7 +1,7 @@
 """A round's clients on the device: chunks of vmapped clients in a scan, sharded over devices."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,8 +47,8 @@ class _Slots(NamedTuple):
     weights: Float[Array, "..."]
 
 
-def clients_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of the one axis ``clients``."""
+def clients_mesh(devices: Sequence[Any]) -> Mesh:
+    """A mesh of the one axis ``clients`` over some of ``jax.devices()``."""
     return jax.make_mesh((len(devices),), ("clients",), (AxisType.Auto,), devices=devices)
 
 

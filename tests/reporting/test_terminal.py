@@ -1,0 +1,73 @@
+"""What a person reads while a run goes on, and at its end."""
+
+from pathlib import Path
+
+from pride_jax.config import Experiment
+from pride_jax.reporting.terminal import progress, show_summary
+
+SUMMARY = {
+    "test_accuracy": 0.95,
+    "test_loss": 0.125,
+    "central": 0.96,
+    "alone": [0.9, 0.8],
+    "accuracy_over_clients": {
+        "mean": 0.9,
+        "minimum": 0.7,
+        "tenth_percentile": 0.75,
+        "median": 0.91,
+        "maximum": 1.0,
+    },
+    "rounds": 30,
+    "rounds_to_target": 12.5,
+    "seconds_per_round": 0.25,
+    "seconds_total": 9.0,
+    "bytes_per_client_round": 1660,
+    "clients": 3,
+    "empty_clients": 1,
+    "unused_examples": 0,
+    "nonfinite_updates": 4,
+    "clipped_updates": 0,
+    "fitted_updates": 0,
+    "epsilon": None,
+    "delta": None,
+}
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_a_summary_tells_what_matters_on_one_screen(capsys):
+    show_summary(SUMMARY, Path("runs/iris"))
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) <= 24
+    for told in (
+        "test accuracy 0.9500",
+        "central model 0.9600",
+        "clients alone 0.8500 (from 0.8000 to 0.9000)",
+        "rounds to target 12.5",
+        "30, 0.25 s each, 9.0 s in all",
+        "1,660 bytes a round",
+        "3, of which 1 hold no example",
+        "nonfinite updates 4",
+        "differential privacy none",
+        "Everything is in runs/iris",
+    ):
+        assert told in words(shown)
+    assert "clipped updates" not in shown
+
+
+def test_a_summary_without_comparisons_is_silent_about_them(capsys):
+    show_summary(SUMMARY | {"central": None, "alone": None, "rounds_to_target": None}, Path("x"))
+    shown = capsys.readouterr().out
+    assert not any(word in shown for word in ("central", "alone", "target"))
+
+
+def test_without_a_terminal_some_rounds_and_the_last_are_printed(capsys):
+    with progress(Experiment(rounds=45)) as report:
+        for round_ in range(46):
+            row = {"round": round_, "test_accuracy": 0.5, "test_loss": 1.0}
+            report(row | {"seconds_per_round": 0.0123456})
+    lines = capsys.readouterr().out.splitlines()
+    assert 20 <= len(lines) <= 25
+    assert lines[-1] == "round 45/45  accuracy 0.5000  loss 1.0000  0.0123 s/round"
