@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
-from pride_jax.aggregation.simulation import Aggregator, Transport, simulate
+from pride_jax.aggregation.simulation import Aggregator, Network, Transport, perfect, simulate
 from pride_jax.data.federated import FederatedData
 from pride_jax.models import num_parameters
 from pride_jax.privacy.clipping import clip_by_norm
@@ -117,6 +118,7 @@ class SecureAggregation(NamedTuple):
       limit: the value that the largest integer stands for. A client whose weighted update holds a
         larger one scales its update down as a whole, and is counted.
       rng: of the clients' protection.
+      network: what it does to the clients' messages. The mean is of those in the sum.
     """
 
     protocol: SecureSum
@@ -124,6 +126,7 @@ class SecureAggregation(NamedTuple):
     bits: int = 16
     limit: float = 1.0
     rng: Rng = os.urandom
+    network: Network = perfect
 
 
 def federated_averaging(
@@ -207,7 +210,7 @@ def federated_averaging(
     if secure is None:
         return Algorithm(init, *_on_device(data, steps))
     terms = sum_terms(model, secure, sampler)
-    aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng)
+    aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
     return Algorithm(init, *_through_host(data, steps, aggregator, model))
 
 
@@ -259,11 +262,12 @@ def _through_host(
         ids, present = jax.device_get(cohort)
         announced = aggregator.announce(int(state.round), ids[present].tolist())
         rows = jax.device_get(result.contributions)[present]
-        summed, transport = aggregator.add(announced, rows)
+        added = aggregator.add(announced, rows)
         terms = announced.directory.terms
-        total = unflatten(jnp.asarray(dequantize(summed, terms.limit, terms.bits)))
-        info = round_info(data, cohort, result)._replace(transport=transport)
-        return finish(data, state, cohort, total), info
+        total = unflatten(jnp.asarray(dequantize(added.total, terms.limit, terms.bits)))
+        info = round_info(data, cohort, result)._replace(transport=added.transport)
+        in_sum = cohort.mask & np.isin(ids, added.contributors)
+        return finish(data, state, cohort._replace(mask=in_sum), total), info
 
     def many_rounds(state: ServerState, until: int) -> tuple[ServerState, RoundInfo]:
         state, total = one_round(state)

@@ -11,6 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from pride_jax.aggregation.fixed_point import error_bound
+from pride_jax.aggregation.masking import masking
 from pride_jax.aggregation.paillier import paillier
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Role
@@ -166,8 +167,9 @@ def test_an_update_beyond_the_range_is_scaled_whole_and_counted():
     np.testing.assert_allclose(step_of(algorithm), expected, atol=1e-6)
 
 
-def test_encrypted_training_is_plain_training_bit_for_bit():
-    encrypted = fedavg(secure=secure(paillier(1024)), sampler=fixed_size(4, 3))
+@pytest.mark.parametrize("protocol", [paillier(1024), masking()], ids=lambda each: each.name)
+def test_encrypted_training_is_plain_training_bit_for_bit(protocol):
+    encrypted = fedavg(secure=secure(protocol), sampler=fixed_size(4, 3))
     clear = fedavg(secure=secure(plain()), sampler=fixed_size(4, 3))
     one, info = encrypted.rounds(encrypted.init(KEY), 3)
     other, _ = clear.rounds(clear.init(KEY), 3)
@@ -175,6 +177,20 @@ def test_encrypted_training_is_plain_training_bit_for_bit():
     assert int(info.clients) == 9
     assert info.transport is not None
     assert info.transport.bytes_sent > 9 * 256
+
+
+@pytest.mark.parametrize("weighting", ["examples", "uniform"])
+def test_the_mean_is_of_the_clients_in_the_sum(weighting):
+    """Client 2's messages are lost."""
+    network = {"network": lambda sent: [*sent[:2], sent[3]]}
+    settings = secure(plain(), bits=24)._replace(**network)
+    algorithm = fedavg(secure=settings, weighting=weighting)
+    _, info = algorithm.round(algorithm.init(KEY))
+    assert info.transport is not None
+    assert (int(info.clients), info.transport.lost) == (4, 1)
+    weights = {"examples": SIZES, "uniform": np.ones(4)}[weighting] * [1, 1, 0, 1]
+    expected = weights @ updates() / weights.sum()
+    np.testing.assert_allclose(step_of(algorithm), expected, atol=1e-5)
 
 
 def test_an_update_that_is_not_finite_is_zeroed_and_counted():

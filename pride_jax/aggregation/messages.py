@@ -1,30 +1,40 @@
-"""Messages as bytes, and every reason to refuse one.
+"""Messages as bytes, signed, and every reason to refuse one.
 
 The format, all numbers big-endian::
 
     magic "PRIDEsum" 8 | version 2 | protocol 32 (ASCII, zero-padded) | round 8 | client 8 |
     key fingerprint 32 | length 8 | bits 2 | limit 8 (IEEE double) | smallest cohort 4 |
-    largest cohort 4 | body length 8 | body
+    largest cohort 4 | body length 8 | body | signature 64, or nothing
 
-There is exactly one encoding of a message: ``to_bytes(from_bytes(data)) == data``.
+There is exactly one encoding of a message: ``to_bytes(from_bytes(data)) == data``. The signature is
+the client's Ed25519 signature of ``"PRIDEsum"`` and the SHA-256 of all bytes before it.
 
-What the checks can see without signatures: any change to the magic, version, protocol, round,
+What the checks see where the directory names signers: any change at all, and any message that is
+not from the client it names. Without signers: any change to the magic, version, protocol, round,
 fingerprint, terms or lengths; a client outside the roster or named twice; a body that no vector
-has. What they cannot see: a client id changed to that of a roster member who sends nothing, and a
-body changed to another possible body.
+has; but neither a client id changed to that of a roster member who sends nothing, nor a body
+changed to another possible body.
 """
 
+import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int, Int64
 
 from pride_jax.aggregation.secure_sum import Directory, Header, Message, Share, Terms, Total, header
+from pride_jax.aggregation.signatures import (
+    SIGNATURE_BYTES,
+    SigningSecret,
+    is_signed_by,
+    sign,
+)
 from pride_jax.errors import ConfigError, ProtocolError
 
 _MAGIC = b"PRIDEsum"
-_VERSION = 1
+_VERSION = 2
 _FORMAT = struct.Struct(">8sH32sQQ32sQHdIIQ")
 
 
@@ -86,26 +96,54 @@ class NotInvertibleError(MessageError):
     """A ciphertext that shares a factor with the modulus."""
 
 
+class MissingSignatureError(MessageError):
+    """Not signed, in a round whose messages must be."""
+
+
+class UnknownSignerError(MessageError):
+    """From a client of the roster that has enrolled no signing key."""
+
+
+class ForeignSignatureError(MessageError):
+    """Signed by another client of the roster than the one it names."""
+
+
+class WrongSignatureError(MessageError):
+    """Signed by nobody in the roster: changed on the way, or forged."""
+
+
 def to_bytes(message: Message) -> bytes:
     """A message as bytes."""
+    return _header_bytes(message) + message.body + message.signature
+
+
+def sign_message(secret: SigningSecret, message: Message) -> Message:
+    """The message with its sender's signature over header and body."""
+    return message._replace(signature=sign(secret, _signed_bytes(message)))
+
+
+def _header_bytes(message: Message) -> bytes:
     about, terms = message.header, message.header.terms
-    return (
-        _FORMAT.pack(
-            _MAGIC,
-            _VERSION,
-            about.protocol.encode("ascii"),
-            about.round,
-            message.client,
-            about.fingerprint,
-            terms.length,
-            terms.bits,
-            terms.limit,
-            terms.smallest_cohort,
-            terms.largest_cohort,
-            len(message.body),
-        )
-        + message.body
+    return _FORMAT.pack(
+        _MAGIC,
+        _VERSION,
+        about.protocol.encode("ascii"),
+        about.round,
+        message.client,
+        about.fingerprint,
+        terms.length,
+        terms.bits,
+        terms.limit,
+        terms.smallest_cohort,
+        terms.largest_cohort,
+        len(message.body),
     )
+
+
+def _signed_bytes(message: Message) -> bytes:
+    digest = hashlib.sha256(_header_bytes(message))
+    digest.update(message.body)
+    return _MAGIC + digest.digest()
 
 
 def from_bytes(data: bytes) -> Message:
@@ -138,12 +176,12 @@ def from_bytes(data: bytes) -> Message:
             f"it starts with {magic!r} version {version}, expected {_MAGIC!r} version {_VERSION}: "
             "sender and receiver need the same release",
         )
-    body = data[_FORMAT.size :]
-    if len(body) != body_length:
+    end = _FORMAT.size + body_length
+    if len(data) not in (end, end + SIGNATURE_BYTES):
         raise MalformedError(
             client,
-            f"{len(body)} bytes of body, expected the {body_length} that its header announces: "
-            "bytes were lost or added on the way",
+            f"{len(data) - _FORMAT.size} bytes after its header, expected the {body_length} of "
+            "body that it announces and a signature: bytes were lost or added on the way",
         )
     name = protocol.rstrip(b"\0")
     if b"\0" in name or not name.isascii():
@@ -152,7 +190,8 @@ def from_bytes(data: bytes) -> Message:
         terms = Terms(length, bits, limit, smallest_cohort, largest_cohort)
     except ConfigError as error:
         raise MalformedError(client, f"impossible terms ({error})") from None
-    return Message(Header(name.decode(), round_number, fingerprint, terms), client, bytes(body))
+    about = Header(name.decode(), round_number, fingerprint, terms)
+    return Message(about, client, bytes(data[_FORMAT.size : end]), bytes(data[end:]))
 
 
 def check_vector(
@@ -182,7 +221,7 @@ def check_vector(
 def check_messages(
     directory: Directory, protocol: str, messages: Sequence[Message], body_size: int
 ) -> list[Message]:
-    """The messages by ascending client, once their headers and sizes are this round's.
+    """The messages by ascending client, once headers, sizes and signatures are this round's.
 
     Args:
       directory: the round.
@@ -203,7 +242,7 @@ def check_messages(
         if message.client not in directory.members:
             raise NotInRosterError(
                 message.client,
-                f"it is not among the {len(directory.roster)} clients of round {directory.round}",
+                f"it is not among the {len(directory.members)} clients of round {directory.round}",
             )
         if message.client in seen:
             raise DuplicateClientError(
@@ -216,6 +255,8 @@ def check_messages(
                 f"{len(message.body)} bytes of body, expected {body_size} for "
                 f"{directory.terms.length} values of {directory.terms.bits} bits",
             )
+        if directory.signers is not None:
+            _check_signature(directory, message)
     return sorted(messages, key=lambda message: message.client)
 
 
@@ -235,6 +276,83 @@ def _check_header(message: Message, expected: Header) -> None:
         )
     if about.terms != expected.terms:
         raise WrongTermsError(client, f"made for {about.terms}, expected {expected.terms}")
+
+
+def _check_signature(directory: Directory, message: Message) -> None:
+    signers = directory.signers or {}
+    client, signature = message.client, message.signature
+    if not signature:
+        raise MissingSignatureError(
+            client, "it is not signed: sign every message with the client's enrolled key"
+        )
+    if client not in signers:
+        raise UnknownSignerError(
+            client, f"it has no signing key in the directory of round {directory.round}: enrol it"
+        )
+    signed = _signed_bytes(message)
+    if is_signed_by(signers[client], signed, signature):
+        return
+    for other in sorted(directory.members.intersection(signers)):
+        if is_signed_by(signers[other], signed, signature):
+            raise ForeignSignatureError(client, f"client {other} signed it in its name")
+    raise WrongSignatureError(
+        client, "its signature is not that of its bytes: they were changed on the way or forged"
+    )
+
+
+_Result = TypeVar("_Result", covariant=True)
+
+
+class Sifted(NamedTuple, Generic[_Result]):
+    """What came of messages, some of which may be bad.
+
+    Attributes:
+      result: what the check made of those that were accepted.
+      accepted: these messages, at most one of each client.
+      refused: why each of the others was not.
+    """
+
+    result: _Result
+    accepted: tuple[Message, ...]
+    refused: tuple[MessageError, ...]
+
+
+def sift(
+    check: Callable[[Sequence[Message]], _Result], messages: Sequence[Message]
+) -> Sifted[_Result]:
+    """What ``check`` makes of the messages that it does not refuse, and why it refuses the others.
+
+    Of several good messages of one client the first is taken. A message in a client's name that is
+    refused does not keep that client's own message out.
+
+    Args:
+      check: e.g. ``functools.partial(protocol.combine, directory)``.
+      messages: as received.
+
+    Raises:
+      ProtocolError: none is left.
+    """
+    try:
+        return Sifted(check(messages), tuple(messages), ())
+    except MessageError:
+        # Only now is it worth the time to look at each message alone.
+        pass
+    accepted: dict[int, Message] = {}
+    refused: list[MessageError] = []
+    for message in messages:
+        try:
+            check([message])
+        except MessageError as error:
+            refused.append(error)
+            continue
+        if message.client in accepted:
+            refused.append(
+                DuplicateClientError(message.client, "an earlier one was taken; send one a round")
+            )
+        else:
+            accepted[message.client] = message
+    kept = tuple(accepted.values())
+    return Sifted(check(kept), kept, tuple(refused))
 
 
 def check_total(directory: Directory, protocol: str, total: Total, body_size: int) -> None:

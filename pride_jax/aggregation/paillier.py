@@ -6,9 +6,9 @@ Formal guarantees:
   The two together learn every vector.
 
 Edge cases:
-  The aggregator is semi-honest: one that cheats could raise a single message to a power and have it
-  pass for a cohort's. A key holder that distrusts it calls ``combine`` on the messages itself and
-  shares its own total. Nothing runs in constant time.
+  An aggregator that cheats could raise a single message to a power and have it pass for a cohort's:
+  ``share`` alone cannot tell. So the key holder adds the signed messages itself, with
+  ``holder.help_open``. Nothing runs in constant time.
 
 References:
   Paillier 1999, Public-key cryptosystems based on composite degree residuosity classes.
@@ -22,9 +22,12 @@ References:
 import functools
 import itertools
 import multiprocessing
-from collections.abc import Iterable, Sequence
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from typing import Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import gmpy2
 import numpy as np
@@ -68,6 +71,10 @@ SECURITY_BITS = {1024: 80, 2048: 112, 3072: 128}
 Exponent = Literal["default", "strict"]
 
 _SUM = np.dtype("<i8")
+_WORTH_A_PROCESS = 64
+"""Fewer ciphertexts than this are made sooner than a worker process starts."""
+_Item = TypeVar("_Item")
+_Key = TypeVar("_Key", bound=PaillierPublic)
 
 
 def exponent_bits(key_bits: int, exponent: Exponent) -> int:
@@ -85,7 +92,8 @@ def exponent_bits(key_bits: int, exponent: Exponent) -> int:
 def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int = 1) -> SecureSum:
     """Packed Paillier encryption with one key holder.
 
-    With more than one worker, obfuscators are computed in processes and decryption runs in threads.
+    With more than one worker, obfuscators of large vectors are computed in processes, and
+    decryption runs in threads.
     The processes are spawned at first use, shared by all protocols with as many workers, and end
     with the program; they receive the public key and the exponents, never a vector or a secret key.
     As with any spawned process, a script that uses them needs ``if __name__ == "__main__":``.
@@ -102,28 +110,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
     Raises:
       ConfigError: another key size or exponent, or less than one worker.
     """
-    if key_bits not in SECURITY_BITS:
-        raise ConfigError(
-            f"paillier: key_bits={key_bits}, expected 3072 or 2048 (1024 for tests only)"
-        )
-    if exponent not in ("default", "strict"):
-        raise ConfigError(f'paillier: exponent={exponent!r}, expected "default" or "strict"')
-    if workers < 1:
-        raise ConfigError(f"paillier: workers={workers}, expected at least 1")
-    name = f"paillier-{key_bits}" + ("-breakable" if key_bits == 1024 else "")
-    exponent_bytes = exponent_bits(key_bits, exponent) // 8
-
-    def layout_of(directory: Directory) -> Layout:
-        return layout(key_bits, directory.terms.bits, directory.terms.largest_cohort)
-
-    def public_of(directory: Directory) -> PaillierPublic:
-        public = directory.keys.get(Role.KEY_HOLDER)
-        if not isinstance(public, PaillierPublic) or public.key.n.bit_length() != key_bits:
-            raise ProtocolError(
-                f"The directory of round {directory.round} has no {key_bits}-bit Paillier key of "
-                "the key holder: put what keygen returned under Role.KEY_HOLDER"
-            )
-        return public
+    packed = packed_paillier("paillier", PaillierPublic, key_bits, exponent, workers)
 
     def keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
         if role != Role.KEY_HOLDER:
@@ -131,13 +118,97 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         secret = generate(rng, key_bits)
         return secret, secret.public
 
+    def share(directory: Directory, secret: Secret, total: Total) -> Share:
+        if not isinstance(secret, PaillierSecret) or secret.public != packed.public(directory):
+            raise ProtocolError(
+                f"The secret is not that of the key holder's public key in the directory of round "
+                f"{directory.round}: load the key that the directory was made with"
+            )
+        plaintexts = decrypt(secret, packed.ciphertexts(directory, total), workers)
+        sums = packed.read(directory, total, plaintexts)
+        return Share(total.header, total.contributors, sums.astype(_SUM).tobytes())
+
+    def open_total(
+        directory: Directory, total: Total, shares: Sequence[Share]
+    ) -> Int64[np.ndarray, "length"]:
+        packed.check(directory, total)
+        check_shares(total, shares, 1, _SUM.itemsize * directory.terms.length)
+        return np.frombuffer(shares[0].body, _SUM).astype(np.int64)
+
+    return SecureSum(
+        packed.name, keygen, packed.prepare, packed.protect, packed.combine, share, open_total
+    )
+
+
+class PackedPaillier(NamedTuple, Generic[_Key]):
+    """What clients and the aggregator do, whoever holds the key, and what opening begins with.
+
+    Attributes:
+      name: the scheme and its key size, as in ``Header.protocol``.
+      prepare: as in ``SecureSum``.
+      protect: as in ``SecureSum``.
+      combine: as in ``SecureSum``.
+      public: directory -> the public key in it.
+      check: directory, total -> nothing, once the total may be opened.
+      ciphertexts: directory, total -> its ciphertexts, checked as ``check`` does, all invertible.
+      read: directory, total, its plaintexts -> the sum, once its slots are possible.
+    """
+
+    name: str
+    prepare: Callable[[Rng, Directory, Secret, int], Prepared[list[mpz]]]
+    protect: Callable[[Directory, Prepared[list[mpz]], Int[np.ndarray, "length"]], Message]
+    combine: Callable[[Directory, Sequence[Message]], Total]
+    public: Callable[[Directory], _Key]
+    check: Callable[[Directory, Total], None]
+    ciphertexts: Callable[[Directory, Total], list[mpz]]
+    read: Callable[[Directory, Total, list[int]], Int64[np.ndarray, "length"]]
+
+
+def packed_paillier(
+    scheme: str, kind: type[_Key], key_bits: int, exponent: Exponent, workers: int
+) -> PackedPaillier[_Key]:
+    """The part of packed Paillier that does not depend on who holds the key.
+
+    Args:
+      scheme: what the protocol is called, without its key size.
+      kind: type of its public key.
+      key_bits: as for ``paillier``.
+      exponent: as for ``paillier``.
+      workers: as for ``paillier``.
+
+    Raises:
+      ConfigError: as for ``paillier``.
+    """
+    if key_bits not in SECURITY_BITS:
+        raise ConfigError(
+            f"{scheme}: key_bits={key_bits}, expected 3072 or 2048 (1024 for tests only)"
+        )
+    if exponent not in ("default", "strict"):
+        raise ConfigError(f'{scheme}: exponent={exponent!r}, expected "default" or "strict"')
+    if workers < 1:
+        raise ConfigError(f"{scheme}: workers={workers}, expected at least 1")
+    name = f"{scheme}-{key_bits}" + ("-breakable" if key_bits == 1024 else "")
+    exponent_bytes = exponent_bits(key_bits, exponent) // 8
+
+    def layout_of(directory: Directory) -> Layout:
+        return layout(key_bits, directory.terms.bits, directory.terms.largest_cohort)
+
+    def public_of(directory: Directory) -> _Key:
+        public = directory.keys.get(Role.KEY_HOLDER)
+        if not isinstance(public, kind) or public.key.n.bit_length() != key_bits:
+            raise ProtocolError(
+                f"The directory of round {directory.round} has no {key_bits}-bit "
+                f"{kind.__name__}: put what keygen returned under Role.KEY_HOLDER"
+            )
+        return public
+
     def prepare(rng: Rng, directory: Directory, secret: Secret, client: int) -> Prepared[list[mpz]]:
         del secret
         public = public_of(directory)
         count = layout_of(directory).plaintexts(directory.terms.length)
         exponents = [rng(exponent_bytes) for _ in range(count)]
         compute = functools.partial(obfuscators, public.key.n, public.obfuscation_base)
-        if workers == 1:
+        if workers == 1 or count < _WORTH_A_PROCESS:
             material = compute(exponents)
         else:
             parts = _processes(workers).map(compute, _chunks(exponents, 4 * workers))
@@ -156,7 +227,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
             (1 + n * plaintext) * factor % square
             for plaintext, factor in zip(pack(layout_of(directory), values), factors, strict=True)
         ]
-        return Message(about, prepared.client, _join(public, ciphertexts))
+        return Message(about, prepared.client, join(public, ciphertexts))
 
     def combine(directory: Directory, messages: Sequence[Message]) -> Total:
         public = public_of(directory)
@@ -165,7 +236,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         accepted = check_messages(directory, name, messages, size)
         products = [mpz(1)] * (size // ciphertext_bytes(public))
         for message in accepted:
-            ciphertexts = _split(public, message.body)
+            ciphertexts = split(public, message.body)
             if not _in_range(ciphertexts, square):
                 raise OutOfRangeError(message.client, "a ciphertext is not in 1 … n² - 1")
             products = [
@@ -175,46 +246,37 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         # A product is invertible if and only if all its factors are: one test does for all clients.
         if not _invertible(products, n):
             culprit = next(
-                message for message in accepted if not _invertible(_split(public, message.body), n)
+                message for message in accepted if not _invertible(split(public, message.body), n)
             )
             raise NotInvertibleError(culprit.client, "a ciphertext has a factor in common with n")
         contributors = tuple(message.client for message in accepted)
-        return Total(header(directory, name), contributors, _join(public, products))
+        return Total(header(directory, name), contributors, join(public, products))
 
-    def share(directory: Directory, secret: Secret, total: Total) -> Share:
-        public = public_of(directory)
-        if not isinstance(secret, PaillierSecret) or secret.public != public:
-            raise ProtocolError(
-                f"The secret is not that of the key holder's public key in the directory of round "
-                f"{directory.round}: load the key that the directory was made with"
-            )
+    def check(directory: Directory, total: Total) -> None:
         check_total(directory, name, total, body_size(directory))
-        ciphertexts = _split(public, total.body)
-        square = mpz(public.key.nsquare)
-        if not (_in_range(ciphertexts, square) and _invertible(ciphertexts, mpz(public.key.n))):
+
+    def ciphertexts_of(directory: Directory, total: Total) -> list[mpz]:
+        check(directory, total)
+        public = public_of(directory)
+        ciphertexts = split(public, total.body)
+        if not are_ciphertexts(public, ciphertexts):
             raise ProtocolError(
                 f"Refused a total of round {directory.round}: it holds what is not a ciphertext"
             )
-        sums = unpack(
-            layout_of(directory),
-            decrypt(secret, ciphertexts, workers),
-            directory.terms.length,
-            len(total.contributors),
-        )
-        return Share(total.header, total.contributors, sums.astype(_SUM).tobytes())
+        return ciphertexts
 
-    def open_total(
-        directory: Directory, total: Total, shares: Sequence[Share]
+    def read(
+        directory: Directory, total: Total, plaintexts: list[int]
     ) -> Int64[np.ndarray, "length"]:
-        check_total(directory, name, total, body_size(directory))
-        check_shares(total, shares, 1, _SUM.itemsize * directory.terms.length)
-        return np.frombuffer(shares[0].body, _SUM).astype(np.int64)
+        return unpack(
+            layout_of(directory), plaintexts, directory.terms.length, len(total.contributors)
+        )
 
     def body_size(directory: Directory) -> int:
         ciphertexts = layout_of(directory).plaintexts(directory.terms.length)
         return ciphertexts * ciphertext_bytes(public_of(directory))
 
-    return SecureSum(name, keygen, prepare, protect, combine, share, open_total)
+    return PackedPaillier(name, prepare, protect, combine, public_of, check, ciphertexts_of, read)
 
 
 def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], workers: int = 1) -> list[int]:
@@ -225,16 +287,54 @@ def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], workers: int = 1
       ciphertexts: invertible numbers in 1 … n² - 1; the caller has checked it.
       workers: threads; GMP's list powers do not hold the interpreter's lock.
     """
+    return in_threads(functools.partial(_decrypt, secret), ciphertexts, workers)
+
+
+def in_threads(
+    compute: Callable[[Sequence[mpz]], list[_Item]], ciphertexts: Sequence[mpz], workers: int
+) -> list[_Item]:
+    """``compute`` on all ciphertexts, an equal part of them in each of ``workers`` threads."""
     if workers == 1:
-        return _decrypt(secret, ciphertexts)
+        return compute(ciphertexts)
     with ThreadPoolExecutor(workers) as threads:
-        parts = threads.map(functools.partial(_decrypt, secret), _chunks(ciphertexts, workers))
-        return _concatenate(parts)
+        return _concatenate(threads.map(compute, _chunks(ciphertexts, workers)))
+
+
+def are_ciphertexts(public: PaillierPublic, numbers: Sequence[mpz]) -> bool:
+    """Whether all numbers are invertible and in 1 … n² - 1."""
+    in_range = _in_range(numbers, mpz(public.key.nsquare))
+    return in_range and _invertible(numbers, mpz(public.key.n))
+
+
+def join(public: PaillierPublic, ciphertexts: Sequence[mpz]) -> bytes:
+    """Ciphertexts as bytes of fixed width."""
+    size = ciphertext_bytes(public)
+    return b"".join(ciphertext.to_bytes(size, "big") for ciphertext in ciphertexts)
+
+
+def split(public: PaillierPublic, body: bytes) -> list[mpz]:
+    """What ``join`` was given."""
+    size = ciphertext_bytes(public)
+    return [mpz.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
 
 
 @functools.cache
 def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, initializer=_end_with_the_program)
+
+
+def _end_with_the_program() -> None:
+    """Makes a worker leave Ctrl-C to the program, and end when the program was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    program = multiprocessing.parent_process()
+    assert program is not None
+
+    def wait() -> None:
+        program.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz]) -> list[int]:
@@ -260,19 +360,6 @@ def _in_range(ciphertexts: Sequence[mpz], square: mpz) -> bool:
 
 def _invertible(ciphertexts: Sequence[mpz], n: mpz) -> bool:
     return all(gmpy2.gcd(ciphertext, n) == 1 for ciphertext in ciphertexts)
-
-
-def _join(public: PaillierPublic, ciphertexts: Sequence[mpz]) -> bytes:
-    size = ciphertext_bytes(public)
-    return b"".join(ciphertext.to_bytes(size, "big") for ciphertext in ciphertexts)
-
-
-def _split(public: PaillierPublic, body: bytes) -> list[mpz]:
-    size = ciphertext_bytes(public)
-    return [mpz.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
-
-
-_Item = TypeVar("_Item")
 
 
 def _chunks(items: Sequence[_Item], parts: int) -> list[Sequence[_Item]]:

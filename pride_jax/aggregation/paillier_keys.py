@@ -69,12 +69,20 @@ def generate(rng: Rng, key_bits: int) -> PaillierSecret:
     q = _prime(rng, key_bits // 2)
     while p == q or gmpy2.gcd(p - 1, q - 1) != 2:
         q = _prime(rng, key_bits // 2)
-    n = p * q
-    x = mpz.from_bytes(rng(key_bits // 8 + 16)) % n
+    return _secret(int(p), int(q), obfuscation_base(rng, p * q))
+
+
+def obfuscation_base(rng: Rng, n: mpz) -> int:
+    """h^n mod n² for h = -x² mod n, x random and invertible."""
+    x = random_below(rng, n)
     while gmpy2.gcd(x, n) != 1:
-        x = mpz.from_bytes(rng(key_bits // 8 + 16)) % n
-    base = gmpy2.powmod(-x * x % n, n, n * n)
-    return _secret(int(p), int(q), int(base))
+        x = random_below(rng, n)
+    return int(gmpy2.powmod(-x * x % n, n, n * n))
+
+
+def random_below(rng: Rng, bound: mpz) -> mpz:
+    """A number in 0 … bound - 1, within 2^-128 of uniform."""
+    return mpz.from_bytes(rng(-(-bound.bit_length() // 8) + 16)) % bound
 
 
 def ciphertext_bytes(public: PaillierPublic) -> int:
@@ -107,8 +115,9 @@ def load_secret(folder: Path) -> PaillierSecret:
       ProtocolError: no such key, damaged, or others could read it.
     """
     path = Path(folder) / _FILE
+    data = read_owner_only(path)
     try:
-        numbers = json.loads(read_owner_only(path))
+        numbers = json.loads(data)
         p, q, base = (int(numbers[name], 16) for name in ("p", "q", "obfuscation_base"))
         if not (_fit(p) and _fit(q) and p != q and 1 < base < (p * q) ** 2):
             raise ValueError

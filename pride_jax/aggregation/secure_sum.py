@@ -3,12 +3,21 @@
 One round, and who does what::
 
     secret, public = protocol.keygen(rng, Role.KEY_HOLDER)             # a key holder, once
-    directory = Directory(round, roster, terms, {Role.KEY_HOLDER: public})
+    directory = Directory(round, roster, terms, {Role.KEY_HOLDER: public}, signers)
     prepared = protocol.prepare(rng, directory, client_secret, client)   # a client, while it trains
     message = protocol.protect(directory, prepared, vector)              # a client
+    message = sign_message(signing_secret, message)                      # a client
     total = protocol.combine(directory, messages)                        # the aggregator: no secret
-    share = protocol.share(directory, secret, total)                     # a key holder
+    share = protocol.share(directory, secret, total)                     # a holder, see ``holder``
     summed = protocol.open(directory, total, [share])                    # the aggregator
+
+Where clients must hear from one another first, as in ``masking``, each makes a new key for every
+round, and one exchange of letters through the aggregator comes before ``prepare``; ``directory``
+then means the second one::
+
+    directory = Directory(round, roster, terms, {client: public, …}, signers)
+    letter = protocol.letters.write(rng, directory, client_secret, client)      # a client; signed
+    directory = protocol.letters.collect(directory, letters)                     # the aggregator
 
 What a role may see is in the types: ``Secret`` stays with its owner, ``Public``, ``Message``,
 ``Total`` and ``Share`` travel. ``share`` takes a ``Total`` and nothing else, so no single client's
@@ -116,57 +125,6 @@ class Terms:
         return 2 ** (self.bits - 1) - 1
 
 
-@dataclass(frozen=True)
-class Directory:
-    """What everyone knows about one round.
-
-    Attributes:
-      round: the round's number, from 0.
-      roster: ids of the clients announced for this round, each once.
-      terms: what is summed.
-      keys: public keys, by client id or by ``Role.KEY_HOLDER``.
-
-    Raises:
-      ConfigError: a negative round or id, a repeated id, or more clients than the terms allow.
-    """
-
-    round: int
-    roster: tuple[int, ...]
-    terms: Terms
-    keys: Mapping[int | Role, Public] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        roster = tuple(operator.index(client) for client in self.roster)
-        object.__setattr__(self, "roster", roster)
-        object.__setattr__(self, "keys", dict(self.keys))
-        if not 0 <= self.round < 2**63:
-            raise ConfigError(f"Directory: round={self.round}, expected 0 … 2^63 - 1")
-        if any(not 0 <= client < 2**63 for client in roster):
-            raise ConfigError("Directory: the roster holds an id outside 0 … 2^63 - 1")
-        if len(self.members) < len(roster):
-            repeated = next(client for client in roster if roster.count(client) > 1)
-            raise ConfigError(f"Directory: the roster names client {repeated} more than once")
-        if len(roster) > self.terms.largest_cohort:
-            raise ConfigError(
-                f"Directory: {len(roster)} clients in the roster, expected at most "
-                f"largest_cohort={self.terms.largest_cohort}: raise it or announce fewer"
-            )
-
-    @cached_property
-    def members(self) -> frozenset[int]:
-        """The roster as a set."""
-        return frozenset(self.roster)
-
-    @cached_property
-    def fingerprint(self) -> bytes:
-        """SHA-256 over all public keys and their owners, 32 bytes."""
-        digest = hashlib.sha256(b"pride_jax directory keys, version 1")
-        for owner, key in sorted((str(owner), key.to_bytes()) for owner, key in self.keys.items()):
-            for part in (owner.encode(), key):
-                digest.update(len(part).to_bytes(8, "big") + part)
-        return digest.digest()
-
-
 class Header(NamedTuple):
     """Which sum something belongs to: two headers are equal for the same sum only.
 
@@ -184,17 +142,82 @@ class Header(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One client's protected vector.
+    """One client's protected vector, or its letter to the other clients.
 
     Attributes:
       header: the sum it belongs to.
       client: who sent it.
       body: the protocol's own bytes.
+      signature: the client's, over all of the above; empty before it has signed.
     """
 
     header: Header
     client: int
     body: bytes
+    signature: bytes = b""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What everyone knows about one round.
+
+    Attributes:
+      round: the round's number, from 0.
+      roster: ids of the clients announced for this round, each once.
+      terms: what is summed.
+      keys: the protocol's public keys, by client id or by ``Role.KEY_HOLDER``.
+      signers: Ed25519 keys of the clients enrolled, by id; every message must then be signed. None
+        asks for no signatures: whoever can send bytes can then pass for any client.
+      letters: what clients have told one another for this round, by sender; empty in protocols
+        without letters.
+
+    Raises:
+      ConfigError: a negative round or id, a repeated id, or more clients than the terms allow.
+    """
+
+    round: int
+    roster: tuple[int, ...]
+    terms: Terms
+    keys: Mapping[int | Role, Public] = field(default_factory=dict)
+    signers: Mapping[int, bytes] | None = None
+    letters: Mapping[int, Message] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        roster = tuple(operator.index(client) for client in self.roster)
+        object.__setattr__(self, "roster", roster)
+        object.__setattr__(self, "keys", dict(self.keys))
+        object.__setattr__(self, "letters", dict(self.letters))
+        if not 0 <= self.round < 2**63:
+            raise ConfigError(f"Directory: round={self.round}, expected 0 … 2^63 - 1")
+        if any(not 0 <= client < 2**63 for client in roster):
+            raise ConfigError("Directory: the roster holds an id outside 0 … 2^63 - 1")
+        if len(set(roster)) < len(roster):
+            repeated = next(client for client in roster if roster.count(client) > 1)
+            raise ConfigError(f"Directory: the roster names client {repeated} more than once")
+        if len(roster) > self.terms.largest_cohort:
+            raise ConfigError(
+                f"Directory: {len(roster)} clients in the roster, expected at most "
+                f"largest_cohort={self.terms.largest_cohort}: raise it or announce fewer"
+            )
+
+    @cached_property
+    def members(self) -> frozenset[int]:
+        """Whose vectors may be added: the roster, or those of it whose letters are here."""
+        return frozenset(self.letters or self.roster)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """SHA-256 over all public keys, signing keys and letters with their owners, 32 bytes."""
+        digest = hashlib.sha256(b"pride_jax directory, version 2")
+        keys = {str(owner): key.to_bytes() for owner, key in self.keys.items()}
+        signers = {str(client): key for client, key in (self.signers or {}).items()}
+        letters = {str(client): each.body + each.signature for client, each in self.letters.items()}
+        for entries in (keys, signers, letters):
+            digest.update(len(entries).to_bytes(8, "big"))
+            for owner, value in sorted(entries.items()):
+                for part in (owner.encode(), value):
+                    digest.update(len(part).to_bytes(8, "big") + part)
+        return digest.digest()
 
 
 class Total(NamedTuple):
@@ -212,17 +235,19 @@ class Total(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one key holder gives to open one total.
+    """What one holder gives to open one total.
 
     Attributes:
       header: the sum it belongs to.
       contributors: those of the total that it opens.
       body: the protocol's own bytes.
+      holder: who gives it, where there are several: a key holder's number, or a client's id.
     """
 
     header: Header
     contributors: tuple[int, ...]
     body: bytes
+    holder: int = 0
 
 
 Material = TypeVar("Material")
@@ -261,6 +286,20 @@ class Prepared(Secret, Generic[Material]):
             ) from None
 
 
+class Letters(NamedTuple):
+    """How clients hear from one another, through the aggregator, before they protect a vector.
+
+    Attributes:
+      write: rng, directory, the client's secret, its id -> its letter to all others, what is secret
+        in it sealed for its reader.
+      collect: directory, letters of different clients -> the directory with them in it. It checks
+        each letter and needs no secret; clients check again in ``prepare``.
+    """
+
+    write: Callable[[Rng, Directory, Secret, int], Message]
+    collect: Callable[[Directory, Sequence[Message]], Directory]
+
+
 class SecureSum(NamedTuple):
     """An aggregation protocol: integers in, their exact sum out.
 
@@ -270,14 +309,19 @@ class SecureSum(NamedTuple):
 
     Attributes:
       name: the protocol and its key size, as in ``Header.protocol``.
-      keygen: rng, role -> that role's own secret and public key.
+      keygen: rng, role -> that role's own secret and public key. A client's are for one round.
       prepare: rng, directory, the client's secret, its id -> all that needs no data yet. Every
-        random number that a message depends on is drawn here.
-      protect: directory, what was prepared, vector -> the client's message.
+        random number that a message depends on has been drawn when it returns.
+      protect: directory, what was prepared, vector -> the client's message, to be signed.
       combine: directory, messages of different clients, in any order -> their total. It checks each
         message and needs no secret.
-      share: directory, a key holder's secret, total -> its part in opening that total.
+      share: directory, a holder's secret, total -> its part in opening that total. Holders call it
+        through ``holder``, which adds what they must remember.
       open: directory, total, shares -> the sum.
+      letters: what comes before ``prepare``; None where clients need not hear from one another.
+      openers: who the holders are: key holders, or the clients whose messages were added.
+      quorum: directory -> how many holders' shares open a total.
+      deal: what ``keygen`` made for the key holder -> each single holder's secret.
     """
 
     name: str
@@ -287,6 +331,10 @@ class SecureSum(NamedTuple):
     combine: Callable[[Directory, Sequence[Message]], Total]
     share: Callable[[Directory, Secret, Total], Share]
     open: Callable[[Directory, Total, Sequence[Share]], Int64[np.ndarray, "length"]]
+    letters: Letters | None = None
+    openers: Role = Role.KEY_HOLDER
+    quorum: Callable[[Directory], int] = lambda directory: 1  # noqa: ARG005
+    deal: Callable[[Secret], Sequence[Secret]] = lambda secret: (secret,)
 
 
 def header(directory: Directory, protocol: str) -> Header:

@@ -2,35 +2,52 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Int64
 
-from pride_jax.aggregation.messages import to_bytes
+from pride_jax.aggregation.holder import Holder, help_open, help_open_total
+from pride_jax.aggregation.messages import (
+    MessageError,
+    from_bytes,
+    sift,
+    sign_message,
+    to_bytes,
+)
 from pride_jax.aggregation.secure_sum import (
     Directory,
+    Message,
     Prepared,
     Public,
     Rng,
     Role,
     Secret,
     SecureSum,
+    Share,
     Terms,
+    Total,
 )
+from pride_jax.aggregation.signatures import SigningSecret, signing_key
+
+Network = Callable[[Sequence[bytes]], Sequence[bytes]]
+"""The messages that clients send -> those that the aggregator receives."""
 
 
 class Transport(NamedTuple):
     """What a sum cost; times are of one process playing every role, in seconds.
 
     Attributes:
-      bytes_sent: by all clients, headers included.
+      lost: clients that were announced and are not in the sum.
+      bytes_sent: by all clients: keys of the round, letters, messages and shares.
       prepare_seconds: of all clients, before they have their updates.
       protect_seconds: of all clients.
       combine_seconds: of the aggregator.
-      open_seconds: of the key holder and the aggregator.
+      open_seconds: of the holders and the aggregator; key holders combine the messages, too.
     """
 
+    lost: int
     bytes_sent: int
     prepare_seconds: float
     protect_seconds: float
@@ -46,12 +63,38 @@ class Transport(NamedTuple):
         ]
 
 
+class Client(NamedTuple):
+    """A client that was called to a sum."""
+
+    id: int
+    secret: Secret
+    signing: SigningSecret
+    prepared: Prepared
+
+
 class Announced(NamedTuple):
-    """A sum that clients have been called to, and what they prepared for it."""
+    """A sum that clients have been called to, what they prepared for it, and what that cost."""
 
     directory: Directory
-    prepared: tuple[Prepared, ...]
+    clients: tuple[Client, ...]
+    bytes_sent: int
     seconds: float
+
+
+class Added(NamedTuple):
+    """A sum, and who is in it.
+
+    Attributes:
+      total: the sum of the contributors' rows.
+      contributors: ascending; of those announced, the others are not in the sum.
+      refused: why each message that arrived and was not added was refused.
+      transport: what it cost.
+    """
+
+    total: Int64[np.ndarray, "length"]
+    contributors: tuple[int, ...]
+    refused: tuple[MessageError, ...]
+    transport: Transport
 
 
 class Aggregator(NamedTuple):
@@ -60,54 +103,120 @@ class Aggregator(NamedTuple):
     Attributes:
       announce: round, client ids -> clients prepare; it can run while the device trains.
       add: the announced sum, one row of integers a client in the order announced -> their exact
-        sum, and its cost.
+        sum, without those whose messages were lost or refused, as far as the protocol allows.
     """
 
     announce: Callable[[int, Sequence[int]], Announced]
-    add: Callable[
-        [Announced, Int[np.ndarray, "clients length"]],
-        tuple[Int64[np.ndarray, "length"], Transport],
-    ]
+    add: Callable[[Announced, Int[np.ndarray, "clients length"]], Added]
+
+
+def perfect(messages: Sequence[bytes]) -> Sequence[bytes]:
+    """A network that delivers everything."""
+    return messages
 
 
 def simulate(
-    protocol: SecureSum, terms: Terms, key_holder: tuple[Secret, Public], rng: Rng
+    protocol: SecureSum,
+    terms: Terms,
+    key_holder: tuple[Secret, Public],
+    rng: Rng,
+    network: Network = perfect,
 ) -> Aggregator:
-    """Plays clients, aggregator and key holder.
+    """Plays clients, aggregator and holders.
+
+    Clients enrol a new signing key, and a holder's memory begins, with every ``announce``: so a
+    round can be played again from the same state, which a real holder would refuse.
 
     Args:
       protocol: how the sum is protected.
       terms: what is summed.
       key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``.
       rng: of the clients; ``os.urandom``.
+      network: what it does to the clients' messages.
     """
-    secret, public = key_holder
+    dealt, public = key_holder
 
     def announce(round_: int, clients: Sequence[int]) -> Announced:
         start = time.perf_counter()
-        directory = Directory(round_, tuple(clients), terms, {Role.KEY_HOLDER: public})
-        client_secret, _ = protocol.keygen(rng, Role.CLIENT)
-        prepared = tuple(
-            protocol.prepare(rng, directory, client_secret, client) for client in clients
+        signing = {client: signing_key(rng) for client in clients}
+        signers = {client: key.public for client, key in signing.items()}
+        keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
+        publics = {client: key for client, (_, key) in keys.items()}
+        directory = Directory(
+            round_, tuple(clients), terms, {Role.KEY_HOLDER: public, **publics}, signers
         )
-        return Announced(directory, prepared, time.perf_counter() - start)
+        letters = []
+        if protocol.letters is not None:
+            letters = [
+                sign_message(
+                    signing[client],
+                    protocol.letters.write(rng, directory, keys[client][0], client),
+                )
+                for client in clients
+            ]
+            directory = protocol.letters.collect(directory, letters)
+        called = tuple(
+            Client(
+                client,
+                keys[client][0],
+                signing[client],
+                protocol.prepare(rng, directory, keys[client][0], client),
+            )
+            for client in clients
+        )
+        sent = sum(len(to_bytes(letter)) for letter in letters)
+        sent += sum(len(key.to_bytes()) for key in publics.values())
+        return Announced(directory, called, sent, time.perf_counter() - start)
 
-    def add(
-        announced: Announced, rows: Int[np.ndarray, "clients length"]
-    ) -> tuple[Int64[np.ndarray, "length"], Transport]:
+    def add(announced: Announced, rows: Int[np.ndarray, "clients length"]) -> Added:
         directory = announced.directory
         times = [time.perf_counter()]
-        messages = [
-            protocol.protect(directory, prepared, row)
-            for prepared, row in zip(announced.prepared, rows, strict=True)
+        sent = [
+            to_bytes(
+                sign_message(client.signing, protocol.protect(directory, client.prepared, row))
+            )
+            for client, row in zip(announced.clients, rows, strict=True)
         ]
         times.append(time.perf_counter())
-        total = protocol.combine(directory, messages)
+        messages, unreadable = _read(network(sent))
+        total, accepted, refused = sift(partial(protocol.combine, directory), messages)
         times.append(time.perf_counter())
-        summed = protocol.open(directory, total, [protocol.share(directory, secret, total)])
+        shares = ask_holders(announced, total, accepted)
+        summed = protocol.open(directory, total, shares)
         times.append(time.perf_counter())
-        sent = sum(len(to_bytes(message)) for message in messages)
-        protecting, combining, opening = np.diff(times).tolist()
-        return summed, Transport(sent, announced.seconds, protecting, combining, opening)
+        bytes_sent = announced.bytes_sent + sum(map(len, sent))
+        if protocol.openers == Role.CLIENT:
+            bytes_sent += sum(len(share.body) for share in shares)
+        lost = len(announced.clients) - len(total.contributors)
+        transport = Transport(lost, bytes_sent, announced.seconds, *np.diff(times).tolist())
+        return Added(summed, total.contributors, (*unreadable, *refused), transport)
+
+    def ask_holders(announced: Announced, total: Total, messages: Sequence[Message]) -> list[Share]:
+        """The shares of as many holders as it takes, each with a memory of its own."""
+        directory = announced.directory
+        needed = protocol.quorum(directory)
+        if protocol.openers == Role.CLIENT:
+            secrets = [
+                client.secret for client in announced.clients if client.id in total.contributors
+            ]
+        else:
+            secrets = protocol.deal(dealt)
+        holders = [
+            Holder(secret, directory.signers or {}, terms.smallest_cohort)
+            for secret in secrets[:needed]
+        ]
+        if protocol.openers == Role.CLIENT:
+            return [help_open_total(protocol, holder, directory, total)[0] for holder in holders]
+        return [help_open(protocol, holder, directory, messages)[0] for holder in holders]
 
     return Aggregator(announce, add)
+
+
+def _read(received: Sequence[bytes]) -> tuple[list[Message], list[MessageError]]:
+    messages, unreadable = [], []
+    for data in received:
+        try:
+            messages.append(from_bytes(data))
+        except MessageError as error:
+            unreadable.append(error)
+    return messages, unreadable

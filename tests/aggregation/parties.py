@@ -1,28 +1,83 @@
-"""A protocol with its key holder's keys, and one round of it."""
+"""The protocols under test, and every role of one round of them."""
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from pride_jax.aggregation.lattice import bfv, ckks
+from pride_jax.aggregation.masking import masking
+from pride_jax.aggregation.messages import sign_message
+from pride_jax.aggregation.paillier import paillier
+from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
+    Prepared,
     Public,
     Role,
     Secret,
     SecureSum,
+    Share,
     Terms,
+    Total,
 )
+from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.aggregation.threshold import threshold_paillier
 
 
-class Party(NamedTuple):
+class Case(NamedTuple):
+    """A protocol that the suite in ``test_secure_sum`` runs over.
+
+    Attributes:
+      make: the protocol; also called in another process.
+      crowd: as large a cohort as the suite has time for.
+      error: terms, contributors -> how far a value may be from the exact sum.
+    """
+
+    make: Callable[[], SecureSum]
+    crowd: int = 256
+    error: Callable[[Terms, int], float] = lambda terms, contributors: 0.0
+
+
+CASES = {
+    "plain": Case(plain),
+    "paillier": Case(partial(paillier, key_bits=1024)),
+    "threshold": Case(partial(threshold_paillier, key_bits=1024, holders=3, threshold=2)),
+    "bfv": Case(bfv),
+    "ckks": Case(ckks),
+    "masking": Case(masking, crowd=20),
+    "masking-two-thirds": Case(partial(masking, "two-thirds"), crowd=20),
+}
+"""Add a line here to have a protocol tested."""
+
+
+@functools.cache
+def signing(client: int) -> SigningSecret:
+    """The key that a client has enrolled, in all directories that ask for signatures."""
+    return signing_key(os.urandom)
+
+
+@dataclass
+class Party:
+    """A protocol with its key holder's keys, and the clients' keys of each round.
+
+    With ``signed``, directories ask for signatures and ``protect`` gives signed messages.
+    """
+
     protocol: SecureSum
     secret: Secret
     public: Public
+    signed: bool = False
+    crowd: int = 256
+    error: Callable[[Terms, int], float] = lambda terms, contributors: 0.0
+    _secrets: dict[bytes, dict[int, Secret]] = field(default_factory=dict)
 
-    def directory(
+    def announce(
         self,
         roster: Sequence[int],
         length: int,
@@ -31,23 +86,97 @@ class Party(NamedTuple):
         smallest: int = 1,
         largest: int = 128,
     ) -> Directory:
-        terms = Terms(length, bits, 1.0, smallest, largest)
-        return Directory(round, tuple(roster), terms, {Role.KEY_HOLDER: self.public})
+        """A round before letters."""
+        roster = tuple(roster)
+        made = {client: self.protocol.keygen(os.urandom, Role.CLIENT) for client in roster}
+        # Clients without a key are left out, so that a directory depends on nothing but its keys.
+        keys = {client: public for client, (_, public) in made.items() if public != Public()}
+        signers = {client: signing(client).public for client in roster} if self.signed else None
+        directory = Directory(
+            round,
+            roster,
+            Terms(length, bits, 1.0, smallest, largest),
+            {Role.KEY_HOLDER: self.public, **keys},
+            signers,
+        )
+        secrets = self._secrets.setdefault(directory.fingerprint, {})
+        secrets.update((client, made[client][0]) for client in roster)
+        return directory
+
+    def exchange(self, directory: Directory, writers: Sequence[int]) -> Directory:
+        """The round with those clients' letters."""
+        letters = self.protocol.letters
+        assert letters is not None
+        secrets = self._secrets[directory.fingerprint]
+        written = [
+            self.sign(letters.write(os.urandom, directory, secrets[client], client))
+            for client in writers
+        ]
+        collected = letters.collect(directory, written)
+        self._secrets[collected.fingerprint] = secrets
+        return collected
+
+    def directory(self, roster: Sequence[int], length: int, **settings: int) -> Directory:
+        """A round in which everybody is ready to prepare."""
+        directory = self.announce(roster, length, **settings)
+        return directory if self.protocol.letters is None else self.exchange(directory, roster)
+
+    def client_secret(self, directory: Directory, client: int) -> Secret:
+        return self._secrets.get(directory.fingerprint, {}).get(client, Secret())
+
+    def fewest(self, directory: Directory) -> int:
+        """How many clients a sum needs."""
+        opened_by_clients = self.protocol.openers == Role.CLIENT
+        return max(2, self.protocol.quorum(directory)) if opened_by_clients else 1
+
+    def prepare(self, directory: Directory, client: int) -> Prepared:
+        secret = self.client_secret(directory, client)
+        return self.protocol.prepare(os.urandom, directory, secret, client)
+
+    def sign(self, message: Message) -> Message:
+        """The message, signed as its client would."""
+        return sign_message(signing(message.client), message) if self.signed else message
 
     def protect(self, directory: Directory, client: int, vector: np.ndarray) -> Message:
-        secret, _ = self.protocol.keygen(os.urandom, Role.CLIENT)
-        prepared = self.protocol.prepare(os.urandom, directory, secret, client)
-        return self.protocol.protect(directory, prepared, vector)
+        return self.sign(self.protocol.protect(directory, self.prepare(directory, client), vector))
+
+    def holders(self, directory: Directory, total: Total) -> list[Secret]:
+        """Secrets of as many holders as it takes to open a total."""
+        if self.protocol.openers == Role.CLIENT:
+            secrets = [self.client_secret(directory, client) for client in total.contributors]
+        else:
+            secrets = list(self.protocol.deal(self.secret))
+        return secrets[: self.protocol.quorum(directory)]
+
+    def shares(self, directory: Directory, total: Total) -> list[Share]:
+        return [
+            self.protocol.share(directory, secret, total)
+            for secret in self.holders(directory, total)
+        ]
 
     def reveal(self, directory: Directory, messages: Sequence[Message]) -> np.ndarray:
         total = self.protocol.combine(directory, messages)
-        share = self.protocol.share(directory, self.secret, total)
-        return self.protocol.open(directory, total, [share])
+        return self.protocol.open(directory, total, self.shares(directory, total))
 
     def sum(self, directory: Directory, vectors: Mapping[int, np.ndarray]) -> np.ndarray:
         messages = [self.protect(directory, client, vector) for client, vector in vectors.items()]
         return self.reveal(directory, messages)
 
+    def check_sum(
+        self, directory: Directory, vectors: Mapping[int, np.ndarray], summed: np.ndarray
+    ) -> None:
+        """Fails unless ``summed`` is the sum of the vectors."""
+        expected = np.sum(list(vectors.values()), axis=0)
+        assert summed.dtype == np.int64
+        assert np.abs(summed - expected).max() <= self.error(directory.terms, len(vectors))
+
 
 def party_of(protocol: SecureSum) -> Party:
+    """A protocol whose messages are not signed: damage reaches its own checks."""
     return Party(protocol, *protocol.keygen(os.urandom, Role.KEY_HOLDER))
+
+
+def party_of_case(name: str) -> Party:
+    """One of ``CASES``, with signatures."""
+    case = CASES[name]
+    return replace(party_of(case.make()), signed=True, crowd=case.crowd, error=case.error)

@@ -1,14 +1,18 @@
 import os
 import pickle
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from parties import Party
+from parties import Party, party_of
 
 from pride_jax.aggregation import messages as refusals
-from pride_jax.aggregation.messages import from_bytes, to_bytes
-from pride_jax.aggregation.secure_sum import Directory, Header, Message, Terms
+from pride_jax.aggregation.corruption import corrupt
+from pride_jax.aggregation.messages import from_bytes, sift, sign_message, to_bytes
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Header, Message, Terms
+from pride_jax.aggregation.signatures import signing_key
 from pride_jax.errors import ProtocolError
 
 MESSAGE = Message(
@@ -18,7 +22,7 @@ MESSAGE = Message(
 )
 DATA = bytes.fromhex(
     "505249444573756d"  # PRIDEsum
-    "0001"
+    "0002"
     "706c61696e000000000000000000000000000000000000000000000000000000"
     "0000000000000003"
     "0000000000000007"
@@ -32,7 +36,11 @@ DATA = bytes.fromhex(
     "01000000ffffffff"
 )
 HEADER_BYTES = 124
-CLIENT_BYTES = range(50, 58)
+SIGNATURE = bytes.fromhex(
+    "74ee6b5d4d62593c3c4581aecf3600434f6342b17c6a98bf16c696c0a219d253"
+    "0b6b618baf36f7b5911556ef4cde2508cc7cc531c8073170befc2953dc5ecc02"
+)
+""""PRIDEsum" and DATA's SHA-256, signed with the key 00 01 … 1f."""
 
 
 def test_known_bytes() -> None:
@@ -41,16 +49,30 @@ def test_known_bytes() -> None:
     assert len(DATA) == HEADER_BYTES + 8
 
 
+def test_known_signature() -> None:
+    signed = sign_message(signing_key(lambda size: bytes(range(size))), MESSAGE)
+    assert signed == MESSAGE._replace(signature=SIGNATURE)
+    assert to_bytes(signed) == DATA + SIGNATURE
+    assert from_bytes(DATA + SIGNATURE) == signed
+    assert sign_message(signing_key(lambda size: bytes(range(size))), signed) == signed
+
+
 @pytest.mark.parametrize("size", range(len(DATA)))
 def test_truncated_anywhere(size: int) -> None:
     with pytest.raises(refusals.MalformedError):
         from_bytes(DATA[:size])
 
 
+@pytest.mark.parametrize("size", range(len(DATA) + 1, len(DATA) + 64))
+def test_signature_truncated(size: int) -> None:
+    with pytest.raises(refusals.MalformedError, match="client 7"):
+        from_bytes((DATA + SIGNATURE)[:size])
+
+
 @pytest.mark.parametrize("extra", [b"\0", b"PRIDEsum", DATA])
 def test_trailing_bytes(extra: bytes) -> None:
     with pytest.raises(refusals.MalformedError, match=r"client 7.*lost or added") as refusal:
-        from_bytes(DATA + extra)
+        from_bytes(DATA + SIGNATURE + extra)
     assert refusal.value.client == 7
 
 
@@ -58,7 +80,7 @@ def test_trailing_bytes(extra: bytes) -> None:
     ("at", "new", "reason"),
     [
         (0, b"p", "starts with"),
-        (9, b"\2", "version 2"),
+        (9, b"\1", "version 1"),
         (10, b"\xff", "not a name"),
         (20, b"x", "not a name"),
         (97, b"\0", "length=0"),
@@ -88,67 +110,55 @@ def test_refusals_travel_between_processes() -> None:
     )
 
 
-def corrupt(rng: random.Random, data: bytes) -> bytes:
-    """One to three bytes changed, or bytes lost, added or repeated."""
-    damaged = bytearray(data)
-    kind = rng.randrange(5)
-    at = rng.randrange(len(data))
-    if kind == 0:
-        del damaged[at : at + rng.randint(1, 20)]
-    elif kind == 1:
-        damaged[at:at] = rng.randbytes(rng.randint(1, 20))
-    else:
-        # Half of the changes hit the header.
-        end = len(data) if kind == 2 else HEADER_BYTES
-        for _ in range(rng.randint(1, 3)):
-            damaged[rng.randrange(end)] ^= rng.randrange(1, 256)
-    return bytes(damaged)
+def test_a_good_message_counts_whatever_else_is_sent_in_its_name() -> None:
+    """A forger cannot shut a client out, nor be counted beside it."""
+    party = replace(party_of(plain()), signed=True)
+    directory = party.directory([1, 2], length=3)
+    good = [party.protect(directory, client, np.arange(3)) for client in (1, 2)]
+    forged = good[0]._replace(body=bytes(12))
+    total, accepted, refused = sift(
+        lambda messages: party.protocol.combine(directory, messages), [forged, *good, forged]
+    )
+    assert accepted == tuple(good)
+    assert [type(error) for error in refused] == [refusals.WrongSignatureError] * 2
+    assert total == party.protocol.combine(directory, good)
 
 
-@pytest.fixture(scope="module")
-def intercepted(party: Party) -> tuple[Directory, bytes]:
-    directory = party.directory([1, 2**62], length=60)
-    return directory, to_bytes(party.protect(directory, 1, np.arange(60)))
+def test_no_good_message_at_all() -> None:
+    party = replace(party_of(plain()), signed=True)
+    directory = party.directory([1], length=3)
+    unsigned = party.protect(directory, 1, np.arange(3))._replace(signature=b"")
+    with pytest.raises(ProtocolError, match="no messages"):
+        sift(lambda messages: party.protocol.combine(directory, messages), [unsigned])
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_corrupted_messages(party: Party, intercepted: tuple[Directory, bytes], seed: int) -> None:
-    """Nothing but another client id or body gets past, and nothing crashes.
-
-    Without signatures no check can tell another possible body from the one that was sent.
-    """
-    directory, data = intercepted
-    original = from_bytes(data)
-    rng = random.Random(seed)
-    refused = 0
-    for _ in range(250):
-        damaged = corrupt(rng, data)
-        if damaged == data:
-            continue
-        try:
-            message = from_bytes(damaged)
-            total = party.protocol.combine(directory, [message])
-        except ProtocolError:
-            refused += 1
-            continue
-        assert message.header == original.header
-        assert message.client in directory.members
-        assert len(message.body) == len(original.body)
-        assert (message.client, message.body) != (original.client, original.body)
-        try:
-            share = party.protocol.share(directory, party.secret, total)
-            summed = party.protocol.open(directory, total, [share])
-        except ProtocolError:
-            continue
-        assert np.abs(summed).max() <= directory.terms.largest_value
-    assert refused > 150
+def test_damage_without_signatures(small_paillier: Party) -> None:
+    """Nothing but another client id or body gets past."""
+    for party in (party_of(plain()), small_paillier):
+        directory = party.directory([1, 2**62], length=60)
+        original = party.protect(directory, 1, np.arange(60))
+        data = to_bytes(original)
+        rng = random.Random(0)
+        refused = 0
+        for _ in range(500):
+            try:
+                message = from_bytes(corrupt(rng, data, data))
+                party.protocol.combine(directory, [message])
+            except ProtocolError:
+                refused += 1
+                continue
+            assert message.header == original.header
+            assert message.client in directory.members
+            assert len(message.body) == len(original.body)
+        assert refused > 250
 
 
-def test_every_byte_of_the_header_is_checked(
-    party: Party, intercepted: tuple[Directory, bytes]
-) -> None:
-    directory, data = intercepted
-    for at in range(HEADER_BYTES):
+def test_every_byte_is_checked() -> None:
+    party = replace(party_of(plain()), signed=True)
+    directory = party.directory([1, 2**62], length=4)
+    data = to_bytes(party.protect(directory, 1, np.arange(4)))
+    assert len(data) == HEADER_BYTES + 4 * 4 + 64
+    for at in range(len(data)):
         damaged = bytearray(data)
         damaged[at] ^= 1 + os.urandom(1)[0] % 255
         with pytest.raises(ProtocolError):

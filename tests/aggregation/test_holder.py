@@ -1,0 +1,134 @@
+"""What an aggregator that cheats gets out of a key holder."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from parties import Party, signing
+
+from pride_jax.aggregation.holder import Holder, help_open, help_open_total
+from pride_jax.aggregation.messages import DuplicateClientError, WrongSignatureError, sign_message
+from pride_jax.aggregation.paillier_keys import ciphertext_bytes
+from pride_jax.aggregation.secure_sum import Directory, Message, Total
+from pride_jax.errors import ProtocolError
+
+CLIENTS = range(1, 5)
+
+
+@pytest.fixture(scope="module")
+def party(small_paillier: Party) -> Party:
+    return replace(small_paillier, signed=True)
+
+
+@pytest.fixture
+def directory(party: Party) -> Directory:
+    return party.directory(CLIENTS, length=60, smallest=1)
+
+
+@pytest.fixture
+def holder(party: Party) -> Holder:
+    enrolled = {client: signing(client).public for client in CLIENTS}
+    return Holder(party.secret, enrolled, smallest_cohort=3)
+
+
+@pytest.fixture
+def messages(party: Party, directory: Directory) -> list[Message]:
+    return [party.protect(directory, client, client * np.arange(60)) for client in CLIENTS]
+
+
+def powers(party: Party, body: bytes, exponent: int) -> bytes:
+    """Every ciphertext to a power: ``exponent`` times its vector and its count."""
+    size = ciphertext_bytes(party.public)
+    numbers = (int.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size))
+    square = party.public.key.nsquare
+    return b"".join(pow(number, exponent, square).to_bytes(size, "big") for number in numbers)
+
+
+def test_it_opens_the_sum_of_signed_messages(party, directory, holder, messages) -> None:
+    share, after = help_open(party.protocol, holder, directory, messages)
+    total = party.protocol.combine(directory, messages)
+    summed = party.protocol.open(directory, total, [share])
+    np.testing.assert_array_equal(summed, 10 * np.arange(60))
+    assert after == holder._replace(next_round=4)
+
+
+class TestOneMessageForACohort:
+    """The attack: a multiple of one message passes for the sum of a cohort."""
+
+    def test_a_holder_that_trusts_the_total_reveals_it(
+        self, party, directory, holder, messages
+    ) -> None:
+        """So the attack is real, and what follows stops it."""
+        victim = messages[1]
+        body = powers(party, victim.body, 3)
+        total = Total(victim.header, (1, 2, 3), body)
+        share, _ = help_open_total(party.protocol, holder, directory, total)
+        summed = party.protocol.open(directory, total, [share])
+        np.testing.assert_array_equal(summed, 3 * 2 * np.arange(60))
+
+    def test_sent_several_times(self, party, directory, holder, messages) -> None:
+        with pytest.raises(DuplicateClientError, match="client 2"):
+            help_open(party.protocol, holder, directory, [messages[1]] * 3)
+
+    def test_multiplied(self, party, directory, holder, messages) -> None:
+        victim = messages[1]
+        multiple = victim._replace(body=powers(party, victim.body, 2))
+        with pytest.raises(WrongSignatureError, match="client 2"):
+            help_open(party.protocol, holder, directory, [messages[0], multiple, messages[2]])
+
+    def test_under_other_names(self, party, directory, holder, messages) -> None:
+        copies = [messages[1]._replace(client=client) for client in (1, 2, 3)]
+        with pytest.raises(WrongSignatureError, match="client 1"):
+            help_open(party.protocol, holder, directory, copies)
+
+    @pytest.mark.parametrize("invented", [[1, 3, 4], [97, 98, 99]])
+    def test_among_clients_that_the_aggregator_plays(self, party, holder, invented) -> None:
+        """Enrolled clients or new ones, whose messages it signs with keys of its own."""
+        keys = {2: signing(2)} | {client: signing(1000 + client) for client in invented}
+        sham = replace(
+            party.directory([2, *invented], length=60),
+            signers={client: key.public for client, key in keys.items()},
+        )
+        sent = [
+            sign_message(key, party.protect(sham, client, np.arange(60) * (client == 2)))
+            for client, key in keys.items()
+        ]
+        assert party.protocol.combine(sham, sent).contributors == tuple(sorted(keys))
+        with pytest.raises(ProtocolError, match=f"signing key of client {invented[0]}"):
+            help_open(party.protocol, holder, sham, sent)
+
+
+def test_one_opening_a_round_and_none_of_earlier_rounds(party, directory, holder, messages) -> None:
+    _, after = help_open(party.protocol, holder, directory, messages)
+    for again in (messages, messages[:3]):
+        with pytest.raises(ProtocolError, match="one of round 3 has been opened"):
+            help_open(party.protocol, after, directory, again)
+    for round_, is_opened in ((2, False), (4, True)):
+        other = party.directory(CLIENTS, length=60, round=round_)
+        sent = [party.protect(other, client, np.arange(60)) for client in CLIENTS]
+        if is_opened:
+            help_open(party.protocol, after, other, sent)
+        else:
+            with pytest.raises(ProtocolError, match="one opening a round"):
+                help_open(party.protocol, after, other, sent)
+
+
+def test_its_own_smallest_cohort(party, directory, holder, messages) -> None:
+    """The terms of the round would allow a sum of one."""
+    with pytest.raises(ProtocolError, match="asks for at least 3"):
+        help_open(party.protocol, holder, directory, messages[:2])
+    help_open(party.protocol, holder, directory, messages[:3])
+
+
+def test_a_refusal_costs_no_round(party, directory, holder, messages) -> None:
+    with pytest.raises(ProtocolError):
+        help_open(party.protocol, holder, directory, messages[:2])
+    share, _ = help_open(party.protocol, holder, directory, messages)
+    assert share.contributors == (1, 2, 3, 4)
+
+
+def test_a_round_without_signatures(party, directory, holder) -> None:
+    unsigned = replace(directory, signers=None)
+    sent = [party.protect(unsigned, client, np.arange(60)) for client in CLIENTS]
+    with pytest.raises(ProtocolError, match="signing key of client 1"):
+        help_open(party.protocol, holder, unsigned, sent)

@@ -1,0 +1,82 @@
+import itertools
+import os
+from collections import Counter
+
+import gmpy2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pride_jax.aggregation import secret_sharing
+from pride_jax.aggregation.secret_sharing import (
+    PRIME,
+    SHARE_BYTES,
+    join_shares,
+    lagrange_weights,
+    split_secret,
+)
+
+
+def joined(shares: dict[int, bytes]) -> bytes | None:
+    return join_shares(lagrange_weights(list(shares)), shares)
+
+
+def test_the_field_is_the_smallest_that_holds_every_secret() -> None:
+    assert gmpy2.next_prime(2**256) == PRIME
+    assert PRIME < 256**SHARE_BYTES
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    secret=st.binary(min_size=32, max_size=32),
+    holders=st.integers(1, 12),
+    data=st.data(),
+)
+def test_any_threshold_of_shares_gives_the_secret(
+    secret: bytes, holders: int, data: st.DataObject
+) -> None:
+    threshold = data.draw(st.integers(1, holders))
+    shares = dict(enumerate(split_secret(os.urandom, secret, threshold, holders), 1))
+    assert {len(share) for share in shares.values()} == {SHARE_BYTES}
+    order = data.draw(st.permutations(list(shares)))
+    for count in range(threshold, holders + 1):
+        assert joined({holder: shares[holder] for holder in order[:count]}) == secret
+
+
+@pytest.mark.parametrize("secret", [bytes(32), b"\xff" * 32])
+def test_extreme_secrets(secret: bytes) -> None:
+    shares = dict(enumerate(split_secret(os.urandom, secret, 3, 5), 1))
+    for chosen in itertools.combinations(shares, 3):
+        assert joined({holder: shares[holder] for holder in chosen}) == secret
+
+
+def test_one_share_less_fits_every_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a field of 11 all polynomials can be counted: what two of three see has one distribution.
+
+    With a whole threshold it has not, so the test can fail.
+    """
+    monkeypatch.setattr(secret_sharing, "PRIME", 11)
+
+    def views(secret: int, seen: int) -> Counter[tuple[bytes, ...]]:
+        counted: Counter[tuple[bytes, ...]] = Counter()
+        for draws in itertools.product(range(11), repeat=2):
+            numbers = iter(draws)
+            shares = split_secret(
+                lambda size, numbers=numbers: next(numbers).to_bytes(size, "big"),
+                secret.to_bytes(32, "big"),
+                3,
+                4,
+            )
+            counted[tuple(shares[:seen])] += 1
+        return counted
+
+    assert views(3, seen=2) == views(7, seen=2)
+    assert views(3, seen=3) != views(7, seen=3)
+
+
+def test_a_wrong_share_gives_another_secret_or_none() -> None:
+    secret = os.urandom(32)
+    shares = dict(enumerate(split_secret(os.urandom, secret, 3, 3), 1))
+    shares[2] = (int.from_bytes(shares[2], "big") ^ 1).to_bytes(SHARE_BYTES, "big")
+    assert joined(shares) != secret
+    assert joined({1: (2**256).to_bytes(SHARE_BYTES, "big")}) is None

@@ -1,0 +1,112 @@
+"""A round with every role played, over networks that lose, damage and repeat messages."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from parties import CASES
+
+from pride_jax.aggregation.masking import masking
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Role, Terms
+from pride_jax.aggregation.simulation import Added, Aggregator, perfect, simulate
+from pride_jax.errors import ProtocolError
+
+LENGTH = 30
+CLIENTS = [4, 9, 2, 7, 11]
+TERMS = Terms(LENGTH, 16, 1.0, smallest_cohort=2, largest_cohort=8)
+ROWS = np.random.default_rng(0).integers(-32767, 32768, (len(CLIENTS), LENGTH))
+
+
+@pytest.fixture(scope="module", params=CASES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def protocol_and_keys(name: str):
+    protocol = CASES[name].make()
+    return protocol, protocol.keygen(os.urandom, Role.KEY_HOLDER)
+
+
+def check(name: str, added: Added, missing: Sequence[int] = ()) -> None:
+    """The sum is that of everyone but the missing."""
+    present = [client for client in CLIENTS if client not in missing]
+    assert added.contributors == tuple(sorted(present))
+    expected = sum(ROWS[CLIENTS.index(client)] for client in present)
+    assert np.abs(added.total - expected).max() <= CASES[name].error(TERMS, len(present))
+
+
+def test_everyone(name: str, protocol_and_keys) -> None:
+    protocol, keys = protocol_and_keys
+    aggregator = simulate(protocol, TERMS, keys, os.urandom)
+    announced = aggregator.announce(5, CLIENTS)
+    assert announced.directory.roster == tuple(CLIENTS)
+    added = aggregator.add(announced, ROWS)
+    check(name, added)
+    assert (added.refused, added.transport.lost) == ((), 0)
+    assert added.transport.bytes_sent > len(CLIENTS) * (2 * LENGTH + 124 + 64)
+    assert min(seconds for _, seconds in added.transport.seconds()) > 0
+
+
+def test_lost_and_damaged_messages(name: str, protocol_and_keys) -> None:
+    """Whoever is lost is missing; whoever is damaged is refused, too."""
+
+    def bad(sent: Sequence[bytes]) -> Sequence[bytes]:
+        damaged = bytearray(sent[3])
+        damaged[200] ^= 1
+        return [bytes(damaged), *sent[:3], sent[0], sent[2][:-1], sent[4]]
+
+    protocol, keys = protocol_and_keys
+    aggregator = simulate(protocol, TERMS, keys, os.urandom, bad)
+    added = aggregator.add(aggregator.announce(5, CLIENTS), ROWS)
+    check(name, added, missing=[7])
+    assert added.transport.lost == 1
+    assert [(type(error).__name__, error.client) for error in added.refused] == [
+        ("MalformedError", 2),
+        ("WrongSignatureError", 7),
+        ("DuplicateClientError", 4),
+    ]
+
+
+def test_too_few_are_left(name: str, protocol_and_keys) -> None:
+    protocol, keys = protocol_and_keys
+    for left, reason in ((1, "at least 2"), (0, "no messages")):
+        aggregator = simulate(
+            protocol, TERMS, keys, os.urandom, lambda sent, left=left: sent[:left]
+        )
+        with pytest.raises(ProtocolError, match=reason):
+            aggregator.add(aggregator.announce(5, CLIENTS), ROWS)
+
+
+def test_the_same_round_again(name: str, protocol_and_keys) -> None:
+    """The simulation is a function of its arguments: holders' memories do not outlast a call."""
+    protocol, keys = protocol_and_keys
+    aggregator = simulate(protocol, TERMS, keys, os.urandom)
+    for _ in range(2):
+        check(name, aggregator.add(aggregator.announce(5, CLIENTS), ROWS))
+
+
+def test_masking_needs_more_than_half() -> None:
+    def after(left: int) -> Aggregator:
+        keys = masking().keygen(os.urandom, Role.KEY_HOLDER)
+        return simulate(masking(), TERMS, keys, os.urandom, lambda sent: sent[:left])
+
+    check("masking", after(3).add(after(3).announce(5, CLIENTS), ROWS), missing=[7, 11])
+    with pytest.raises(ProtocolError, match="expected at least 3"):
+        after(2).add(after(2).announce(5, CLIENTS), ROWS)
+
+
+def test_bytes_that_clients_send() -> None:
+    """Masking: keys, letters, messages and the shares of a quorum, to the byte."""
+    sent = {}
+    for protocol in (plain(), masking()):
+        keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+        aggregator = simulate(protocol, TERMS, keys, os.urandom, perfect)
+        added = aggregator.add(aggregator.announce(5, CLIENTS), ROWS)
+        sent[protocol.name] = added.transport.bytes_sent
+    overhead = 124 + 64
+    assert sent["plain"] == 5 * (overhead + 4 * LENGTH)
+    letters = 5 * (overhead + 5 * 94)
+    assert sent["masking-half"] == 5 * 96 + letters + 5 * (overhead + 3 * LENGTH) + 3 * 5 * 33
