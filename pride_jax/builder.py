@@ -13,12 +13,13 @@ from jaxtyping import Array, Int
 
 from pride_jax import config, models
 from pride_jax.aggregation.plain import plain
-from pride_jax.aggregation.secure_sum import Role
+from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ClientOptimizer, SecureAggregation
 from pride_jax.privacy.sampling import Sampler, fixed_size, full
+from pride_jax.runs.secrets import KeyFiles, key_holder_keys
 from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model
@@ -154,36 +155,67 @@ def build_mesh(settings: config.Engine) -> Mesh:
     return clients_mesh(devices[:count])
 
 
+def build_secure_sum(settings: config.Aggregation) -> SecureSum:
+    """The protocol that adds updates, other than ``none``."""
+    # Each protocol's libraries are imported where it is chosen.
+    workers = settings.workers or os.cpu_count() or 1
+    match settings.protocol:
+        case "plain":
+            return plain()
+        case "paillier":
+            from pride_jax.aggregation.paillier import paillier
+
+            return paillier(settings.key_bits, settings.exponent, workers)
+        case "threshold":
+            from pride_jax.aggregation.threshold import threshold_paillier
+
+            return threshold_paillier(
+                settings.key_bits,
+                settings.holders,
+                settings.threshold,
+                settings.exponent,
+                workers,
+            )
+        case "masking":
+            from pride_jax.aggregation.masking import masking
+
+            return masking()
+        case "bfv":
+            from pride_jax.aggregation.lattice import bfv
+
+            return bfv()
+        case "ckks":
+            from pride_jax.aggregation.lattice import ckks
+
+            return ckks()
+    raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
+
+
+def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
+    """How the protocol's key holder keeps its keys; None where it has none."""
+    match settings.protocol:
+        case "paillier":
+            from pride_jax.aggregation import paillier_keys as keys
+        case "threshold":
+            from pride_jax.aggregation import threshold_keys as keys
+        case "bfv" | "ckks":
+            from pride_jax.aggregation import lattice as keys
+        case _:
+            return None
+
+    def load(folder: Path) -> tuple[Secret, Public]:
+        secret = keys.load_secret(folder)
+        return secret, secret.public
+
+    return KeyFiles(keys.save_secret, load)
+
+
 def build_secure_aggregation(
     settings: config.Aggregation, secrets: Path
 ) -> SecureAggregation | None:
-    """How updates are added up, with the key holder's key in ``secrets``, or a new one."""
-    match settings.protocol:
-        case "none":
-            return None
-        case "plain":
-            protocol = plain()
-            key_holder = protocol.keygen(os.urandom, Role.KEY_HOLDER)
-        case "paillier":
-            # Half a second of imports that the others do without.
-            from pride_jax.aggregation.paillier import paillier
-            from pride_jax.runs.secrets import paillier_key
-
-            workers = settings.workers or os.cpu_count() or 1
-            protocol = paillier(settings.key_bits, settings.exponent, workers)
-            key_holder = paillier_key(secrets, protocol, os.urandom)
-    return SecureAggregation(protocol, key_holder, settings.bits, settings.limit)
-
-
-def keep_secret(
-    settings: config.Aggregation, secure: SecureAggregation | None, secrets: Path
-) -> None:
-    """Keeps the key holder's key, where it has one, in ``secrets``.
-
-    Raises:
-      PrideError: it cannot be written, or the folder is open to others.
-    """
-    if secure is not None and settings.protocol == "paillier":
-        from pride_jax.runs.secrets import keep_paillier_key
-
-        keep_paillier_key(secrets, secure.key_holder[0])
+    """How updates are added up, with the key holder's keys in ``secrets``, or new ones."""
+    if settings.protocol == "none":
+        return None
+    protocol = build_secure_sum(settings)
+    keys = key_holder_keys(secrets, protocol, build_key_files(settings), os.urandom)
+    return SecureAggregation(protocol, keys, settings.bits, settings.limit)

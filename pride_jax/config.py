@@ -191,8 +191,8 @@ class Privacy(_Validated):
 class Aggregation(_Validated):
     """How updates are added up."""
 
-    protocol: Literal["none", "plain", "paillier"] = "none"
-    """`none`: a float sum on the device; `plain`: an integer sum; `paillier`: encrypted."""
+    protocol: Literal["none", "plain", "paillier", "threshold", "masking", "bfv", "ckks"] = "none"
+    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them."""
     bits: int = 16
     """Bits of a quantised value."""
     limit: float = 1.0
@@ -201,12 +201,19 @@ class Aggregation(_Validated):
     """Of the Paillier modulus; 3072 is 128-bit security, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
     """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
+    holders: int = 3
+    """Key holders of `threshold`."""
+    threshold: int = 2
+    """How many of them open a sum."""
     workers: int | None = None
     """Processes that encrypt and decrypt; one a core if not given."""
 
     def _check(self) -> None:
         self._above_zero("limit")
         self._at_least(1, "workers")
+        self._at_least(2, "threshold")
+        if self.protocol == "threshold" and self.threshold > self.holders:
+            self._refuse("threshold", f"at most holders={self.holders}")
         if not 2 <= self.bits <= 24:
             self._refuse("bits", "2 to 24, which float32 updates can fill")
 

@@ -25,15 +25,19 @@ from pride_jax.federated import (
 )
 from pride_jax.models import num_parameters
 from pride_jax.reporting import metrics
+from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs.checkpoints import Checkpoints, checkpoints
 from pride_jax.runs.environment import environment
 from pride_jax.runs.files import explained, read_json, write_json
+from pride_jax.runs.secrets import keep_keys
 from pride_jax.training.comparison import train_alone
 from pride_jax.training.evaluation import Metrics, Predictions, client_spread, evaluator, predict
 from pride_jax.types import Model, Params
 
 Summary = dict[str, Any]
 """What ``summary.json`` holds; see `run`."""
+
+_OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
 
 
 class Setting(NamedTuple):
@@ -106,10 +110,10 @@ def run(
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
-    The folder holds ``config.json``, ``env.json`` (one entry a start), ``metrics.jsonl`` (one row
-    an evaluation), ``checkpoints/``, ``secrets/`` where a protocol has keys, and at the end
-    ``summary.json`` and ``plots/``. A run that dies at any moment continues with ``resume``; on the
-    same machine and versions it ends with the same bits, timings aside.
+    The folder holds ``config.json``, ``disclosure.json``, ``env.json`` (one entry a start),
+    ``metrics.jsonl`` (one row an evaluation), ``checkpoints/``, ``secrets/`` where a protocol has
+    keys, and at the end ``summary.json`` and ``plots/``. A run that dies at any moment continues
+    with ``resume``; on the same machine and versions it ends with the same bits, timings aside.
 
     Args:
       config: the settings.
@@ -130,7 +134,10 @@ def run(
     with explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "config.json", to_dict(config))
-    builder.keep_secret(config.aggregation, setting.secure, workdir / "secrets")
+    if setting.secure is not None:
+        files = builder.build_key_files(config.aggregation)
+        keep_keys(workdir / "secrets", files, setting.secure.key_holder[0])
+    write_json(workdir / "disclosure.json", disclosure(config, setting.secure))
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     folder = checkpoints(workdir / "checkpoints")
@@ -240,6 +247,7 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
     }
     if transport is not None:
         row["bytes_per_client_round"] = transport.bytes_sent // int(info.clients)
+        row["lost_messages"] = transport.lost
         row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
     return row
 
@@ -261,6 +269,8 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         "rounds_to_target": metrics.rounds_to(rows, config.evaluation.target_accuracy),
         "seconds_total": rows[-1]["seconds_elapsed"],
         "seconds_per_round": statistics.median(row["seconds_per_round"] for row in rounds),
+        "seconds_by_stage": _stages(rounds),
+        "lost_messages": sum(row.get("lost_messages", 0) for row in rounds),
         "epsilon": None,
         "delta": None,
         "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
@@ -277,6 +287,15 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         "accuracy_over_clients": spread._asdict(),
         **_compare(setting),
         "confusion": measured.confusion.tolist(),
+    }
+
+
+def _stages(rounds: list[metrics.Row]) -> dict[str, float]:
+    """Seconds a round of each stage of the secure sum; none where the device adds floats."""
+    count = rounds[-1]["round"]
+    stages = [name for name in rounds[-1] if name.startswith("seconds_") and name not in _OWN_TIMES]
+    return {
+        name.removeprefix("seconds_"): sum(row[name] for row in rounds) / count for name in stages
     }
 
 

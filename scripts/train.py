@@ -47,11 +47,13 @@ def train(config: Experiment, workdir: Path, resume: bool) -> int:
     cores = os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", min(config.engine.devices or cores, cores))
     from pride_jax.experiment import run
-    from pride_jax.reporting.terminal import progress, show_summary
+    from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
+    from pride_jax.runs.files import read_json
 
     with progress(config) as report:
         summary = run(config, workdir, resume=resume, report=report)
     show_summary(summary, workdir)
+    show_disclosure(read_json(workdir / "disclosure.json"))
     return 0
 
 

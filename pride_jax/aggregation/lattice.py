@@ -66,6 +66,7 @@ from pride_jax.aggregation.messages import (
 )
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import (
+    ONE_KEY_HOLDER,
     Directory,
     Message,
     Prepared,
@@ -415,7 +416,9 @@ def _protocol(scheme: Scheme) -> SecureSum:
         check_shares(total, shares, 1, _SUM.itemsize * directory.terms.length)
         return np.frombuffer(shares[0].body, _SUM).astype(np.int64)
 
-    return SecureSum(name, keygen, prepare, protect, combine, share, open_total)
+    return SecureSum(
+        name, keygen, prepare, protect, combine, share, open_total, sights=ONE_KEY_HOLDER
+    )
 
 
 def _tenseal() -> Any:

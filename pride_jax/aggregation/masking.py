@@ -80,6 +80,7 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Terms,
     Total,
     header,
@@ -127,6 +128,20 @@ class MaskingSecret(Secret):
     def public(self) -> MaskingPublic:
         """Its public part."""
         return MaskingPublic(_public(self.sealing), _public(self.pairing), _digest(self.own))
+
+
+def _sights(threshold: Threshold) -> tuple[Sight, ...]:
+    share = "half" if threshold == "half" else "two thirds"
+    honest = " that follows the protocol" if threshold == "half" else ""
+    return (
+        Sight(f"aggregator{honest}, and whoever reads the wire", "masked values; the sum"),
+        Sight("other clients", "nothing"),
+        Sight(f"aggregator and more than {share} of the clients", "every client's values"),
+        Sight(
+            "aggregator that shows clients different lists of who is left",
+            "sums of fewer clients; no round of the protocol checks that the lists agree",
+        ),
+    )
 
 
 def masking(threshold: Threshold = "half") -> SecureSum:
@@ -307,6 +322,7 @@ def masking(threshold: Threshold = "half") -> SecureSum:
         letters=letters,
         openers=Role.CLIENT,
         quorum=quorum,
+        sights=_sights(threshold),
     )
 
 

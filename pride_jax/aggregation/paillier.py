@@ -51,6 +51,7 @@ from pride_jax.aggregation.paillier_keys import (
     generate,
 )
 from pride_jax.aggregation.secure_sum import (
+    ONE_KEY_HOLDER,
     Directory,
     Message,
     Prepared,
@@ -136,7 +137,14 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         return np.frombuffer(shares[0].body, _SUM).astype(np.int64)
 
     return SecureSum(
-        packed.name, keygen, packed.prepare, packed.protect, packed.combine, share, open_total
+        packed.name,
+        keygen,
+        packed.prepare,
+        packed.protect,
+        packed.combine,
+        share,
+        open_total,
+        sights=ONE_KEY_HOLDER,
     )
 
 

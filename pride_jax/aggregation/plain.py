@@ -22,6 +22,7 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Total,
     header,
 )
@@ -29,6 +30,10 @@ from pride_jax.aggregation.secure_sum import (
 _NAME = "plain"
 _VALUE = np.dtype("<i4")
 _SUM = np.dtype("<i8")
+_SIGHTS = (
+    Sight("aggregator, and whoever reads the wire", "every client's values"),
+    Sight("other clients", "nothing"),
+)
 
 
 def plain() -> SecureSum:
@@ -37,7 +42,7 @@ def plain() -> SecureSum:
     Returns:
       A protocol in which nobody holds a key and the one share is empty.
     """
-    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open)
+    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open, sights=_SIGHTS)
 
 
 def _keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:

@@ -300,6 +300,27 @@ class Letters(NamedTuple):
     collect: Callable[[Directory, Sequence[Message]], Directory]
 
 
+class Sight(NamedTuple):
+    """What one role, or several who collude, can see of a sum.
+
+    Attributes:
+      who: the role or roles.
+      sees: of the clients' values, beyond who took part.
+    """
+
+    who: str
+    sees: str
+
+
+ONE_KEY_HOLDER = (
+    Sight("aggregator, and whoever reads the wire", "ciphertexts; the sum, once it is opened"),
+    Sight("key holder", "the sum; it adds the signed messages itself, and opens one sum a round"),
+    Sight("other clients", "nothing"),
+    Sight("aggregator and key holder together", "every client's values"),
+)
+"""Sights of a protocol in which one key holder, apart from the aggregator, decrypts."""
+
+
 class SecureSum(NamedTuple):
     """An aggregation protocol: integers in, their exact sum out.
 
@@ -322,6 +343,7 @@ class SecureSum(NamedTuple):
       openers: who the holders are: key holders, or the clients whose messages were added.
       quorum: directory -> how many holders' shares open a total.
       deal: what ``keygen`` made for the key holder -> each single holder's secret.
+      sights: who can see what, and under which collusion hiding ends.
     """
 
     name: str
@@ -335,6 +357,7 @@ class SecureSum(NamedTuple):
     openers: Role = Role.KEY_HOLDER
     quorum: Callable[[Directory], int] = lambda directory: 1  # noqa: ARG005
     deal: Callable[[Secret], Sequence[Secret]] = lambda secret: (secret,)
+    sights: tuple[Sight, ...] = ()
 
 
 def header(directory: Directory, protocol: str) -> Header:

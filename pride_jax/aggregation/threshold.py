@@ -83,6 +83,7 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Total,
 )
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
@@ -90,6 +91,16 @@ from pride_jax.errors import ConfigError, ProtocolError
 
 _LARGEST_HOLDERS = 100
 _CHALLENGE_BYTES = 16
+
+
+def _sights(holders: int, threshold: int) -> tuple[Sight, ...]:
+    return (
+        Sight("aggregator, and whoever reads the wire", "ciphertexts; the sum, once it is opened"),
+        Sight("key holders, fewer than the threshold", f"nothing; {threshold} of {holders} open"),
+        Sight("other clients", "nothing"),
+        Sight("trusted dealer, if it keeps what it made", "every client's values"),
+        Sight(f"any {threshold} of {holders} key holders together", "every client's values"),
+    )
 
 
 class ShareError(ProtocolError):
@@ -212,6 +223,7 @@ def threshold_paillier(
         open_total,
         quorum=lambda directory: threshold,  # noqa: ARG005
         deal=holders_of,
+        sights=_sights(holders, threshold),
     )
 
 

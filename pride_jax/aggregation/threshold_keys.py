@@ -107,6 +107,11 @@ class DealtSecrets(Secret):
 
     holders: tuple[HolderSecret, ...]
 
+    @property
+    def public(self) -> ThresholdPublic:
+        """The public part of the whole key."""
+        return self.holders[0].public
+
 
 def deal(rng: Rng, key_bits: int, holders: int, threshold: int, workers: int = 1) -> DealtSecrets:
     """Makes a key and shares it out, as a trusted dealer.
@@ -163,6 +168,30 @@ def safe_prime(rng: Rng, bits: int, workers: int = 1) -> mpz:
                 for prime in threads.map(_safe_prime, candidates[at : at + batch]):
                     if prime and prime.bit_length() == bits:
                         return prime
+
+
+def save_secret(folder: Path, secret: DealtSecrets) -> None:
+    """Keeps every holder's secret in one folder: for simulation, in which one process plays them.
+
+    Raises:
+      ProtocolError: the folder holds a secret already, or is open to others.
+    """
+    for holder in secret.holders:
+        save_holder(folder, holder)
+
+
+def load_secret(folder: Path) -> DealtSecrets:
+    """What ``save_secret`` kept.
+
+    Raises:
+      ProtocolError: no such secrets, damaged, of different keys, or others could read them.
+    """
+    first = load_holder(folder, 1)
+    others = (load_holder(folder, index) for index in range(2, first.public.holders + 1))
+    holders = (first, *others)
+    if any(holder.public != first.public for holder in holders):
+        raise ProtocolError(f"{folder} holds shares of different keys: restore them from a copy")
+    return DealtSecrets(holders)
 
 
 def save_holder(folder: Path, secret: HolderSecret) -> None:

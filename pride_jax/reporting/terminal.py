@@ -54,6 +54,14 @@ def _describe(row: Row) -> str:
     )
 
 
+def show_disclosure(disclosure: dict[str, Any]) -> None:
+    """Who can see what, one line a role."""
+    table = Table(f"protocol {disclosure['protocol']}: who", "sees", box=None)
+    for sight in disclosure["sights"]:
+        table.add_row(sight["who"], sight["sees"])
+    Console().print(table)
+
+
 def show_summary(summary: dict[str, Any], workdir: Path) -> None:
     """One screen that says how the run went."""
     table = Table(show_header=False, box=None)
@@ -91,9 +99,22 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"{summary['seconds_total']:.1f} s in all"
         ),
     )
+    if summary["seconds_by_stage"]:
+        yield (
+            "seconds a round",
+            ", ".join(
+                f"{stage} {seconds:.3g}" for stage, seconds in summary["seconds_by_stage"].items()
+            ),
+        )
     yield "a client sends", f"{summary['bytes_per_client_round']:,} bytes a round"
     yield "clients", f"{summary['clients']}, of which {summary['empty_clients']} hold no example"
-    for name in ("unused_examples", "nonfinite_updates", "clipped_updates", "fitted_updates"):
+    for name in (
+        "unused_examples",
+        "lost_messages",
+        "nonfinite_updates",
+        "clipped_updates",
+        "fitted_updates",
+    ):
         if summary[name]:
             yield name.replace("_", " "), f"{summary[name]:,}"
     yield "differential privacy", "none"

@@ -1,81 +1,114 @@
-"""A run's key is made once, kept where only its owner reads it, and found again."""
+"""A run's keys are made once, kept where only their owner reads them, and found again."""
 
 import os
 import stat
 
 import pytest
 
-from pride_jax.aggregation.paillier import paillier
+from pride_jax.aggregation.secure_sum import Directory, Role, Terms
+from pride_jax.builder import build_key_files, build_secure_sum
+from pride_jax.config import Aggregation
 from pride_jax.errors import ProtocolError, RunError
-from pride_jax.runs.secrets import keep_paillier_key, paillier_key
+from pride_jax.runs.secrets import keep_keys, key_holder_keys
 
-PROTOCOL = paillier(1024)
+KEYED = [
+    Aggregation("paillier", key_bits=1024),
+    Aggregation("threshold", key_bits=1024, holders=3, threshold=2),
+    Aggregation("bfv"),
+    Aggregation("ckks"),
+]
 
 
-def new_key(folder):
-    return paillier_key(folder, PROTOCOL, os.urandom)
+@pytest.fixture(params=KEYED, ids=lambda settings: settings.protocol, scope="module")
+def keys(request):
+    protocol, files = build_secure_sum(request.param), build_key_files(request.param)
+    return protocol, files, protocol.keygen(os.urandom, Role.KEY_HOLDER)
 
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_new_key_is_not_kept_before_it_is_asked_for(tmp_path):
-    new_key(tmp_path / "secrets")
+def opened_by(protocol, secret, public):
+    """What a holder of ``secret`` finds in a sum of two clients under ``public``."""
+    directory = Directory(0, (0, 1), Terms(3, 16, 1.0, 2, 2), {Role.KEY_HOLDER: public})
+    prepared = [
+        protocol.prepare(os.urandom, directory, protocol.keygen(os.urandom, Role.CLIENT)[0], client)
+        for client in (0, 1)
+    ]
+    vectors = ([1, -2, 3], [10, 20, -30])
+    total = protocol.combine(
+        directory,
+        [protocol.protect(directory, *pair) for pair in zip(prepared, vectors, strict=True)],
+    )
+    holders = protocol.deal(secret)[: protocol.quorum(directory)]
+    shares = [protocol.share(directory, holder, total) for holder in holders]
+    return protocol.open(directory, total, shares).tolist()
+
+
+def test_new_keys_are_not_kept_before_they_are_asked_for(tmp_path, keys):
+    protocol, files, _ = keys
+    key_holder_keys(tmp_path / "secrets", protocol, files, os.urandom)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_kept_key_is_found_again(tmp_path):
-    secret, public = new_key(tmp_path / "secrets")
-    keep_paillier_key(tmp_path / "secrets", secret)
-    again, public_again = new_key(tmp_path / "secrets")
-    assert (again.key.p, again.key.q, public_again) == (secret.key.p, secret.key.q, public)
+def test_kept_keys_are_found_again_and_open_the_same_sums(tmp_path, keys):
+    protocol, files, (secret, public) = keys
+    keep_keys(tmp_path / "secrets", files, secret)
+    again, public_again = key_holder_keys(tmp_path / "secrets", protocol, files, os.urandom)
+    assert public_again.to_bytes() == public.to_bytes()
+    assert opened_by(protocol, again, public) == [11, 18, -27]
 
 
-def test_keeping_a_key_again_changes_nothing(tmp_path):
-    secret, _ = new_key(tmp_path / "secrets")
-    keep_paillier_key(tmp_path / "secrets", secret)
-    (file,) = (tmp_path / "secrets").iterdir()
-    before = file.stat().st_mtime_ns, file.read_bytes()
-    keep_paillier_key(tmp_path / "secrets", new_key(tmp_path / "secrets")[0])
-    assert (file.stat().st_mtime_ns, file.read_bytes()) == before
+def test_keeping_keys_again_changes_nothing(tmp_path, keys):
+    _, files, (secret, _) = keys
+    keep_keys(tmp_path / "secrets", files, secret)
+
+    def content():
+        return {file.name: file.read_bytes() for file in (tmp_path / "secrets").iterdir()}
+
+    before = content()
+    keep_keys(tmp_path / "secrets", files, secret)
+    assert content() == before
 
 
-def test_only_the_owner_can_read_a_kept_key(tmp_path):
-    keep_paillier_key(tmp_path / "secrets", new_key(tmp_path / "secrets")[0])
-    (file,) = (tmp_path / "secrets").iterdir()
+def test_only_the_owner_can_read_kept_keys(tmp_path, keys):
+    _, files, (secret, _) = keys
+    keep_keys(tmp_path / "secrets", files, secret)
     assert mode(tmp_path / "secrets") == 0o700
-    assert mode(file) == 0o600
+    for file in (tmp_path / "secrets").iterdir():
+        assert mode(file) == 0o600
 
 
-@pytest.mark.parametrize("leftover", [(), ("tmpx1y2",)])
-def test_a_crash_while_a_key_was_kept_leaves_room_for_a_new_one(tmp_path, leftover):
-    folder = tmp_path / "secrets"
-    folder.mkdir(mode=0o700)
-    for name in leftover:
-        (folder / name).write_text('{"p": "0x')
-    secret, _ = new_key(folder)
-    keep_paillier_key(folder, secret)
-    assert new_key(folder)[0].key.p == secret.key.p
+def test_a_crash_while_keys_were_kept_leaves_room_for_new_ones(tmp_path, keys):
+    protocol, files, (secret, public) = keys
+    (tmp_path / "secrets.tmp").mkdir(mode=0o700)
+    (tmp_path / "secrets.tmp" / "paillier-key.json").write_text('{"p": "0x')
+    keep_keys(tmp_path / "secrets", files, secret)
+    assert [path.name for path in tmp_path.iterdir()] == ["secrets"]
+    again, _ = key_holder_keys(tmp_path / "secrets", protocol, files, os.urandom)
+    assert opened_by(protocol, again, public) == [11, 18, -27]
 
 
-def test_a_kept_key_that_others_could_read_is_refused(tmp_path):
-    keep_paillier_key(tmp_path / "secrets", new_key(tmp_path / "secrets")[0])
-    (file,) = (tmp_path / "secrets").iterdir()
-    file.chmod(0o644)
-    with pytest.raises(ProtocolError, match=r"paillier-key\.json"):
-        new_key(tmp_path / "secrets")
+def test_kept_keys_that_others_could_read_are_refused(tmp_path, keys):
+    protocol, files, (secret, _) = keys
+    keep_keys(tmp_path / "secrets", files, secret)
+    for file in (tmp_path / "secrets").iterdir():
+        file.chmod(0o644)
+    with pytest.raises(ProtocolError, match=r"has mode 0644.*chmod 600"):
+        key_holder_keys(tmp_path / "secrets", protocol, files, os.urandom)
 
 
-def test_a_folder_that_others_can_enter_is_refused(tmp_path):
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets").chmod(0o755)
-    with pytest.raises(ProtocolError, match=r"has mode 0755.*chmod 700"):
-        keep_paillier_key(tmp_path / "secrets", new_key(tmp_path / "secrets")[0])
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, keys):
+    _, files, (secret, _) = keys
     (tmp_path / "file").write_text("")
-    folder = tmp_path / "file" / "secrets"
     with pytest.raises(RunError, match=r"Cannot write to .*file/secrets"):
-        keep_paillier_key(folder, new_key(folder)[0])
+        keep_keys(tmp_path / "file" / "secrets", files, secret)
+
+
+@pytest.mark.parametrize("protocol", ["plain", "masking"])
+def test_where_no_key_holder_has_keys_nothing_is_kept(tmp_path, protocol):
+    settings = Aggregation(protocol)
+    secret, _ = build_secure_sum(settings).keygen(os.urandom, Role.KEY_HOLDER)
+    keep_keys(tmp_path / "secrets", build_key_files(settings), secret)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""What the code costs, measured: time, memory, bytes."""

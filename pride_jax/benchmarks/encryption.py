@@ -1,0 +1,647 @@
+"""What adding updates unseen costs, a parameter: every protocol against naive Paillier.
+
+The naive baseline is what the work that this code descends from did: python-paillier (phe, with
+gmpy2) encrypts, adds and decrypts one float after another. It is timed anew beside every group of
+protocols, in turn with them, and ratios are of medians within that group. A group is a protocol
+with one key and one length of exponents: it has one window table in memory, filled beforehand.
+
+What is timed, all through the seam and with signed messages, everybody present:
+
+- encrypt: one client's keys of the round, letter, ``prepare``, ``protect`` and signature;
+- online: the last two of these alone, which need the update;
+- add: ``combine`` with all its checks, for each message;
+- decrypt: the share of one holder, who would work beside the others, and ``open``.
+
+With one worker all of this is on one core, but for the quantisation, which is XLA's.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import phe
+from jaxtyping import Int64
+from rich.console import Console
+from rich.table import Table
+
+from pride_jax.aggregation.fixed_point import fit, quantize
+from pride_jax.aggregation.lattice import bfv, ckks
+from pride_jax.aggregation.masking import masking
+from pride_jax.aggregation.messages import sign_message, to_bytes
+from pride_jax.aggregation.obfuscators import window_table
+from pride_jax.aggregation.packing import layout, pack, unpack
+from pride_jax.aggregation.paillier import SECURITY_BITS, Exponent, exponent_bits, paillier
+from pride_jax.aggregation.paillier_keys import PaillierPublic
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Message,
+    Public,
+    Role,
+    Secret,
+    SecureSum,
+    Terms,
+    Total,
+)
+from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.aggregation.threshold import threshold_paillier
+from pride_jax.errors import ConfigError, PrideError
+from pride_jax.runs.environment import environment
+
+Protocol = Literal["plain", "masking", "bfv", "ckks", "paillier", "threshold_paillier"]
+
+_KEYLESS: dict[str, Callable[[], SecureSum]] = {
+    "plain": plain,
+    "masking": masking,
+    "bfv": bfv,
+    "ckks": ckks,
+}
+_PAILLIER: dict[str, Callable[[int, Exponent, int], SecureSum]] = {
+    "paillier": paillier,
+    "threshold_paillier": lambda bits, exponent, workers: threshold_paillier(
+        bits, exponent=exponent, workers=workers
+    ),
+}
+NAIVE = "naive"
+_WINDOW_BITS = 8
+_MICRO = 1e6
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is timed.
+
+    Attributes:
+      protocols: any of them; naive Paillier is always there.
+      params: lengths of the vectors that are timed in full.
+      key_bits: of Paillier; the first is also that of the baseline beside protocols without it.
+      value_bits: widths of a value.
+      modes: of Paillier's exponents; only the first with threshold keys, whose clients do the same
+        work as others.
+      workers: of Paillier.
+      clients: in the round; all of them send.
+      largest_cohort: for which messages have room.
+      repetitions: of everything.
+      seconds: a contestant that has run for this long is not repeated further.
+      naive_values: floats that the baseline encrypts each time.
+      models: lengths for which one client's part of a round is timed, with the first of each of
+        ``key_bits``, ``value_bits``, ``modes`` and with each of ``workers``.
+    """
+
+    protocols: tuple[Protocol, ...] = (
+        "plain",
+        "masking",
+        "bfv",
+        "ckks",
+        "paillier",
+        "threshold_paillier",
+    )
+    params: tuple[int, ...] = (12_288,)
+    key_bits: tuple[int, ...] = (3072, 2048)
+    value_bits: tuple[int, ...] = (16, 8)
+    modes: tuple[Exponent, ...] = ("default", "strict")
+    workers: tuple[int, ...] = (1, 2)
+    clients: int = 10
+    largest_cohort: int = 128
+    repetitions: int = 5
+    seconds: float = 15.0
+    naive_values: int = 5
+    models: tuple[int, ...] = (83, 199_210, 1_663_370)
+
+    def __post_init__(self) -> None:
+        """Refuses what there is nothing to time for.
+
+        Raises:
+          ConfigError: an empty list or a number that is too small.
+        """
+        for name in ("params", "key_bits", "value_bits", "modes", "workers"):
+            if not getattr(self, name):
+                raise ConfigError(f"Expected at least one of {name}, there is none: name one")
+        if not set(self.key_bits) <= set(SECURITY_BITS):
+            raise ConfigError(f"key_bits={self.key_bits}, expected any of {[*SECURITY_BITS]}")
+        if self.clients < 2 or min(self.repetitions, self.naive_values, *self.params) < 1:
+            raise ConfigError(
+                f"clients={self.clients}, repetitions={self.repetitions}, "
+                f"naive_values={self.naive_values}, params={self.params}: expected at least 2 "
+                "clients and at least 1 of the others"
+            )
+
+
+class Group(NamedTuple):
+    """Protocols that share a key.
+
+    Attributes:
+      protocol: its name here.
+      key_bits: of Paillier, else None.
+      mode: of Paillier's exponents, else None.
+      make: workers -> the protocol.
+    """
+
+    protocol: str
+    key_bits: int | None
+    mode: Exponent | None
+    make: Callable[[int], SecureSum]
+
+
+class Row(NamedTuple):
+    """A contestant's medians: microseconds and bytes a parameter.
+
+    Attributes:
+      protocol: ``naive`` for the baseline.
+      key_bits: of Paillier.
+      value_bits: width of a value; None for the baseline, which encrypts floats.
+      mode: of Paillier's exponents.
+      workers: of Paillier.
+      params: length of the vector.
+      encrypt_us: one client's work, all of it.
+      online_us: the part of it that needs the update.
+      add_us: the aggregator's work for one message.
+      decrypt_us: the work of one holder and of opening.
+      bytes: sent by one client, letters and headers included.
+      encrypt_ratio_to_naive: how many times faster than the baseline.
+      online_ratio_to_naive: how many times less than the baseline's encryption.
+      decrypt_ratio_to_naive: how many times faster than the baseline.
+      repetitions: how many laps the medians are of.
+    """
+
+    protocol: str
+    key_bits: int | None
+    value_bits: int | None
+    mode: str | None
+    workers: int
+    params: int
+    encrypt_us: float
+    online_us: float
+    add_us: float
+    decrypt_us: float
+    bytes: float
+    encrypt_ratio_to_naive: float
+    online_ratio_to_naive: float
+    decrypt_ratio_to_naive: float
+    repetitions: int
+
+
+class ClientRound(NamedTuple):
+    """One client's part of a round with a whole model.
+
+    Attributes:
+      protocol: ``naive`` for the baseline.
+      key_bits: of Paillier.
+      value_bits: width of a value.
+      workers: of Paillier.
+      params: of the model.
+      encrypt_seconds: all of its work.
+      online_seconds: the part that needs the update.
+      bytes: sent.
+      extrapolated: from the time of single values, not measured.
+    """
+
+    protocol: str
+    key_bits: int | None
+    value_bits: int | None
+    workers: int
+    params: int
+    encrypt_seconds: float
+    online_seconds: float
+    bytes: int
+    extrapolated: bool
+
+
+class WindowTable(NamedTuple):
+    """Powers that a process keeps to encrypt: one table for each worker."""
+
+    protocol: str
+    key_bits: int
+    mode: str
+    exponent_bits: int
+    window_bits: int
+    bytes: int
+    seconds: float
+
+
+class Conversion(NamedTuple):
+    """From floats to plaintexts and back, against encrypting them; microseconds a parameter."""
+
+    key_bits: int
+    value_bits: int
+    quantize_us: float
+    pack_us: float
+    unpack_us: float
+    share_of_encryption: float
+
+
+class Report(NamedTuple):
+    """All that was measured."""
+
+    rows: list[Row]
+    client_rounds: list[ClientRound]
+    tables: list[WindowTable]
+    conversions: list[Conversion]
+
+
+class Lap(NamedTuple):
+    """One pass through a round, in seconds a parameter, and bytes a parameter."""
+
+    before: float
+    online: float
+    add: float
+    decrypt: float
+    bytes: float
+
+
+class Round(NamedTuple):
+    """A round that clients have been called to."""
+
+    protocol: SecureSum
+    directory: Directory
+    secrets: Sequence[Secret]
+    signing: Sequence[SigningSecret]
+    vector: Int64[np.ndarray, "length"]
+
+
+def groups(setting: Setting) -> list[Group]:
+    """Who is timed, by key."""
+    found = [
+        Group(name, None, None, lambda workers, make=make: make())  # noqa: ARG005
+        for name, make in _KEYLESS.items()
+        if name in setting.protocols
+    ]
+    return found + [
+        Group(
+            name,
+            key_bits,
+            mode,
+            lambda workers, make=make, key_bits=key_bits, mode=mode: make(key_bits, mode, workers),
+        )
+        for name, make in _PAILLIER.items()
+        if name in setting.protocols
+        for key_bits in setting.key_bits
+        for mode in (setting.modes if name == "paillier" else setting.modes[:1])
+    ]
+
+
+def measure(setting: Setting) -> Report:
+    """Everything.
+
+    Raises:
+      PrideError: a protocol did not give the exact sum.
+    """
+    report = Report([], [], [], [])
+    naive_keys = {
+        key_bits: phe.generate_paillier_keypair(n_length=key_bits) for key_bits in setting.key_bits
+    }
+    keys: dict[tuple[str, int | None], tuple[Secret, Public]] = {}
+    for group in groups(setting):
+        which = group.protocol, group.key_bits
+        if which not in keys:
+            # All workers may search for primes.
+            keys[which] = group.make(max(setting.workers)).keygen(os.urandom, Role.KEY_HOLDER)
+        key_holder = keys[which]
+        naive = naive_keys[group.key_bits or setting.key_bits[0]]
+        if group.key_bits is not None and isinstance(key_holder[1], PaillierPublic):
+            report.tables.append(_window_table(group, key_holder[1]))
+        rows = _compare(setting, group, key_holder, naive)
+        report.rows.extend(rows)
+        if (group.key_bits, group.mode) in ((None, None), (setting.key_bits[0], setting.modes[0])):
+            report.client_rounds.extend(_client_rounds(setting, group, key_holder))
+    report.client_rounds.extend(_extrapolated(setting, report.rows))
+    report.conversions.extend(_conversions(setting, report.rows))
+    return report
+
+
+def _compare(
+    setting: Setting,
+    group: Group,
+    key_holder: tuple[Secret, Public],
+    naive: tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey],
+) -> list[Row]:
+    """One group's rows, and the baseline's, timed in turn."""
+    contestants: dict[tuple[int | None, int, int], Callable[[], Lap]] = {
+        (None, 1, setting.naive_values): lambda: _naive_lap(naive, setting.naive_values)
+    }
+    for params in setting.params:
+        for value_bits in setting.value_bits:
+            terms = _terms(setting, params, value_bits)
+            called = call(group.make(max(setting.workers)), key_holder, terms, setting.clients)
+            messages = [protect(called, client)[0] for client in called.directory.roster]
+            for workers in setting.workers if group.key_bits else (1,):
+                same = called._replace(protocol=group.make(workers))
+                contestants[value_bits, workers, params] = _laps_of(same, key_holder, messages)
+    laps: dict[tuple[int | None, int, int], list[Lap]] = {who: [] for who in contestants}
+    spent = dict.fromkeys(contestants, 0.0)
+    for _ in range(setting.repetitions):
+        for who, lap in contestants.items():
+            if spent[who] < setting.seconds:
+                start = time.perf_counter()
+                laps[who].append(lap())
+                spent[who] += time.perf_counter() - start
+    medians = {
+        who: Lap(*map(statistics.median, zip(*ran, strict=True))) for who, ran in laps.items()
+    }
+    (_, baseline), *_ = medians.items()
+    return [
+        Row(
+            protocol=NAIVE if value_bits is None else group.protocol,
+            key_bits=naive[0].n.bit_length() if value_bits is None else group.key_bits,
+            value_bits=value_bits,
+            mode=None if value_bits is None else group.mode,
+            workers=workers,
+            params=params,
+            encrypt_us=(lap.before + lap.online) * _MICRO,
+            online_us=lap.online * _MICRO,
+            add_us=lap.add * _MICRO,
+            decrypt_us=lap.decrypt * _MICRO,
+            bytes=lap.bytes,
+            encrypt_ratio_to_naive=baseline.online / (lap.before + lap.online),
+            online_ratio_to_naive=baseline.online / lap.online,
+            decrypt_ratio_to_naive=baseline.decrypt / lap.decrypt,
+            repetitions=len(laps[value_bits, workers, params]),
+        )
+        for (value_bits, workers, params), lap in medians.items()
+    ]
+
+
+def call(
+    protocol: SecureSum, key_holder: tuple[Secret, Public], terms: Terms, clients: int
+) -> Round:
+    """Calls clients to a round: each has made its keys, and written its letter where there are any.
+
+    Args:
+      protocol: how they add.
+      key_holder: what its ``keygen`` gave for the key holder.
+      terms: what they add.
+      clients: how many.
+    """
+    roster = tuple(range(clients))
+    signing = [signing_key(os.urandom) for _ in roster]
+    keys = [protocol.keygen(os.urandom, Role.CLIENT) for _ in roster]
+    directory = Directory(
+        0,
+        roster,
+        terms,
+        {Role.KEY_HOLDER: key_holder[1], **{c: keys[c][1] for c in roster}},
+        {c: signing[c].public for c in roster},
+    )
+    secrets = [secret for secret, _ in keys]
+    if protocol.letters is not None:
+        letters = [
+            sign_message(signing[c], protocol.letters.write(os.urandom, directory, secrets[c], c))
+            for c in roster
+        ]
+        directory = protocol.letters.collect(directory, letters)
+    largest = terms.largest_value
+    vector = np.random.default_rng(0).integers(-largest, largest + 1, terms.length)
+    return Round(protocol, directory, secrets, signing, vector)
+
+
+def protect(called: Round, client: int) -> tuple[Message, float, float]:
+    """One client's message, the seconds before it had its update, and those after."""
+    protocol, directory, secrets, signing, vector = called
+    start = time.perf_counter()
+    if protocol.letters is not None:
+        # As in ``call``; what it writes now is not used.
+        protocol.keygen(os.urandom, Role.CLIENT)
+        sign_message(
+            signing[client], protocol.letters.write(os.urandom, directory, secrets[client], client)
+        )
+    prepared = protocol.prepare(os.urandom, directory, secrets[client], client)
+    ready = time.perf_counter()
+    message = sign_message(signing[client], protocol.protect(directory, prepared, vector))
+    return message, ready - start, time.perf_counter() - ready
+
+
+def _laps_of(
+    called: Round, key_holder: tuple[Secret, Public], messages: Sequence[Message]
+) -> Callable[[], Lap]:
+    """A lap through the round; the first checks the sum, too."""
+    protocol, directory, _, _, vector = called
+    sent = _bytes_sent(called, messages[0])
+    is_checked = False
+
+    def lap() -> Lap:
+        nonlocal is_checked
+        _, before, online = protect(called, 0)
+        start = time.perf_counter()
+        total = protocol.combine(directory, messages)
+        added = time.perf_counter()
+        share_seconds, open_seconds, summed = _open(called, key_holder, total)
+        if not is_checked and not np.array_equal(summed, len(messages) * vector):
+            raise PrideError(
+                f"{protocol.name} gave another sum than plain addition: its times mean nothing"
+            )
+        is_checked = True
+        return Lap(
+            before / len(vector),
+            online / len(vector),
+            (added - start) / len(messages) / len(vector),
+            (share_seconds + open_seconds) / len(vector),
+            sent / len(vector),
+        )
+
+    # Starts the workers and fills their tables.
+    protect(called, 0)
+    return lap
+
+
+def _open(
+    called: Round, key_holder: tuple[Secret, Public], total: Total
+) -> tuple[float, float, Int64[np.ndarray, "length"]]:
+    """Seconds of the slowest holder, seconds of opening, and the sum."""
+    protocol, directory = called.protocol, called.directory
+    holders = called.secrets if protocol.openers == Role.CLIENT else protocol.deal(key_holder[0])
+    shares, times = [], [time.perf_counter()]
+    for holder in holders[: protocol.quorum(directory)]:
+        shares.append(protocol.share(directory, holder, total))
+        times.append(time.perf_counter())
+    summed = protocol.open(directory, total, shares)
+    return float(np.diff(times).max()), time.perf_counter() - times[-1], summed
+
+
+def _naive_lap(keys: tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey], values: int) -> Lap:
+    """Encrypts, adds and decrypts floats one by one."""
+    public, private = keys
+    floats = np.random.default_rng(0).normal(size=values).tolist()
+    start = time.perf_counter()
+    ciphertexts = [public.encrypt(value) for value in floats]
+    encrypted = time.perf_counter()
+    sums = [ciphertext + ciphertext for ciphertext in ciphertexts]
+    added = time.perf_counter()
+    for each in sums:
+        private.decrypt(each)
+    decrypted = time.perf_counter()
+    return Lap(
+        0.0,
+        (encrypted - start) / values,
+        (added - encrypted) / values,
+        (decrypted - added) / values,
+        2 * public.n.bit_length() / 8,
+    )
+
+
+def _client_rounds(
+    setting: Setting, group: Group, key_holder: tuple[Secret, Public]
+) -> list[ClientRound]:
+    value_bits = setting.value_bits[0]
+    found = []
+    for params in setting.models:
+        for workers in setting.workers if group.key_bits else (1,):
+            terms = _terms(setting, params, value_bits)
+            called = call(group.make(workers), key_holder, terms, setting.clients)
+            message, before, online = protect(called, 0)
+            found.append(
+                ClientRound(
+                    group.protocol,
+                    group.key_bits,
+                    value_bits,
+                    workers,
+                    params,
+                    before + online,
+                    online,
+                    _bytes_sent(called, message),
+                    extrapolated=False,
+                )
+            )
+    return found
+
+
+def _extrapolated(setting: Setting, rows: Sequence[Row]) -> list[ClientRound]:
+    """The baseline's rounds, from its time of a value beside the first of ``key_bits``."""
+    same_key = [row for row in rows if (row.protocol, row.key_bits) == (NAIVE, setting.key_bits[0])]
+    if not same_key:
+        return []
+    seconds = statistics.median(row.encrypt_us for row in same_key) / _MICRO
+    return [
+        ClientRound(
+            NAIVE,
+            setting.key_bits[0],
+            None,
+            1,
+            params,
+            seconds * params,
+            seconds * params,
+            round(same_key[0].bytes * params),
+            extrapolated=True,
+        )
+        for params in setting.models
+    ]
+
+
+def _window_table(group: Group, public: PaillierPublic) -> WindowTable:
+    assert group.key_bits is not None and group.mode is not None
+    bits = exponent_bits(group.key_bits, group.mode)
+    start = time.perf_counter()
+    table = window_table(public.key.n, public.obfuscation_base, bits // 8)
+    seconds = time.perf_counter() - start
+    size = sum(
+        sys.getsizeof(row)
+        + sum(sys.getsizeof(factor) + sum(map(sys.getsizeof, factor)) for factor in row)
+        for row in table
+    )
+    return WindowTable(
+        group.protocol, group.key_bits, group.mode, bits, _WINDOW_BITS, size, seconds
+    )
+
+
+def _conversions(setting: Setting, rows: Sequence[Row]) -> list[Conversion]:
+    """Quantise, pack and unpack, against ``paillier`` on one core in the first mode."""
+    against = {
+        (row.key_bits, row.value_bits): row
+        for row in reversed(rows)
+        if (row.protocol, row.mode, row.workers) == ("paillier", setting.modes[0], 1)
+    }
+    return [
+        _conversion(setting, row.params, key_bits, value_bits, row.encrypt_us)
+        for (key_bits, value_bits), row in against.items()
+        if key_bits is not None and value_bits is not None
+    ]
+
+
+def _conversion(
+    setting: Setting, params: int, key_bits: int, value_bits: int, encrypt_us: float
+) -> Conversion:
+    where = layout(key_bits, value_bits, setting.largest_cohort)
+    key, update = jax.random.key(0), jnp.linspace(-1, 1, params)
+    convert = jax.jit(lambda key, update: quantize(key, fit(update, 1.0)[0], 1.0, value_bits))
+    values = np.asarray(convert(key, update)).astype(np.int64)
+    plaintexts = pack(where, values)
+
+    def microseconds(step: Callable[[], Any]) -> float:
+        return _median_seconds(step, 4 * setting.repetitions) / params * _MICRO
+
+    quantizing = microseconds(lambda: np.asarray(convert(key, update)))
+    packing = microseconds(lambda: pack(where, values))
+    unpacking = microseconds(lambda: unpack(where, plaintexts, params, 1))
+    share = (quantizing + packing + unpacking) / encrypt_us
+    return Conversion(key_bits, value_bits, quantizing, packing, unpacking, share)
+
+
+def _median_seconds(function: Callable[[], Any], repetitions: int) -> float:
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _terms(setting: Setting, params: int, value_bits: int) -> Terms:
+    return Terms(params, value_bits, 1.0, 1, setting.largest_cohort)
+
+
+def _bytes_sent(called: Round, message: Message) -> int:
+    directory, client = called.directory, message.client
+    sent = len(to_bytes(message)) + len(directory.keys[client].to_bytes())
+    if client in directory.letters:
+        sent += len(to_bytes(directory.letters[client]))
+    return sent
+
+
+def as_json(setting: Setting, report: Report) -> str:
+    """The report, the setting and what it ran on, in one line."""
+    ran_on = environment()
+    return json.dumps(
+        {name: [row._asdict() for row in rows] for name, rows in report._asdict().items()}
+        | {
+            "setting": asdict(setting),
+            "machine": ran_on["machine"],
+            "cores": os.cpu_count(),
+            "versions": ran_on["versions"],
+        }
+    )
+
+
+def show(report: Report) -> None:
+    """The report as tables."""
+    console = Console()
+    titles = {
+        "rows": "µs and bytes a parameter; × is times faster than naive Paillier beside it",
+        "client_rounds": "One client's part of a round",
+        "tables": "Window tables, one a worker",
+        "conversions": "Quantise, pack and unpack, µs a parameter",
+    }
+    for name, rows in report._asdict().items():
+        if rows:
+            table = Table(
+                *(field.replace("_", " ") for field in rows[0]._fields), title=titles[name]
+            )
+            for row in rows:
+                table.add_row(*map(_cell, row))
+            console.print(table)
+
+
+def _cell(value: str | float | bool | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else value

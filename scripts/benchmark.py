@@ -1,0 +1,54 @@
+"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption [--json]``."""
+
+import sys
+
+import tyro
+
+from pride_jax.benchmarks import encryption, engine
+from pride_jax.errors import PrideError
+
+app = tyro.extras.SubcommandApp()
+
+
+@app.command(name="engine")
+def time_engine(setting: tyro.conf.OmitArgPrefixes[engine.Setting], json: bool = False) -> None:
+    """Times the engine against two straightforward loops.
+
+    Args:
+      setting: what is timed.
+      json: print one JSON object as the last line.
+    """
+    report = engine.measure_in_processes(setting)
+    engine.show(report)
+    if json:
+        print(engine.as_json(setting, report))
+
+
+@app.command(name="encryption")
+def time_encryption(
+    setting: tyro.conf.OmitArgPrefixes[encryption.Setting], json: bool = False
+) -> None:
+    """Times every way to add updates unseen against naive Paillier.
+
+    Args:
+      setting: what is timed.
+      json: print one JSON object as the last line.
+    """
+    report = encryption.measure(setting)
+    encryption.show(report)
+    if json:
+        print(encryption.as_json(setting, report))
+
+
+def main() -> int:
+    """Reads the command line, measures, and returns the exit status."""
+    try:
+        app.cli(description=__doc__)
+    except PrideError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
