@@ -18,7 +18,8 @@ _OUTSIDE = (
 _NO_DP = "No differential privacy: nothing bounds what the released models tell of one client."
 _SIMULATED = (
     "Every role ran in one process, each function given only what its role may see; signing keys, "
-    "and key holders' memory of what they opened, were new in every round. Nothing is constant-time."
+    "and key holders' memory of what they opened, were new in every round. Nothing is "
+    "constant-time."
 )
 
 

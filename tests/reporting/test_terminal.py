@@ -24,6 +24,8 @@ SUMMARY = {
     "bytes_per_client_round": 1660,
     "clients": 3,
     "empty_clients": 1,
+    "seconds_by_stage": {},
+    "lost_messages": 0,
     "unused_examples": 0,
     "nonfinite_updates": 4,
     "clipped_updates": 0,
