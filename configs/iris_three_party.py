@@ -5,7 +5,8 @@ As iris_two_party, with 20 flowers a party.
     python scripts/train.py --config configs/iris_three_party.py
     python scripts/sweep.py --config configs/iris_three_party.py --over seed=0..19
 
-Expected: EXPECTED
+Expected: test accuracy 0.964 ± 0.016 over seeds 0 to 19 (mean and standard deviation); the central
+model 0.961 ± 0.015.
 """
 
 from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition

@@ -1,5 +1,6 @@
 """A run, from settings to results: train, evaluate, save, resume."""
 
+import hashlib
 import statistics
 import time
 from collections.abc import Callable
@@ -275,6 +276,7 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         "delta": None,
         "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
         "parameters": num_parameters(setting.model),
+        "parameters_sha256": _fingerprint(state.params),
         "clients": len(partition.sizes),
         "empty_clients": int(np.sum(partition.sizes == 0)),
         "train_examples": len(dataset.train_labels),
@@ -288,6 +290,14 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         **_compare(setting),
         "confusion": measured.confusion.tolist(),
     }
+
+
+def _fingerprint(params: Params) -> str:
+    """Equal for parameters that are equal in every bit."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(params):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _stages(rounds: list[metrics.Row]) -> dict[str, float]:

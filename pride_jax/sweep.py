@@ -25,6 +25,7 @@ _REPORTED = (
     "seconds_per_round",
     "bytes_per_client_round",
 )
+_REPORTED_ONCE = ("seconds_by_stage", "parameters_sha256")
 
 
 def parse_over(text: str) -> tuple[str, list[str]]:
@@ -89,7 +90,7 @@ def sweep(
         row: Row = {"settings": settings}
         try:
             summary = run(varied, folder, resume=folder.exists())
-            row |= {name: summary[name] for name in _REPORTED}
+            row |= {name: summary[name] for name in (*_REPORTED, *_REPORTED_ONCE)}
         except PrideError as error:
             row["error"] = str(error)
         rows.append(row)
