@@ -4,7 +4,6 @@ Repeat ``--over`` for a grid; finished runs are not repeated.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -21,12 +20,11 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         config = load_config(arguments.config)
-        import jax
-
-        jax.config.update("jax_num_cpu_devices", config.engine.devices or os.cpu_count() or 1)
         from pride_jax.reporting.terminal import show_sweep, show_sweep_row
+        from pride_jax.runs.devices import use_cores
         from pride_jax.sweep import parse_over, sweep
 
+        use_cores(config.engine.devices)
         over = [parse_over(text) for text in arguments.over]
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
         result = sweep(config, over, workdir, show_sweep_row)

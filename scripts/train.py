@@ -4,7 +4,6 @@ Any setting of the config can be overridden: ``--client.learning_rate 0.1``; ``-
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -42,14 +41,12 @@ def main() -> int:
 
 def train(config: Experiment, workdir: Path, resume: bool) -> int:
     """Runs an experiment with its progress on the terminal."""
-    import jax
-
-    cores = os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", min(config.engine.devices or cores, cores))
     from pride_jax.experiment import run
     from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
+    from pride_jax.runs.devices import use_cores
     from pride_jax.runs.files import read_json
 
+    use_cores(config.engine.devices)
     with progress(config) as report:
         summary = run(config, workdir, resume=resume, report=report)
     show_summary(summary, workdir)

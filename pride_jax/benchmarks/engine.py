@@ -13,12 +13,11 @@ shape, seeded: what they show changes no time. The contestants are
 All draw the same cohort and the same batches from the same keys. Unless they end with the same
 parameters and the same loss, nothing is reported.
 
-Contestants are compared within one process, which may use as many cores as the engine has devices,
-and with each other only there. So "one device" is one core for everybody: XLA's own threads, which
-a single device would otherwise spread over all cores, have that one too, and so has the loops'
-Python. The process of two devices also times the engine with one device that has both cores for
-itself: the gain from dividing clients over devices is the better of the two one-device times over
-the two-device time.
+Ratios are taken within one process, which may use as many cores as the engine has devices. So in
+the first, everybody has one core: the engine, the threads of XLA's own and the loops' Python. In
+the process of two devices the engine with one device, and the loops, may use both cores. To say
+what dividing clients over devices gains, hold the two-device time against the better of the two
+one-device times. The defaults take about ten minutes, most of them for ``nnx.Conv``.
 """
 
 import json
@@ -46,6 +45,7 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.federated import Algorithm, ServerState, federated_averaging
 from pride_jax.models import cnn, from_module, two_nn
 from pride_jax.privacy.sampling import Sampler, fixed_size
+from pride_jax.runs.devices import use_cores
 from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining, shuffle
 from pride_jax.training.cohort import clients_mesh
@@ -55,8 +55,8 @@ ModelName = Literal["2nn", "cnn"]
 _FEATURES, _CLASSES = (28, 28, 1), 10
 _RATE = 0.05
 _MODELS = {"2nn": two_nn, "cnn": cnn}
-# Rounding errors that flip a ReLU grow with every step, up to 0.004 and 0.08 of a round's change;
-# another order of the same batches changes 0.05 and 0.5 of it.
+# Rounding errors that flip a ReLU grow with every step: perturbing the parameters by 1e-6 moved the
+# outcome by 1e-5 and 0.08 of a round's change, another order of the same examples by 0.05 and 0.5.
 _TOLERANCE = {"2nn": 0.01, "cnn": 0.2}
 _PLAIN_CNN = "cnn with nnx.Conv"
 
@@ -502,10 +502,10 @@ def _in_process(setting: Setting, cores: list[int]) -> Report:
 
 
 def _measure_on(setting: Setting, cores: list[int]) -> Report:
-    """Takes the cores before JAX starts, which then makes as many threads."""
+    """Takes the cores before JAX starts, which then makes a device of each."""
     os.sched_setaffinity(0, cores)
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", len(cores))
+    use_cores()
     return measure(setting, len(cores))
 
 

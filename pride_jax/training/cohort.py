@@ -196,7 +196,12 @@ def _gather(rows: Array, devices: int) -> Array:
 
 
 def default_chunk(model: Model, mesh: Mesh) -> int:
-    """Clients to vmap together where the user names no number."""
+    """Clients to vmap together where the user names no number.
+
+    On a CPU, measured from 83 to 1,663,370 parameters: many small clients together, one at a time
+    where the chunk's parameters would leave the cache. On a GPU, as many as a typical cohort; not
+    measured.
+    """
     if mesh.devices.flat[0].platform == "cpu":
-        return max(1, 2**14 // num_parameters(model))
+        return min(64, max(1, 2**16 // num_parameters(model)))
     return 100
