@@ -15,7 +15,7 @@ from pride_jax import builder
 from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
-from pride_jax.data.partition import Partition, label_counts, pooled
+from pride_jax.data.partition import Partition, label_counts, with_pooled
 from pride_jax.errors import RunError
 from pride_jax.federated import (
     Algorithm,
@@ -319,17 +319,14 @@ def _compare(setting: Setting) -> Summary:
     init_key, key = jax.random.split(jax.random.key(config.seed))
     params = setting.model.init(init_key)
 
-    def accuracies(partition: Partition) -> list[float]:
-        data = federate(setting.dataset, partition)
-        train = train_alone(setting.model, optimizer, training, data, config.rounds)
-        holding = jnp.asarray(np.flatnonzero(partition.sizes), jnp.int32)
-        return [
-            setting.evaluate(train(jax.random.fold_in(key, client), params, client)).accuracy
-            for client in holding
-        ]
-
-    (central,) = accuracies(pooled(setting.partition))
-    return {"central": central, "alone": accuracies(setting.partition)}
+    data = federate(setting.dataset, with_pooled(setting.partition))
+    train = train_alone(setting.model, optimizer, training, data, config.rounds)
+    holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
+    *alone, central = [
+        setting.evaluate(train(jax.random.fold_in(key, client), params, client)).accuracy
+        for client in holding
+    ]
+    return {"central": central, "alone": alone}
 
 
 def _draw(setting: Setting, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:

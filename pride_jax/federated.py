@@ -160,7 +160,7 @@ def federated_averaging(
         is still one of those divided by.
       max_norm: updates with a larger L2 norm are scaled down to it.
       secure: how to add updates unseen.
-      chunk: clients vmapped together; a measured default if None.
+      chunk: most clients vmapped together; a measured default if None.
       mesh: devices, on one axis ``clients``; all there are if None.
 
     Raises:
@@ -171,13 +171,14 @@ def federated_averaging(
     data = jax.device_put(data, replicated)
     sampler = sampler or full(data.num_clients)
     optimizer = server_optimizer or optax.sgd(1.0)
+    slots = cohort_slots(sampler)
     train = train_cohort(
         model,
         client_optimizer,
         training,
         contribution(max_norm, secure),
         longest=int(data.sizes.max()),
-        chunk=chunk or default_chunk(model, mesh),
+        chunk=min(chunk or default_chunk(model, mesh), -(-slots // mesh.size)),
         mesh=mesh,
         collect="rows" if secure else "sum",
     )
@@ -297,13 +298,18 @@ def contribution(max_norm: float, secure: SecureAggregation | None) -> Contribut
     return contribute
 
 
+def cohort_slots(sampler: Sampler) -> int:
+    """The most clients that a sampler's cohort can hold."""
+    return jax.eval_shape(sampler, jax.random.key(0)).ids.shape[0]
+
+
 def sum_terms(model: Model, secure: SecureAggregation, sampler: Sampler) -> Terms:
     """What clients, aggregator and key holder agree on before a secure sum.
 
     Raises:
       ConfigError: the cohort, bits or limit make no possible sum.
     """
-    largest_cohort = jax.eval_shape(sampler, jax.random.key(0)).ids.shape[0]
+    largest_cohort = cohort_slots(sampler)
     return Terms(
         length=num_parameters(model),
         bits=secure.bits,

@@ -126,9 +126,10 @@ def by_group(groups: Int[np.ndarray, "examples"]) -> Partition:
     return _partition(np.argsort(groups, kind="stable"), sizes.tolist())
 
 
-def pooled(partition: Partition) -> Partition:
-    """The same examples with a single client: what a central model would be trained on."""
-    return partition._replace(sizes=np.array([len(partition.index)], np.int32))
+def with_pooled(partition: Partition) -> Partition:
+    """One more client, the last, that holds what all hold: whom a central model is trained for."""
+    index, sizes = partition
+    return Partition(np.concatenate([index, index]), np.append(sizes, np.int32(len(index))))
 
 
 def label_counts(

@@ -22,7 +22,7 @@ def train_alone(
     """Makes the function that trains on one client's examples and nothing else.
 
     The client trains as in a federation, as many rounds with the same optimizer, but keeps its own
-    parameters. On pooled data, whose only client holds everything, this is the central model.
+    parameters. For a client that holds everything, this is the central model.
 
     Args:
       model: what is trained.

@@ -12,7 +12,7 @@ from pride_jax.data.partition import (
     iid,
     label_counts,
     label_shards,
-    pooled,
+    with_pooled,
 )
 from pride_jax.errors import ConfigError
 
@@ -83,9 +83,12 @@ def test_groups_become_clients():
     np.testing.assert_array_equal(groups[partition.index], [3, 3, 7, 7, 7, 9])
 
 
-def test_pooled_is_one_client_with_everything():
-    partition = pooled(by_sizes(rng(), 100, [30, 0, 50]))
-    np.testing.assert_array_equal(partition.sizes, [80])
+def test_the_pooled_client_comes_last_and_holds_everything():
+    partition = by_sizes(rng(), 100, [30, 0, 50])
+    pooled = with_pooled(partition)
+    np.testing.assert_array_equal(pooled.sizes, [30, 0, 50, 80])
+    np.testing.assert_array_equal(pooled.index[:80], partition.index)
+    np.testing.assert_array_equal(pooled.index[80:], partition.index)
 
 
 @pytest.mark.parametrize(
