@@ -7,7 +7,7 @@ seeds 1000 to 1099.
     python scripts/sweep.py --config configs/iris_two_party.py --over seed=0..19
 
 Expected: test accuracy 0.965 ± 0.015 over seeds 0 to 19 (mean and standard deviation); the central
-model 0.961 ± 0.015.
+model 0.961 ± 0.016.
 """
 
 from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
