@@ -1,0 +1,42 @@
+"""Evaluation: every example once, whatever the devices and batches; spread over clients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pride_jax.data.partition import by_sizes
+from pride_jax.models import logistic
+from pride_jax.training.cohort import clients_mesh
+from pride_jax.training.evaluation import Predictions, client_spread, predict, summarize
+
+MODEL = logistic((4,), 3)
+INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(23, 4)), jnp.float32)
+LABELS = jnp.asarray(np.random.default_rng(1).integers(0, 3, 23), jnp.int32)
+PARAMS = MODEL.init(jax.random.key(0))
+
+
+def test_predictions_are_the_models_own_for_any_devices_and_batches():
+    logits = np.asarray(MODEL.apply(PARAMS, INPUTS), np.float64)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(23), np.asarray(LABELS)]
+    for devices, batch_size in ((1, 5), (2, 5), (2, 500)):
+        answer = predict(MODEL, clients_mesh(jax.devices()[:devices]), batch_size)
+        given = answer(PARAMS, INPUTS, LABELS, jnp.float32(0), jnp.float32(1))
+        np.testing.assert_allclose(given.losses, losses, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(given.classes, logits.argmax(axis=1))
+
+
+def test_metrics_by_hand():
+    given = Predictions(jnp.array([1.0, 2.0, 3.0, 6.0]), jnp.array([0, 1, 1, 2]))
+    metrics = summarize(given, np.array([0, 1, 2, 2]), 3)
+    assert metrics.loss == 3.0
+    assert metrics.accuracy == 0.75
+    np.testing.assert_array_equal(metrics.confusion, [[1, 0, 0], [0, 1, 0], [0, 1, 1]])
+
+
+def test_spread_counts_each_client_that_holds_examples_once():
+    partition = by_sizes(np.random.default_rng(0), 10, [6, 0, 4])
+    right = np.zeros(10, np.int32)
+    right[partition.index[:3]] = 1
+    given = Predictions(jnp.zeros(10), jnp.asarray(right))
+    spread = client_spread(given, np.ones(10, np.int32), partition)
+    assert (spread.mean, spread.minimum, spread.maximum) == (0.25, 0.0, 0.5)
