@@ -1,7 +1,7 @@
 """Iris, two parties, every update encrypted: the original PRIDE experiment.
 
 60 training flowers, 30 a party, and 90 to test on. The sigmoid network was tuned on the splits of
-seeds 1000 to 1099.
+seeds 1000 to 1199.
 
     python scripts/train.py --config configs/iris_two_party.py
     python scripts/sweep.py --config configs/iris_two_party.py --over seed=0..19
