@@ -249,6 +249,7 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
     if transport is not None:
         row["bytes_per_client_round"] = transport.bytes_sent // int(info.clients)
         row["lost_messages"] = transport.lost
+        row["seconds_train"] = info.train_seconds
         row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
     return row
 

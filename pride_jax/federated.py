@@ -2,6 +2,7 @@
 
 import operator
 import os
+import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -70,6 +71,8 @@ class RoundInfo(NamedTuple):
       clipped: updates scaled down to the clipping norm.
       fitted: updates scaled down to the range of the integers.
       transport: what a secure sum cost; None where the device adds floats.
+      train_seconds: until a cohort's integers were on the host, its clients' preparation for the
+        secure sum meanwhile; None where the device adds floats.
     """
 
     clients: Int[Array, ""]
@@ -80,6 +83,7 @@ class RoundInfo(NamedTuple):
     clipped: Int[Array, ""]
     fitted: Int[Array, ""]
     transport: Transport | None
+    train_seconds: float | None
 
 
 OneRound = Callable[[ServerState], tuple[ServerState, RoundInfo]]
@@ -258,15 +262,19 @@ def _through_host(
     _, unflatten = ravel_pytree(model.init(jax.random.key(0)))
 
     def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
+        start = time.perf_counter()
         cohort = draw(state)
         result = work(data, state, cohort)
         ids, present = jax.device_get(cohort)
         announced = aggregator.announce(int(state.round), ids[present].tolist())
         rows = jax.device_get(result.contributions)[present]
+        train_seconds = time.perf_counter() - start
         added = aggregator.add(announced, rows)
         terms = announced.directory.terms
         total = unflatten(jnp.asarray(dequantize(added.total, terms.limit, terms.bits)))
-        info = round_info(data, cohort, result)._replace(transport=added.transport)
+        info = round_info(data, cohort, result)._replace(
+            transport=added.transport, train_seconds=train_seconds
+        )
         in_sum = cohort.mask & np.isin(ids, added.contributors)
         return finish(data, state, cohort._replace(mask=in_sum), total), info
 
@@ -340,6 +348,7 @@ def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> Rou
         clipped=result.reports.clipped,
         fitted=result.reports.fitted,
         transport=None,
+        train_seconds=None,
     )
 
 

@@ -489,23 +489,38 @@ def _naive_lap(keys: tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey], value
 def _client_rounds(
     setting: Setting, group: Group, key_holder: tuple[Secret, Public]
 ) -> list[ClientRound]:
+    """Medians for each size of model, workers in turn."""
     value_bits = setting.value_bits[0]
     found = []
     for params in setting.models:
-        for workers in setting.workers if group.key_bits else (1,):
-            terms = _terms(setting, params, value_bits)
-            called = call(group.make(workers), key_holder, terms, setting.clients)
-            message, before, online = protect(called, 0)
+        terms = _terms(setting, params, value_bits)
+        calls = {
+            workers: call(group.make(workers), key_holder, terms, setting.clients)
+            for workers in (setting.workers if group.key_bits else (1,))
+        }
+        # The first start the workers and fill their tables.
+        sent = {
+            workers: _bytes_sent(called, protect(called, 0)[0]) for workers, called in calls.items()
+        }
+        laps: dict[int, list[tuple[float, float]]] = {workers: [] for workers in calls}
+        spent = 0.0
+        while len(laps[min(calls)]) < setting.repetitions and spent < setting.seconds:
+            for workers, called in calls.items():
+                _, before, online = protect(called, 0)
+                laps[workers].append((before + online, online))
+                spent += before + online
+        for workers, ran in laps.items():
+            encrypt, online = map(statistics.median, zip(*ran, strict=True))
             found.append(
                 ClientRound(
-                    group.protocol,
-                    group.key_bits,
-                    value_bits,
-                    workers,
-                    params,
-                    before + online,
-                    online,
-                    _bytes_sent(called, message),
+                    protocol=group.protocol,
+                    key_bits=group.key_bits,
+                    value_bits=value_bits,
+                    workers=workers,
+                    params=params,
+                    encrypt_seconds=encrypt,
+                    online_seconds=online,
+                    bytes=sent[workers],
                     extrapolated=False,
                 )
             )
