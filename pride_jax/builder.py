@@ -18,7 +18,9 @@ from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ClientOptimizer, SecureAggregation
-from pride_jax.privacy.sampling import Sampler, fixed_size, full
+from pride_jax.privacy.accounting import calibrate
+from pride_jax.privacy.plan import PrivacyPlan, default_capacity
+from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
 from pride_jax.runs.secrets import KeyFiles, key_holder_keys
 from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import clients_mesh
@@ -133,10 +135,57 @@ def build_server_optimizer(settings: config.Server) -> optax.GradientTransformat
 
 
 def build_sampler(settings: config.Cohort, num_clients: int) -> Sampler:
-    """Who takes part in a round."""
-    if settings.sampling == "full":
-        return full(num_clients)
-    return fixed_size(num_clients, settings.size)
+    """Who takes part in a round, where no privacy plan says so."""
+    rate = settings.size / num_clients
+    match settings.sampling:
+        case "full":
+            return full(num_clients)
+        case "fixed_size":
+            return fixed_size(num_clients, settings.size)
+        case "truncated_poisson" | "cyclic_poisson":
+            members = num_clients // settings.groups
+            capacity = settings.capacity or default_capacity(settings.size, members)
+            return cyclic_poisson(num_clients, rate, capacity, settings.groups)
+
+
+def build_plan(
+    experiment: config.Experiment, num_clients: int, num_parameters: int
+) -> PrivacyPlan | None:
+    """The privacy plan, calibrated where a target ε is given; None without a mechanism.
+
+    Raises:
+      ConfigError: nothing accounts for such a plan, or no noise is enough for the target.
+    """
+    privacy, cohort = experiment.privacy, experiment.cohort
+    if privacy.mechanism == "none":
+        return None
+    secure = experiment.aggregation.protocol != "none"
+    if privacy.mechanism == "skellam" and not secure:
+        raise ConfigError(
+            "privacy.mechanism='skellam' with aggregation.protocol='none': expected a protocol "
+            "that adds integers, such as plain or masking"
+        )
+    assert privacy.delta is not None and privacy.clipping_norm is not None, "config checks it"
+    plan = PrivacyPlan(
+        num_clients=num_clients,
+        rounds=experiment.rounds,
+        delta=privacy.delta,
+        noise_multiplier=privacy.noise_multiplier,
+        sampling=cohort.sampling,
+        sampling_rate=None if cohort.sampling == "full" else cohort.size / num_clients,
+        capacity=cohort.capacity,
+        groups=cohort.groups,
+        clipping=privacy.clipping,
+        clipping_norm=privacy.clipping_norm,
+        quantile=privacy.quantile,
+        mechanism=privacy.mechanism,
+        band=privacy.band,
+        dimension=num_parameters if secure else None,
+        bits=experiment.aggregation.bits if secure else None,
+        dropouts=privacy.dropouts if privacy.mechanism == "skellam" else 0,
+        colluders=privacy.colluders if privacy.mechanism == "skellam" else 0,
+    )
+    return plan if privacy.epsilon is None else calibrate(plan, privacy.epsilon)
 
 
 def build_mesh(settings: config.Engine) -> Mesh:
@@ -211,11 +260,35 @@ def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
 
 
 def build_secure_aggregation(
-    settings: config.Aggregation, secrets: Path
+    experiment: config.Experiment, secrets: Path
 ) -> SecureAggregation | None:
-    """How updates are added up, with the key holder's keys in ``secrets``, or new ones."""
+    """How updates are added up, with the key holder's keys in ``secrets``, or new ones.
+
+    Raises:
+      ConfigError: the settings contradict each other.
+    """
+    settings = experiment.aggregation
     if settings.protocol == "none":
         return None
     protocol = build_secure_sum(settings)
     keys = key_holder_keys(secrets, protocol, build_key_files(settings), os.urandom)
-    return SecureAggregation(protocol, keys, settings.bits, settings.limit)
+    return SecureAggregation(protocol, keys, settings.bits, build_limit(experiment))
+
+
+def build_limit(experiment: config.Experiment) -> float:
+    """The value that the largest integer stands for.
+
+    Raises:
+      ConfigError: it is not the clipping norm, and noise is made for that.
+    """
+    limit, privacy = experiment.aggregation.limit, experiment.privacy
+    if privacy.mechanism == "none":
+        return 1.0 if limit is None else limit
+    norm = privacy.clipping_norm
+    assert norm is not None, "config checks it"
+    if limit not in (None, norm):
+        raise ConfigError(
+            f"aggregation.limit={limit} with privacy.mechanism={privacy.mechanism!r}: expected "
+            f"none, since no value of an update exceeds privacy.clipping_norm={norm}"
+        )
+    return norm

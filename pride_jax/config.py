@@ -14,7 +14,7 @@ import typeguard
 from pride_jax.errors import ConfigError
 
 
-class _Validated:
+class Validated:
     """Checks types, finiteness and the section's own conditions when it is made."""
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class _Validated:
 
 
 @dataclass(frozen=True)
-class Data(_Validated):
+class Data(Validated):
     """Which examples, and which of them are kept for testing."""
 
     name: str = "iris"
@@ -82,7 +82,7 @@ class Data(_Validated):
 
 
 @dataclass(frozen=True)
-class Partition(_Validated):
+class Partition(Validated):
     """Which client holds which examples."""
 
     kind: Literal["iid", "sizes", "shards", "dirichlet", "groups"] = "iid"
@@ -105,7 +105,7 @@ class Partition(_Validated):
 
 
 @dataclass(frozen=True)
-class Model(_Validated):
+class Model(Validated):
     """What is trained."""
 
     name: Literal["logistic", "mlp", "2nn", "cnn"] = "mlp"
@@ -118,7 +118,7 @@ class Model(_Validated):
 
 
 @dataclass(frozen=True)
-class Client(_Validated):
+class Client(Validated):
     """How a client trains on its own examples."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -147,7 +147,7 @@ class Client(_Validated):
 
 
 @dataclass(frozen=True)
-class Server(_Validated):
+class Server(Validated):
     """What the server does with the mean update (Reddi et al. 2021)."""
 
     optimizer: Literal["sgd", "adam", "yogi", "adagrad"] = "sgd"
@@ -164,39 +164,92 @@ class Server(_Validated):
 
 
 @dataclass(frozen=True)
-class Cohort(_Validated):
+class Cohort(Validated):
     """Who takes part in a round, and how much each counts."""
 
-    sampling: Literal["full", "fixed_size"] = "full"
+    sampling: Literal["full", "fixed_size", "truncated_poisson", "cyclic_poisson"] = "full"
+    """Everybody, so many at random, each with the same probability, or that in turns of groups."""
     size: int = 10
-    """Clients a round, for `fixed_size`."""
+    """Clients a round; for the Poisson samplings, those expected."""
+    capacity: int | None = None
+    """Most clients a round of the Poisson samplings; size + 6·√size if not given."""
+    groups: int = 1
+    """Groups that take turns, for `cyclic_poisson`."""
     weighting: Literal["examples", "uniform"] = "examples"
 
     def _check(self) -> None:
-        self._at_least(1, "size")
+        self._at_least(1, "size", "capacity", "groups")
 
 
 @dataclass(frozen=True)
-class Privacy(_Validated):
-    """What bounds a client's influence."""
+class Privacy(Validated):
+    """What bounds a client's influence, and what hides it: client-level differential privacy."""
 
     clipping_norm: float | None = None
     """Updates with a larger L2 norm are scaled down to it; None leaves them."""
+    clipping: Literal["flat", "adaptive"] = "flat"
+    """`adaptive` moves the norm, from `clipping_norm`, to a quantile (Andrew et al. 2021)."""
+    quantile: float = 0.5
+    """Share of updates within the clipping norm, for `adaptive`."""
+    mechanism: Literal["none", "gaussian", "skellam", "banded"] = "none"
+    """`gaussian` on the sum; `skellam`: integers, each client a share; `banded`: correlated."""
+    epsilon: float | None = None
+    """The noise is made so large that the whole run costs this ε; it also ends a run that would
+    cost more after a crash."""
+    noise_multiplier: float | None = None
+    """Instead of `epsilon`: standard deviation of the sum's noise in clipping norms."""
+    delta: float | None = None
+    """Of (ε, δ); at most 1/(10·clients) is usual."""
+    stop_at_epsilon: float | None = None
+    """The run ends before it would cost more."""
+    band: int = 1
+    """Rounds whose noise is correlated, for `banded`."""
+    dropouts: int = 0
+    """Clients that may be missing from a sum of `skellam`; with more, nothing is opened."""
+    colluders: int = 1
+    """Clients that may tell their shares of `skellam` noise."""
+    tuning_runs: int = 1
+    """Runs on the same clients' data from which these settings were chosen; their cost is told."""
+    seed: int | None = None
+    """Of noise and cohorts, for studies: no guarantee against who knows it. From the system if not
+    given."""
 
     def _check(self) -> None:
-        self._above_zero("clipping_norm")
+        self._above_zero("clipping_norm", "epsilon", "noise_multiplier", "stop_at_epsilon")
+        self._above_zero("quantile", "delta")
+        self._below_one("quantile")
+        self._at_least(1, "band", "tuning_runs")
+        self._at_least(0, "dropouts", "colluders", "seed")
+        if self.mechanism == "none":
+            for name in ("epsilon", "noise_multiplier", "delta", "stop_at_epsilon"):
+                if getattr(self, name) is not None:
+                    self._refuse(name, "nothing without a privacy.mechanism: name one")
+            if self.clipping == "adaptive":
+                self._refuse("clipping", "'flat' without a privacy.mechanism: name one")
+            return
+        if self.clipping_norm is None:
+            self._refuse("clipping_norm", f"a norm, for mechanism={self.mechanism!r}")
+        if self.delta is None or self.delta >= 1:
+            self._refuse("delta", f"more than 0 and below 1, for mechanism={self.mechanism!r}")
+        if (self.epsilon is None) == (self.noise_multiplier is None):
+            self._refuse(
+                "epsilon",
+                f"either it or noise_multiplier, which is {self.noise_multiplier!r}, for "
+                f"mechanism={self.mechanism!r}",
+            )
 
 
 @dataclass(frozen=True)
-class Aggregation(_Validated):
+class Aggregation(Validated):
     """How updates are added up."""
 
     protocol: Literal["none", "plain", "paillier", "threshold", "masking", "bfv", "ckks"] = "none"
     """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them."""
     bits: int = 16
     """Bits of a quantised value."""
-    limit: float = 1.0
-    """Largest value in an update; a client's update with a larger one is scaled down as a whole."""
+    limit: float | None = None
+    """Largest value in an update; a client's update with a larger one is scaled down as a whole.
+    1 if not given, or the clipping norm where there is noise, which an update cannot exceed."""
     key_bits: int = 3072
     """Of the Paillier modulus; 3072 is 128-bit security, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
@@ -219,7 +272,7 @@ class Aggregation(_Validated):
 
 
 @dataclass(frozen=True)
-class Engine(_Validated):
+class Engine(Validated):
     """How the device does the work; changes speed and memory, not what is computed."""
 
     chunk: int | None = None
@@ -232,7 +285,7 @@ class Engine(_Validated):
 
 
 @dataclass(frozen=True)
-class Evaluation(_Validated):
+class Evaluation(Validated):
     """What is measured, and how often."""
 
     every: int = 1
@@ -250,7 +303,7 @@ class Evaluation(_Validated):
 
 
 @dataclass(frozen=True)
-class Experiment(_Validated):
+class Experiment(Validated):
     """A federated training run."""
 
     seed: int = 0

@@ -17,5 +17,9 @@ class ProtocolError(PrideError, ValueError):
     """A message or key that an aggregation protocol refuses."""
 
 
+class TooFewError(ProtocolError):
+    """Fewer clients' messages than a sum must have to be opened."""
+
+
 class RunError(PrideError, RuntimeError):
     """A run that cannot start, continue or be resumed as asked."""

@@ -1,9 +1,11 @@
 """A run, from settings to results: train, evaluate, save, resume."""
 
 import hashlib
+import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +25,23 @@ from pride_jax.federated import (
     SecureAggregation,
     ServerState,
     federated_averaging,
+    private_key,
 )
 from pride_jax.models import num_parameters
+from pride_jax.privacy.accounting import (
+    epsilon,
+    epsilon_known_cohort,
+    rounds_within,
+    tuning_epsilon,
+)
+from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
-from pride_jax.runs.checkpoints import Checkpoints, checkpoints
+from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.environment import environment
 from pride_jax.runs.files import explained, read_json, write_json
-from pride_jax.runs.secrets import keep_keys
+from pride_jax.runs.ledger import Ledger, fingerprint, open_ledger
+from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.training.comparison import train_alone
 from pride_jax.training.evaluation import Metrics, Predictions, client_spread, evaluator, predict
 from pride_jax.types import Model, Params
@@ -38,6 +49,7 @@ from pride_jax.types import Model, Params
 Summary = dict[str, Any]
 """What ``summary.json`` holds; see `run`."""
 
+_LEDGER = "ledger.jsonl"
 _OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
 
 
@@ -50,6 +62,7 @@ class Setting(NamedTuple):
     data: FederatedData
     model: Model
     secure: SecureAggregation | None
+    plan: PrivacyPlan | None
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     predict_training: Callable[[Params], Predictions]
@@ -69,17 +82,19 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     partition = builder.build_partition(config, dataset)
     data = federate(dataset, partition)
     model = builder.build_model(config.model, dataset)
+    plan = builder.build_plan(config, data.num_clients, num_parameters(model))
     mesh = builder.build_mesh(config.engine)
-    secure = builder.build_secure_aggregation(config.aggregation, secrets)
+    secure = builder.build_secure_aggregation(config, secrets)
     algorithm = federated_averaging(
         model,
         data,
         builder.build_client_optimizer(config.client, config.rounds),
         server_optimizer=builder.build_server_optimizer(config.server),
         training=builder.build_local_training(config.client),
-        sampler=builder.build_sampler(config.cohort, data.num_clients),
+        sampler=None if plan else builder.build_sampler(config.cohort, data.num_clients),
         weighting=config.cohort.weighting,
-        max_norm=config.privacy.clipping_norm or np.inf,
+        max_norm=np.inf if plan else config.privacy.clipping_norm or np.inf,
+        plan=plan,
         secure=secure,
         chunk=config.engine.chunk,
         mesh=mesh,
@@ -96,6 +111,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         data=data,
         model=model,
         secure=secure,
+        plan=plan,
         algorithm=algorithm,
         evaluate=evaluator(model, dataset, mesh),
         predict_training=predict_training,
@@ -112,9 +128,11 @@ def run(
     """Trains a federated model and leaves everything about it in a folder.
 
     The folder holds ``config.json``, ``disclosure.json``, ``env.json`` (one entry a start),
-    ``metrics.jsonl`` (one row an evaluation), ``checkpoints/``, ``secrets/`` where a protocol has
-    keys, and at the end ``summary.json`` and ``plots/``. A run that dies at any moment continues
-    with ``resume``; on the same machine and versions it ends with the same bits, timings aside.
+    ``metrics.jsonl`` (one row an evaluation), ``checkpoints/``, ``secrets/`` where there are any,
+    ``ledger.jsonl`` of a private run (what was released), and at the end ``summary.json`` and
+    ``plots/``. A run that dies at any moment continues with ``resume``; on the same machine and
+    versions it ends with the same bits, timings aside. Of a private run, rounds that cannot be
+    done again to the same bits get other cohorts and noise, and are charged again.
 
     Args:
       config: the settings.
@@ -135,18 +153,39 @@ def run(
     with explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "config.json", to_dict(config))
-    if setting.secure is not None:
-        files = builder.build_key_files(config.aggregation)
-        keep_keys(workdir / "secrets", files, setting.secure.key_holder[0])
-    write_json(workdir / "disclosure.json", disclosure(config, setting.secure))
+    seed = _claim_secrets(setting, workdir)
+    write_json(workdir / "disclosure.json", disclosure(config, setting.secure, setting.plan))
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
-    folder = checkpoints(workdir / "checkpoints")
-    state, rows = _train(setting, workdir / "metrics.jsonl", folder, report)
+    state, rows = _train(setting, workdir, seed, report)
     summary = _summarize(setting, state, rows)
     _draw(setting, summary, rows, workdir / "plots")
     write_json(workdir / "summary.json", summary)
     return summary
+
+
+def _claim_secrets(setting: Setting, workdir: Path) -> bytes | None:
+    """Keeps the run's secrets; returns the seed of noise and cohorts if the system gave it.
+
+    Raises:
+      PrideError: secrets that a run to be resumed has used are missing or open to others.
+    """
+    config, folder = setting.config, workdir / "secrets"
+    savers, seed = [], None
+    files = builder.build_key_files(config.aggregation)
+    if files is not None and setting.secure is not None:
+        secret = setting.secure.key_holder[0]
+        savers.append(lambda folder: files.save(folder, secret))
+    if setting.plan is not None and config.privacy.seed is None:
+        if not folder.exists() and (workdir / _LEDGER).exists():
+            raise RunError(
+                f"{folder} is missing, and {workdir / _LEDGER} lists what was released with it: "
+                "restore it, or start anew in another --workdir"
+            )
+        seed = private_seed(folder, os.urandom)
+        savers.append(partial(save_seed, seed=seed))
+    keep(folder, savers)
+    return seed
 
 
 def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
@@ -178,17 +217,26 @@ def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
 
 def _train(
     setting: Setting,
-    path: Path,
-    folder: Checkpoints,
+    workdir: Path,
+    seed: bytes | None,
     report: Callable[[metrics.Row], None] | None,
 ) -> tuple[ServerState, list[metrics.Row]]:
-    config, algorithm = setting.config, setting.algorithm
-    state = algorithm.init(jax.random.key(config.seed))
+    config, algorithm, plan = setting.config, setting.algorithm, setting.plan
+    path, folder = workdir / "metrics.jsonl", checkpoints(workdir / "checkpoints")
     latest = folder.latest()
+    ledger, private = None, None
+    if plan is not None:
+        # Shares of integer noise come from the system each time, so no round can be done again.
+        same = None if plan.mechanism == "skellam" else fingerprint(environment())
+        ledger = open_ledger(workdir / _LEDGER, latest or 0, same)
+        key = jax.random.key(config.privacy.seed or 0) if seed is None else private_key(seed)
+        private = jax.random.fold_in(key, ledger.attempt)
+        affordable = _affordable(config, plan)
+    state = algorithm.init(jax.random.key(config.seed), private, latest or 0)
     if latest is None:
         rows = metrics.keep_until(path, -1)
     else:
-        state = state._replace(**folder.restore(latest, _carried(state)))
+        state = _restored(state, folder.restore(latest, _carried(state)))
         rows = metrics.keep_until(path, latest)
         if not rows or rows[-1]["round"] != latest:
             raise RunError(
@@ -198,7 +246,7 @@ def _train(
     began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
 
     def record(info: RoundInfo | None, seconds: float) -> None:
-        row = _row(setting, state, info)
+        row = _row(setting, state, info) | _spent(plan, ledger)
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         metrics.append(path, row)
         rows.append(row)
@@ -211,10 +259,37 @@ def _train(
     every = config.evaluation.every
     while (round_ := int(state.round)) < config.rounds:
         until = min((round_ // every + 1) * every, config.rounds)
+        if ledger is not None:
+            until = min(until, round_ + affordable - ledger.releases())
+            if until <= round_:
+                break
+            ledger.announce(round_, until)
         start = time.perf_counter()
         state, info = jax.block_until_ready(algorithm.rounds(state, until))
         record(info, (time.perf_counter() - start) / (until - round_))
     return state, rows
+
+
+def _affordable(config: Experiment, plan: PrivacyPlan) -> int:
+    """How many releases the run may make."""
+    limits = [
+        limit
+        for limit in (config.privacy.epsilon, config.privacy.stop_at_epsilon)
+        if limit is not None
+    ]
+    return rounds_within(plan, min(limits)) if limits else config.rounds
+
+
+def _spent(plan: PrivacyPlan | None, ledger: Ledger | None) -> metrics.Row:
+    """ε so far."""
+    if plan is None or ledger is None:
+        return {}
+    releases = ledger.releases()
+    return {
+        "releases": releases,
+        "epsilon": epsilon(plan, releases),
+        "epsilon_known_cohort": epsilon_known_cohort(plan, releases),
+    }
 
 
 def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metrics.Row:
@@ -244,6 +319,7 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
         "nonfinite_updates": int(info.nonfinite),
         "clipped_updates": int(info.clipped),
         "fitted_updates": int(info.fitted),
+        "unopened_sums": int(info.unopened),
         "bytes_per_client_round": 4 * num_parameters(setting.model),
     }
     if transport is not None:
@@ -255,8 +331,17 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
 
 
 def _carried(state: ServerState) -> dict[str, Any]:
-    """What a checkpoint holds: keys are made again from the seed."""
-    return {"round": state.round, "params": state.params, "opt_state": state.opt_state}
+    """What a checkpoint holds: keys, and past noise, are made again from seeds."""
+    carried = {"round": state.round, "params": state.params, "opt_state": state.opt_state}
+    return carried if state.privacy is None else carried | {"norm": state.privacy.norm}
+
+
+def _restored(state: ServerState, carried: dict[str, Any]) -> ServerState:
+    """The state with what a checkpoint held put in."""
+    norm = carried.pop("norm", None)
+    if state.privacy is not None:
+        carried["privacy"] = state.privacy._replace(norm=norm)
+    return state._replace(**carried)
 
 
 def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) -> Summary:
@@ -267,14 +352,13 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
     return {
         "test_accuracy": measured.accuracy,
         "test_loss": measured.loss,
-        "rounds": config.rounds,
+        "rounds": rounds[-1]["round"],
         "rounds_to_target": metrics.rounds_to(rows, config.evaluation.target_accuracy),
         "seconds_total": rows[-1]["seconds_elapsed"],
         "seconds_per_round": statistics.median(row["seconds_per_round"] for row in rounds),
         "seconds_by_stage": _stages(rounds),
         "lost_messages": sum(row.get("lost_messages", 0) for row in rounds),
-        "epsilon": None,
-        "delta": None,
+        **_guarantee(setting, rows[-1]),
         "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
         "parameters": num_parameters(setting.model),
         "parameters_sha256": _fingerprint(state.params),
@@ -285,11 +369,26 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         "test_examples": len(dataset.test_labels),
         **{
             name: sum(row[name] for row in rounds)
-            for name in ("nonfinite_updates", "clipped_updates", "fitted_updates")
+            for name in ("nonfinite_updates", "clipped_updates", "fitted_updates", "unopened_sums")
         },
         "accuracy_over_clients": spread._asdict(),
         **_compare(setting),
         "confusion": measured.confusion.tolist(),
+    }
+
+
+def _guarantee(setting: Setting, last: metrics.Row) -> Summary:
+    """What the run cost; nulls without a privacy plan."""
+    plan, runs = setting.plan, setting.config.privacy.tuning_runs
+    if plan is None:
+        return {"epsilon": None, "epsilon_known_cohort": None, "delta": None}
+    return {
+        "epsilon": last["epsilon"],
+        "epsilon_known_cohort": last["epsilon_known_cohort"],
+        "epsilon_with_tuning": tuning_epsilon(plan, runs) if runs > 1 else None,
+        "delta": plan.delta,
+        "noise_multiplier": plan.noise_multiplier,
+        "releases": last["releases"],
     }
 
 

@@ -12,15 +12,32 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, Int32, Int64, PyTree
 
-from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
+from pride_jax.aggregation.fixed_point import REFUSED, dequantize, fit, quantize
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
-from pride_jax.aggregation.simulation import Aggregator, Network, Transport, perfect, simulate
+from pride_jax.aggregation.simulation import (
+    Aggregator,
+    Announced,
+    Network,
+    Transport,
+    perfect,
+    simulate,
+)
 from pride_jax.data.federated import FederatedData
+from pride_jax.errors import ConfigError, ProtocolError, TooFewError
 from pride_jax.models import num_parameters
 from pride_jax.privacy.clipping import clip_by_norm
-from pride_jax.privacy.sampling import Sampler, full
+from pride_jax.privacy.mechanisms import (
+    IntegerShares,
+    PrivacyState,
+    integer_shares,
+    mechanism_of,
+)
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.rounding import round_within
+from pride_jax.privacy.sampling import Sampler, full, sampler_of
+from pride_jax.privacy.skellam import centre
 from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import (
     CohortResult,
@@ -43,11 +60,13 @@ class Keys(NamedTuple):
 
     Attributes:
       training: shuffles and rounding, folded further by client id.
-      sampling: cohorts.
+      sampling: cohorts; with a privacy plan, a secret.
+      noise: on sums; a secret.
     """
 
     training: Key
     sampling: Key
+    noise: Key
 
 
 class ServerState(NamedTuple):
@@ -57,6 +76,7 @@ class ServerState(NamedTuple):
     params: Params
     opt_state: optax.OptState
     keys: Keys
+    privacy: PrivacyState | None
 
 
 class RoundInfo(NamedTuple):
@@ -67,9 +87,11 @@ class RoundInfo(NamedTuple):
       empty: of these, how many held no example and so contributed exact zeros.
       examples: trained on, epochs counted.
       loss: sum of their losses as they were met.
-      nonfinite: updates that held NaN or infinity and were replaced by zeros.
+      nonfinite: updates that held NaN or infinity, or could not be rounded within their norm, and
+        were replaced by zeros.
       clipped: updates scaled down to the clipping norm.
       fitted: updates scaled down to the range of the integers.
+      unopened: sums that were not opened because too few clients were announced or left.
       transport: what a secure sum cost; None where the device adds floats.
       train_seconds: until a cohort's integers were on the host, its clients' preparation for the
         secure sum meanwhile; None where the device adds floats.
@@ -82,6 +104,7 @@ class RoundInfo(NamedTuple):
     nonfinite: Int[Array, ""]
     clipped: Int[Array, ""]
     fitted: Int[Array, ""]
+    unopened: Int[Array, ""]
     transport: Transport | None
     train_seconds: float | None
 
@@ -94,12 +117,14 @@ class Algorithm(NamedTuple):
     """Federated training as functions.
 
     Attributes:
-      init: key -> the state before the first round.
+      init: ``(key, private=None, round=0)`` -> the state before a round, with the parameters that
+        it starts from. Cohorts and noise are drawn from ``private``, which with a plan must be
+        given: to be kept secret, and to come from the operating system, see `private_key`.
       round: state -> the state after one more round, and its info.
       rounds: ``(state, until)`` -> the state after round ``until − 1``, and the infos added up.
     """
 
-    init: Callable[[Key], ServerState]
+    init: Callable[..., ServerState]
     round: OneRound
     rounds: ManyRounds
 
@@ -110,6 +135,30 @@ class Reports(NamedTuple):
     nonfinite: Int[Array, ""]
     clipped: Int[Array, ""]
     fitted: Int[Array, ""]
+
+
+class Contribution(NamedTuple):
+    """What a client adds to a round's sum.
+
+    Attributes:
+      update: clipped, weighted and, for a secure sum, flattened and rounded to integers.
+      within: ½ if the update was within the clipping norm, else −½; None unless clipping adapts.
+    """
+
+    update: PyTree[Array]
+    within: Float[Array, "..."] | None
+
+
+class Given(NamedTuple):
+    """What a client is told of its own contribution.
+
+    Attributes:
+      weight: that its update is multiplied by, at most 1.
+      norm: that it is clipped to, where this changes from round to round.
+    """
+
+    weight: Float[Array, "..."]
+    norm: Float[Array, "..."] | None
 
 
 class SecureAggregation(NamedTuple):
@@ -143,6 +192,7 @@ def federated_averaging(
     sampler: Sampler | None = None,
     weighting: Weighting = "examples",
     max_norm: float = jnp.inf,
+    plan: PrivacyPlan | None = None,
     secure: SecureAggregation | None = None,
     chunk: int | None = None,
     mesh: Mesh | None = None,
@@ -152,6 +202,9 @@ def federated_averaging(
     Without ``secure``, updates are added as floats on the device, and a round, or any number of
     rounds, is one compiled program. With it, they are quantised on the device and added on the
     host.
+
+    With a ``plan``, this is DP-FedAvg (McMahan et al. 2018): the plan draws the cohorts, clips and
+    adds noise, and the sum is divided by the weight expected of a cohort, whoever came.
 
     Args:
       model: what is trained.
@@ -163,13 +216,17 @@ def federated_averaging(
       weighting: clients count by their examples, or all the same; then a client without examples
         is still one of those divided by.
       max_norm: updates with a larger L2 norm are scaled down to it.
+      plan: differential privacy, in the place of ``sampler`` and ``max_norm``; calibrated.
       secure: how to add updates unseen.
       chunk: most clients vmapped together; a measured default if None.
       mesh: devices, on one axis ``clients``; all there are if None.
 
     Raises:
-      ConfigError: the settings of ``secure`` are impossible.
+      ConfigError: the settings of ``secure`` are impossible, or contradict the plan.
     """
+    if plan is not None:
+        _check_plan(plan, model, data, sampler, max_norm, secure)
+        sampler, max_norm = sampler_of(plan), plan.clipping_norm
     mesh = mesh or clients_mesh(jax.devices())
     replicated = NamedSharding(mesh, PartitionSpec())
     data = jax.device_put(data, replicated)
@@ -180,43 +237,72 @@ def federated_averaging(
         model,
         client_optimizer,
         training,
-        contribution(max_norm, secure),
+        contribution(max_norm, plan, secure),
         longest=int(data.sizes.max()),
         chunk=min(chunk or default_chunk(model, mesh), -(-slots // mesh.size)),
         mesh=mesh,
         collect="rows" if secure else "sum",
     )
 
-    def init(key: Key) -> ServerState:
+    mechanism = mechanism_of(plan) if plan is not None else None
+
+    def init(key: Key, private: Key | None = None, round_: int = 0) -> ServerState:
+        if plan is not None and private is None:
+            raise ConfigError(
+                "private=None with a privacy plan: expected the secret key of noise and cohorts; "
+                "make one with private_key()"
+            )
         model_key, training_key, sampling_key = jax.random.split(key, 3)
+        if private is not None:
+            sampling_key, noise_key = jax.random.split(private)
+        else:
+            noise_key = sampling_key
         params = model.init(model_key)
-        keys = Keys(training_key, sampling_key)
-        state = ServerState(jnp.zeros((), jnp.int32), params, optimizer.init(params), keys)
+        keys = Keys(training_key, sampling_key, noise_key)
+        start = jnp.asarray(round_, jnp.int32)
+        privacy = mechanism.init(noise_key, params, start) if mechanism is not None else None
+        state = ServerState(start, params, optimizer.init(params), keys, privacy)
         return jax.device_put(state, replicated)
 
     def draw(state: ServerState) -> Cohort:
-        return sampler(jax.random.fold_in(state.keys.sampling, state.round))
+        return sampler(jax.random.fold_in(state.keys.sampling, state.round), state.round)
 
     def work(data: FederatedData, state: ServerState, cohort: Cohort) -> CohortResult:
         round_key = jax.random.fold_in(state.keys.training, state.round)
         weights = client_weights(data, cohort, weighting)
-        return train(round_key, state.round, state.params, data, cohort, weights)
+        norms = None
+        if state.privacy is not None and plan is not None and plan.clipping == "adaptive":
+            norms = jnp.full_like(weights, state.privacy.norm)
+        given = Given(weights, norms)
+        return train(round_key, state.round, state.params, data, cohort, given)
 
     def finish(
-        data: FederatedData, state: ServerState, cohort: Cohort, total: Update
+        data: FederatedData, state: ServerState, cohort: Cohort, sums: Contribution
     ) -> ServerState:
-        weight = jnp.sum(client_weights(data, cohort, weighting))
+        total, privacy = sums.update, state.privacy
+        if mechanism is None or plan is None or privacy is None:
+            weight = jnp.sum(client_weights(data, cohort, weighting))
+        else:
+            total, privacy = mechanism.release(
+                state.keys.noise, privacy, state.round, total, sums.within
+            )
+            weight = expected_weight(data, plan, weighting)
         params, opt_state = server_step(
             optimizer, state.opt_state, state.params, mean_update(total, weight)
         )
-        return ServerState(state.round + 1, params, opt_state, state.keys)
+        return ServerState(state.round + 1, params, opt_state, state.keys, privacy)
 
     steps = _Steps(draw, work, finish)
     if secure is None:
         return Algorithm(init, *_on_device(data, steps))
-    terms = sum_terms(model, secure, sampler)
+    shares = None
+    if plan is not None and plan.mechanism == "skellam":
+        shares = integer_shares(plan, secure.rng)
+    terms = sum_terms(model, secure, plan, slots, shares.bits if shares else secure.bits)
     aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
-    return Algorithm(init, *_through_host(data, steps, aggregator, model))
+    smallest = terms.smallest_cohort if plan is None else plan.smallest_cohort
+    opened = _Opened(smallest, plan, shares, secure)
+    return Algorithm(init, *_through_host(data, steps, aggregator, model, opened))
 
 
 class _Steps(NamedTuple):
@@ -224,7 +310,7 @@ class _Steps(NamedTuple):
 
     draw: Callable[[ServerState], Cohort]
     work: Callable[[FederatedData, ServerState, Cohort], CohortResult]
-    finish: Callable[[FederatedData, ServerState, Cohort, Update], ServerState]
+    finish: Callable[[FederatedData, ServerState, Cohort, Contribution], ServerState]
 
 
 def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds]:
@@ -254,29 +340,78 @@ def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds
     )
 
 
+class _Opened(NamedTuple):
+    """Which sums are opened, and how integers become floats again.
+
+    Attributes:
+      smallest_cohort: fewest clients announced for a sum.
+      plan: what is private, if anything.
+      shares: of noise, that clients add.
+      secure: how updates are quantised.
+    """
+
+    smallest_cohort: int
+    plan: PrivacyPlan | None
+    shares: IntegerShares | None
+    secure: SecureAggregation
+
+
 def _through_host(
-    data: FederatedData, steps: _Steps, aggregator: Aggregator, model: Model
+    data: FederatedData, steps: _Steps, aggregator: Aggregator, model: Model, opened: _Opened
 ) -> tuple[OneRound, ManyRounds]:
-    """Rounds whose sum is made on the host; clients prepare for it while the device trains."""
+    """Rounds whose sum is made on the host.
+
+    Clients prepare for it, and draw their shares of its noise, while the device trains. With a
+    plan, a sum that is not opened counts as zeros: the round has been accounted for.
+    """
     draw, work, finish = (jax.jit(step) for step in steps)
-    _, unflatten = ravel_pytree(model.init(jax.random.key(0)))
+    flat, unflatten = ravel_pytree(model.init(jax.random.key(0)))
+    smallest, plan, shares, secure = opened
 
     def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
         start = time.perf_counter()
         cohort = draw(state)
         result = work(data, state, cohort)
         ids, present = jax.device_get(cohort)
-        announced = aggregator.announce(int(state.round), ids[present].tolist())
-        rows = jax.device_get(result.contributions)[present]
-        train_seconds = time.perf_counter() - start
-        added = aggregator.add(announced, rows)
-        terms = announced.directory.terms
-        total = unflatten(jnp.asarray(dequantize(added.total, terms.limit, terms.bits)))
-        info = round_info(data, cohort, result)._replace(
-            transport=added.transport, train_seconds=train_seconds
-        )
+        clients = ids[present].tolist()
+        info = round_info(data, cohort, result)
+        try:
+            announced = announce(int(state.round), clients)
+            noise = None if shares is None else shares.draw(len(clients))
+            rows = jax.device_get(result.contributions.update)[present]
+            info = info._replace(train_seconds=time.perf_counter() - start)
+            if shares is None or noise is None:
+                added = aggregator.add(announced, rows)
+                total = added.total
+            else:
+                residues = add_shares(rows, noise, secure.limit, shares.bits)
+                added = aggregator.add(announced, residues)
+                total = centre(added.total, shares.bits)
+        except TooFewError:
+            if plan is None:
+                raise
+            return unopened(state, cohort, info, len(clients), time.perf_counter() - start)
+        floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
         in_sum = cohort.mask & np.isin(ids, added.contributors)
-        return finish(data, state, cohort._replace(mask=in_sum), total), info
+        sums = Contribution(unflatten(floats), None)
+        after = finish(data, state, cohort._replace(mask=in_sum), sums)
+        return after, info._replace(transport=added.transport)
+
+    def announce(round_: int, clients: list[int]) -> Announced:
+        if len(clients) < smallest:
+            raise TooFewError(f"Round {round_}: {len(clients)} clients, expected {smallest}")
+        survivors = smallest if shares is None else len(clients) - shares.dropouts
+        return aggregator.announce(round_, clients, survivors)
+
+    def unopened(
+        state: ServerState, cohort: Cohort, info: RoundInfo, clients: int, seconds: float
+    ) -> tuple[ServerState, RoundInfo]:
+        sums = Contribution(unflatten(jnp.zeros_like(flat)), None)
+        return finish(data, state, cohort, sums), info._replace(
+            unopened=jnp.ones((), jnp.int32),
+            transport=Transport(clients, 0, 0.0, 0.0, 0.0, 0.0),
+            train_seconds=seconds,
+        )
 
     def many_rounds(state: ServerState, until: int) -> tuple[ServerState, RoundInfo]:
         state, total = one_round(state)
@@ -288,43 +423,121 @@ def _through_host(
     return one_round, many_rounds
 
 
-def contribution(max_norm: float, secure: SecureAggregation | None) -> Contribute:
-    """What a client makes of its update: clipped, weighted and, for a secure sum, quantised."""
+def add_shares(
+    rows: Int32[np.ndarray, "clients length"],
+    noise: Int64[np.ndarray, "clients length"],
+    limit: float,
+    bits: int,
+) -> Int64[np.ndarray, "clients length"]:
+    """Residues of each client's integers with its share of the noise.
 
-    def contribute(
-        key: Key, update: Update, weight: Float[Array, ""]
-    ) -> tuple[PyTree[Array], Reports]:
-        clipped, info = clip_by_norm(update, max_norm)
-        weighted = jax.tree.map(lambda leaf: leaf * weight, clipped)
-        counts = info.nonfinite.astype(jnp.int32), info.clipped.astype(jnp.int32)
+    Raises:
+      ProtocolError: an update exceeds the limit, which noise would hide from the protocol.
+    """
+    if (rows == REFUSED).any():
+        raise ProtocolError(f"An update exceeds limit={limit}: expected at most the clipping norm")
+    return centre(rows + noise, bits)
+
+
+def contribution(
+    max_norm: float, plan: PrivacyPlan | None, secure: SecureAggregation | None
+) -> Contribute:
+    """What a client makes of its update: clipped, weighted and, for a secure sum, quantised.
+
+    With a plan, rounding keeps the L2 norm within the bound that the noise is made for.
+    """
+
+    def contribute(key: Key, update: Update, given: Given) -> tuple[Contribution, Reports]:
+        clipped, info = clip_by_norm(update, max_norm if given.norm is None else given.norm)
+        weighted = jax.tree.map(lambda leaf: leaf * given.weight, clipped)
         if secure is None:
-            return weighted, Reports(*counts, jnp.zeros((), jnp.int32))
-        vector, fitted = fit(ravel_pytree(weighted)[0], secure.limit)
-        integers = quantize(key, vector, secure.limit, secure.bits)
-        return integers, Reports(*counts, fitted.astype(jnp.int32))
+            within = None if given.norm is None else info.within.astype(jnp.float32) - 0.5
+            none = jnp.zeros((), bool)
+            return Contribution(weighted, within), reports(info.nonfinite, info.clipped, none)
+        limit, bits = secure.limit, secure.bits
+        vector, fitted = fit(ravel_pytree(weighted)[0], limit)
+        if plan is None:
+            integers, given_up = quantize(key, vector, limit, bits), jnp.zeros((), bool)
+        else:
+            integers, given_up = round_within(
+                key, lambda key: quantize(key, vector, limit, bits), plan.max_squared_norm
+            )
+        counts = reports(info.nonfinite | given_up, info.clipped, fitted)
+        return Contribution(integers, None), counts
+
+    def reports(*counted: Bool[Array, ""]) -> Reports:
+        return Reports(*(each.astype(jnp.int32) for each in counted))
 
     return contribute
 
 
 def cohort_slots(sampler: Sampler) -> int:
     """The most clients that a sampler's cohort can hold."""
-    return jax.eval_shape(sampler, jax.random.key(0)).ids.shape[0]
+    return jax.eval_shape(sampler, jax.random.key(0), jnp.int32(0)).ids.shape[0]
 
 
-def sum_terms(model: Model, secure: SecureAggregation, sampler: Sampler) -> Terms:
+def sum_terms(
+    model: Model, secure: SecureAggregation, plan: PrivacyPlan | None, slots: int, bits: int
+) -> Terms:
     """What clients, aggregator and key holder agree on before a secure sum.
+
+    Args:
+      model: what is trained.
+      secure: how updates are quantised.
+      plan: what is private, if anything.
+      slots: the most clients of a round.
+      bits: of what is sent: with shares of noise, residues that have room for the whole sum.
 
     Raises:
       ConfigError: the cohort, bits or limit make no possible sum.
     """
-    largest_cohort = cohort_slots(sampler)
     return Terms(
         length=num_parameters(model),
-        bits=secure.bits,
-        limit=secure.limit,
-        smallest_cohort=min(2, largest_cohort),
-        largest_cohort=largest_cohort,
+        bits=bits,
+        limit=secure.limit * ((2 ** (bits - 1) - 1) / (2 ** (secure.bits - 1) - 1)),
+        smallest_cohort=min(2, slots) if plan is None else plan.smallest_cohort - plan.dropouts,
+        largest_cohort=slots,
     )
+
+
+def _check_plan(
+    plan: PrivacyPlan,
+    model: Model,
+    data: FederatedData,
+    sampler: Sampler | None,
+    max_norm: float,
+    secure: SecureAggregation | None,
+) -> None:
+    """Refuses a plan that is not the only source of what it says.
+
+    Raises:
+      ConfigError: as above.
+    """
+    if sampler is not None or max_norm != jnp.inf:
+        raise ConfigError(
+            f"sampler={sampler}, max_norm={max_norm} beside a privacy plan: expected neither, "
+            "since the plan draws the cohorts and clips"
+        )
+    expected = {"num_clients": data.num_clients, "dimension": None, "bits": None}
+    if secure is not None:
+        expected["dimension"] = num_parameters(model)
+        expected |= {"bits": secure.bits, "clipping_norm": secure.limit}
+    for name, value in expected.items():
+        if getattr(plan, name) != value:
+            raise ConfigError(
+                f"The plan's {name}={getattr(plan, name)!r}, but data, model and secure "
+                f"aggregation have {value!r}: they must be the same, or the accounting is wrong"
+            )
+
+
+def private_key(seed: bytes | None = None) -> Key:
+    """A secret key for cohorts and noise.
+
+    Args:
+      seed: 8 random bytes, all that JAX's default keys hold; the operating system's if None.
+    """
+    words = np.frombuffer(os.urandom(8) if seed is None else seed, np.uint32)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
 
 
 def client_weights(
@@ -337,6 +550,16 @@ def client_weights(
     return sizes.astype(jnp.float32) / jnp.max(data.sizes).astype(jnp.float32)
 
 
+def expected_weight(
+    data: FederatedData, plan: PrivacyPlan, weighting: Weighting
+) -> Float[Array, ""]:
+    """What a cohort's `client_weights` add up to on average: a denominator that nobody changes."""
+    if weighting == "uniform":
+        return jnp.asarray(plan.expected_cohort, jnp.float32)
+    sizes = data.sizes.astype(jnp.float32)
+    return plan.rate * jnp.sum(sizes / jnp.max(sizes))
+
+
 def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> RoundInfo:
     """The info of a trained cohort."""
     return RoundInfo(
@@ -347,6 +570,7 @@ def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> Rou
         nonfinite=result.reports.nonfinite,
         clipped=result.reports.clipped,
         fitted=result.reports.fitted,
+        unopened=jnp.zeros((), jnp.int32),
         transport=None,
         train_seconds=None,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pride_jax.aggregation.secure_sum import Directory, Message, Secret, SecureSum, Share, Total
-from pride_jax.errors import ProtocolError
+from pride_jax.errors import ProtocolError, TooFewError
 
 
 class Holder(NamedTuple):
@@ -70,7 +70,7 @@ def help_open_total(
                 f"client {client} is not the one that is enrolled"
             )
     if len(total.contributors) < holder.smallest_cohort:
-        raise ProtocolError(
+        raise TooFewError(
             f"Refused to open a sum of {len(total.contributors)} contributions in round "
             f"{directory.round}: this holder asks for at least {holder.smallest_cohort}"
         )

@@ -31,7 +31,7 @@ from pride_jax.aggregation.signatures import (
     is_signed_by,
     sign,
 )
-from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.errors import ConfigError, ProtocolError, TooFewError
 
 _MAGIC = b"PRIDEsum"
 _VERSION = 2
@@ -231,10 +231,10 @@ def check_messages(
 
     Raises:
       MessageError: the first message found that must not be added.
-      ProtocolError: no messages at all.
+      TooFewError: no messages at all.
     """
     if not messages:
-        raise ProtocolError(f"Round {directory.round}: no messages to combine, expected at least 1")
+        raise TooFewError(f"Round {directory.round}: no messages to combine, expected at least 1")
     expected = header(directory, protocol)
     seen: set[int] = set()
     for message in messages:
@@ -378,7 +378,7 @@ def check_total(directory: Directory, protocol: str, total: Total, body_size: in
             "distinct clients of the roster in ascending order"
         )
     if len(contributors) < directory.terms.smallest_cohort:
-        raise ProtocolError(
+        raise TooFewError(
             f"Refused to open a total of {len(contributors)} contributions in round "
             f"{directory.round}, expected at least "
             f"smallest_cohort={directory.terms.smallest_cohort}: wait for more clients"

@@ -1,5 +1,6 @@
 """All roles of a secure sum in one process, for simulation: who would do what, in order, timed."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -101,12 +102,14 @@ class Aggregator(NamedTuple):
     """A secure sum as two calls.
 
     Attributes:
-      announce: round, client ids -> clients prepare; it can run while the device trains.
+      announce: round, client ids, the fewest whose sum is opened -> clients prepare; it can run
+        while the device trains.
       add: the announced sum, one row of integers a client in the order announced -> their exact
-        sum, without those whose messages were lost or refused, as far as the protocol allows.
+        sum, without those whose messages were lost or refused, as far as the protocol allows. It
+        raises TooFewError, and opens nothing, when fewer are left than were asked for.
     """
 
-    announce: Callable[[int, Sequence[int]], Announced]
+    announce: Callable[[int, Sequence[int], int], Announced]
     add: Callable[[Announced, Int[np.ndarray, "clients length"]], Added]
 
 
@@ -129,21 +132,22 @@ def simulate(
 
     Args:
       protocol: how the sum is protected.
-      terms: what is summed.
+      terms: what is summed; a round may ask for more clients than ``smallest_cohort``.
       key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``.
       rng: of the clients; ``os.urandom``.
       network: what it does to the clients' messages.
     """
     dealt, public = key_holder
 
-    def announce(round_: int, clients: Sequence[int]) -> Announced:
+    def announce(round_: int, clients: Sequence[int], smallest_cohort: int) -> Announced:
         start = time.perf_counter()
+        asked = dataclasses.replace(terms, smallest_cohort=smallest_cohort)
         signing = {client: signing_key(rng) for client in clients}
         signers = {client: key.public for client, key in signing.items()}
         keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
         publics = {client: key for client, (_, key) in keys.items()}
         directory = Directory(
-            round_, tuple(clients), terms, {Role.KEY_HOLDER: public, **publics}, signers
+            round_, tuple(clients), asked, {Role.KEY_HOLDER: public, **publics}, signers
         )
         letters = []
         if protocol.letters is not None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from pride_jax.types import Update
 
@@ -24,8 +24,13 @@ class ClipInfo(NamedTuple):
     nonfinite: Bool[Array, ""]
     clipped: Bool[Array, ""]
 
+    @property
+    def within(self) -> Bool[Array, ""]:
+        """The update was within the bound and stayed as it was."""
+        return ~(self.nonfinite | self.clipped)
 
-def clip_by_norm(update: Update, max_norm: float) -> tuple[Update, ClipInfo]:
+
+def clip_by_norm(update: Update, max_norm: float | Float[Array, ""]) -> tuple[Update, ClipInfo]:
     """Scales an update down to an L2 norm of at most ``max_norm`` (McMahan et al. 2018, DP-FedAvg).
 
     Args:
@@ -38,7 +43,31 @@ def clip_by_norm(update: Update, max_norm: float) -> tuple[Update, ClipInfo]:
     """
     norm = optax.tree.norm(update)
     finite = jnp.isfinite(norm)
-    clipped = finite & (norm > max_norm)
+    clipped = finite & (norm > _WITHIN * max_norm)
     factor = jnp.where(clipped, _WITHIN * max_norm / norm, 1.0)
     bounded = jax.tree.map(lambda leaf: jnp.where(finite, leaf * factor, 0.0), update)
     return bounded, ClipInfo(~finite, clipped)
+
+
+def adapt_norm(
+    norm: Float[Array, ""],
+    noised_share: Float[Array, ""],
+    quantile: float | Float[Array, ""],
+    rate: float = 0.2,
+) -> Float[Array, ""]:
+    """Moves a clipping norm towards a quantile of the updates' norms (Andrew et al. 2021, eq. 2).
+
+    The step is geometric: C ← C · exp(−rate · (share − quantile)). To know the share, clients add
+    up ``within − 1/2``, whose sum a client changes by at most 1/2, and noise for it.
+
+    Args:
+      norm: the clipping norm of this round.
+      noised_share: of this round's clients whose update was within the norm, with noise, so that it
+        may lie outside 0 … 1.
+      quantile: the share that should be within it.
+      rate: 0.2 in the paper.
+
+    Returns:
+      The clipping norm of the next round.
+    """
+    return norm * jnp.exp(-rate * (noised_share - quantile))

@@ -4,20 +4,35 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.types import Cohort, Key
 
-Sampler = Callable[[Key], Cohort]
-"""A round's sampling key -> its cohort, in a shape that does not depend on the key."""
+Sampler = Callable[[Key, Int[Array, ""]], Cohort]
+"""A round's sampling key, the round -> its cohort, in a shape that depends on neither."""
+
+
+def sampler_of(plan: PrivacyPlan) -> Sampler:
+    """The sampler that the plan's accountant accounts for."""
+    match plan.sampling:
+        case "full":
+            return full(plan.num_clients)
+        case "fixed_size":
+            return fixed_size(plan.num_clients, plan.slots)
+        case "truncated_poisson":
+            return truncated_poisson(plan.num_clients, plan.rate, plan.slots)
+        case "cyclic_poisson":
+            return cyclic_poisson(plan.num_clients, plan.rate, plan.slots, plan.groups)
 
 
 def full(num_clients: int) -> Sampler:
     """Every client in every round."""
     everyone = Cohort(jnp.arange(num_clients), jnp.ones(num_clients, bool))
 
-    def sample(key: Key) -> Cohort:
-        del key
+    def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
+        del key, round_
         return everyone
 
     return sample
@@ -34,8 +49,66 @@ def fixed_size(num_clients: int, size: int) -> Sampler:
             f"Expected a cohort of 1 to {num_clients} clients, got {size}: change the cohort size"
         )
 
-    def sample(key: Key) -> Cohort:
+    def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
+        del round_
         chosen = jax.random.permutation(key, num_clients)[:size]
         return Cohort(chosen, jnp.ones(size, bool))
+
+    return sample
+
+
+def truncated_poisson(num_clients: int, rate: float, capacity: int) -> Sampler:
+    """Each client with probability ``rate``, apart from the others; at most ``capacity`` of them.
+
+    Of more, as many are chosen uniformly. A static shape needs the bound; the accountant knows it
+    (``TruncatedSubsampledGaussianDpEvent`` of dp-accounting).
+
+    Args:
+      num_clients: of all.
+      rate: in 0 … 1; rounded down to a multiple of 2^-32.
+      capacity: slots of the cohort.
+
+    Raises:
+      ConfigError: the rate or the capacity is impossible.
+    """
+    return cyclic_poisson(num_clients, rate, capacity, groups=1)
+
+
+def cyclic_poisson(num_clients: int, rate: float, capacity: int, groups: int) -> Sampler:
+    """Truncated Poisson sampling from one group of clients a round, the groups in turn.
+
+    Client ``i`` is in group ``i mod groups``, so that it takes part at most once in ``groups``
+    rounds, as banded noise needs (Choquette-Choo et al. 2023, Algorithm 2).
+
+    Args:
+      num_clients: of all; a multiple of ``groups``.
+      rate: expected cohort over all clients; a client's own is ``groups`` times that in its
+        group's rounds.
+      capacity: slots of the cohort.
+      groups: that take turns.
+
+    Raises:
+      ConfigError: the rate, the capacity or the number of groups is impossible.
+    """
+    if groups < 1 or num_clients % groups:
+        raise ConfigError(
+            f"groups={groups}: expected a divisor of the {num_clients} clients, so that all "
+            "groups are as large"
+        )
+    members = num_clients // groups
+    if not 0 < rate * groups <= 1:
+        raise ConfigError(
+            f"rate={rate}: expected more than 0 and at most 1/{groups}, the share of a group"
+        )
+    if not 1 <= capacity <= members:
+        raise ConfigError(f"capacity={capacity}: expected 1 to the {members} clients of a group")
+    threshold = jnp.uint32(min(int(rate * groups * 2**32), 2**32 - 1))
+
+    def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
+        draws = jax.random.bits(key, (members,), jnp.uint32)
+        # The smallest draws of those below the threshold are a uniform choice among them.
+        chosen = jnp.argsort(draws)[:capacity]
+        ids = round_ % groups + groups * chosen
+        return Cohort(ids.astype(jnp.int32), draws[chosen] < threshold)
 
     return sample

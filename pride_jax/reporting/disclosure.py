@@ -5,6 +5,8 @@ from typing import Any
 from pride_jax.aggregation.secure_sum import Sight
 from pride_jax.config import Experiment
 from pride_jax.federated import SecureAggregation
+from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort, tuning_epsilon
+from pride_jax.privacy.plan import PrivacyPlan
 
 _NO_PROTOCOL = (
     Sight("aggregator, which is the simulating device", "every client's update, as floats"),
@@ -23,26 +25,166 @@ _SIMULATED = (
 )
 
 
-def disclosure(config: Experiment, secure: SecureAggregation | None) -> dict[str, Any]:
+def disclosure(
+    config: Experiment, secure: SecureAggregation | None, plan: PrivacyPlan | None
+) -> dict[str, Any]:
     """What a run must say of itself.
 
     Args:
       config: the run's settings.
       secure: how it added updates.
+      plan: what is private, if anything.
 
     Returns:
-      ``protocol``, ``sights`` (who sees what, from the protocol's own description) and
-      ``statements``, as JSON has them.
+      ``protocol``, ``sights`` (who sees what, from the protocol's own description), ``guarantee``
+      (one paragraph) and ``statements``, as JSON has them.
     """
-    sights = (_NO_PROTOCOL if secure is None else secure.protocol.sights) + (_EVERYONE,)
-    statements = [_NO_DP, _PUBLIC, _OUTSIDE, _SIMULATED]
+    sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
+    statements = [_PUBLIC, _OUTSIDE, _SIMULATED]
+    if plan is None:
+        guarantee = _NO_DP
+        sights += (_EVERYONE,)
+    else:
+        guarantee = " ".join(_guarantee(config, plan))
+        sights += (Sight(_EVERYONE.who, "models with noise, see the guarantee"),)
+        statements += _caveats(config, plan)
     if secure is not None and config.aggregation.exponent == "default":
         statements += _exponent_statement(secure.protocol.name)
     return {
         "protocol": "none" if secure is None else secure.protocol.name,
         "sights": [sight._asdict() for sight in sights],
+        "guarantee": guarantee,
         "statements": statements,
     }
+
+
+def _guarantee(config: Experiment, plan: PrivacyPlan) -> list[str]:
+    """Adjacency, unit, (ε, δ), sampler, mechanism, accountant, against whom, cost of tuning."""
+    sentences = [
+        f"Client-level differential privacy: ε = {epsilon(plan):.4g} at δ = {plan.delta:g} for all "
+        f"{plan.rounds} released models together, where {_NEIGHBOUR[plan.relation]}, and the "
+        f"number of clients, {plan.num_clients}, is public.",
+        f"{_sampling(plan)} Each update is clipped to an L2 norm of {_norm(plan)}; "
+        f"{_mechanism(plan)} The sum is divided by the weight expected of a cohort.",
+        f"Accounted by {_accountant(plan)}.",
+        f"{_against(plan)} Against who also knows each round's cohort: "
+        f"ε = {epsilon_known_cohort(plan):.4g}.",
+    ]
+    if config.privacy.tuning_runs > 1:
+        runs = config.privacy.tuning_runs
+        sentences.append(
+            f"If the settings are the best of about {runs} runs on these clients (a random number "
+            f"with that mean), all runs together cost ε = {tuning_epsilon(plan, runs):.4g}."
+        )
+    if config.privacy.seed is not None:
+        sentences.append(
+            f"Noise and cohorts were drawn from the seed {config.privacy.seed}, which is public: "
+            "there is no guarantee against anyone who knows it."
+        )
+    return sentences
+
+
+_NEIGHBOUR = {
+    "zero_out": "one client's whole data becomes nothing",
+    "replace_one": "one client's whole data becomes any other",
+}
+
+
+def _sampling(plan: PrivacyPlan) -> str:
+    match plan.sampling:
+        case "full":
+            return "Every client takes part in every round."
+        case "fixed_size":
+            return f"{plan.slots} clients a round, uniformly without replacement."
+        case "truncated_poisson":
+            return (
+                f"Each client takes part in a round with probability {plan.rate:g}, apart from the "
+                f"others; of more than {plan.slots}, as many are chosen at random."
+            )
+        case "cyclic_poisson":
+            return (
+                f"{plan.groups} groups of clients take turns; in its turn a client takes part with "
+                f"probability {plan.turn_rate:g}, apart from the others; of more than "
+                f"{plan.slots}, as many are chosen at random."
+            )
+
+
+def _norm(plan: PrivacyPlan) -> str:
+    if plan.clipping == "flat":
+        return f"{plan.clipping_norm:g}"
+    return (
+        f"at first {plan.clipping_norm:g}, which follows a private estimate of the "
+        f"{plan.quantile:g} quantile of the norms, whose noise is part of ε"
+    )
+
+
+def _mechanism(plan: PrivacyPlan) -> str:
+    match plan.mechanism:
+        case "gaussian":
+            return (
+                f"the server adds Gaussian noise of standard deviation {plan.noise_multiplier:.4g} "
+                "clipping norms to the sum, in floating point."
+            )
+        case "banded":
+            return (
+                "the server adds Gaussian noise in floating point, correlated over "
+                f"{plan.band} rounds, noise multiplier {plan.noise_multiplier:.4g}."
+            )
+        case "skellam":
+            return (
+                f"it is rounded to integers of squared norm at most {plan.max_squared_norm}, and "
+                "each client adds a share of Skellam noise before protection, so that the sum of "
+                f"those not missing (up to {plan.dropouts}) nor telling their shares (up to "
+                f"{plan.colluders}) holds a variance of at least {plan.noise_variance:.6g}; with "
+                "more missing nothing is opened."
+            )
+
+
+def _accountant(plan: PrivacyPlan) -> str:
+    if plan.mechanism == "skellam":
+        return (
+            "Rényi divergences (Agarwal et al. 2021), subsampled where clients are, with the "
+            "rounds in which a cohort may be too large or too small at their full cost"
+        )
+    if plan.sampling == "full":
+        return "the Gaussian mechanism's exact curve (Balle & Wang 2018)"
+    if plan.sampling == "fixed_size":
+        return "Rényi divergences under sampling without replacement, twice the clipping norm"
+    return "privacy loss distributions (PLD), the truncation of cohorts included"
+
+
+def _against(plan: PrivacyPlan) -> str:
+    if plan.mechanism == "skellam":
+        return (
+            "It holds against who sees the released models; aggregator, key holder and clients, "
+            "who see sums with the noise in them, know the cohorts besides."
+        )
+    return (
+        "It holds against who sees the released models, not against aggregator or key holder, who "
+        "see the sum before the noise."
+    )
+
+
+def _caveats(config: Experiment, plan: PrivacyPlan) -> list[str]:
+    caveats = [_KEYS] if config.privacy.seed is None else []
+    if plan.mechanism != "skellam":
+        caveats.append(_FLOATS)
+    if config.partition.copies > 1:
+        caveats.append(
+            f"Every example is held by {config.partition.copies} clients: ε covers a client, not "
+            "an example."
+        )
+    return caveats
+
+
+_KEYS = (
+    "Noise and cohorts come from 64 bits of the system's entropy, which JAX's generator stretches; "
+    "it is not a cryptographic one."
+)
+_FLOATS = (
+    "Noise in floating point has gaps that a reader of the last bits could use: good for studies "
+    "of utility; for a release, privacy.mechanism=skellam has none."
+)
 
 
 def _exponent_statement(name: str) -> list[str]:

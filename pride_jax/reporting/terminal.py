@@ -51,6 +51,7 @@ def _describe(row: Row) -> str:
     return (
         f"accuracy {row['test_accuracy']:.4f}  loss {row['test_loss']:.4f}  "
         f"{row['seconds_per_round']:.3g} s/round"
+        + (f"  ε {row['epsilon']:.3g}" if "epsilon" in row else "")
     )
 
 
@@ -59,7 +60,9 @@ def show_disclosure(disclosure: dict[str, Any]) -> None:
     table = Table(f"protocol {disclosure['protocol']}: who", "sees", box=None)
     for sight in disclosure["sights"]:
         table.add_row(sight["who"], sight["sees"])
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(disclosure["guarantee"], highlight=False, soft_wrap=True)
 
 
 def show_summary(summary: dict[str, Any], workdir: Path) -> None:
@@ -114,10 +117,20 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "nonfinite_updates",
         "clipped_updates",
         "fitted_updates",
+        "unopened_sums",
     ):
         if summary[name]:
             yield name.replace("_", " "), f"{summary[name]:,}"
-    yield "differential privacy", "none"
+    yield "differential privacy", _privacy(summary)
+
+
+def _privacy(summary: dict[str, Any]) -> str:
+    if summary["epsilon"] is None:
+        return "none"
+    told = f"ε = {summary['epsilon']:.4g} at δ = {summary['delta']:g}, client level"
+    if summary["epsilon_with_tuning"] is not None:
+        told += f"; with tuning {summary['epsilon_with_tuning']:.4g}"
+    return f"{told}; who knows the cohorts: {summary['epsilon_known_cohort']:.4g}"
 
 
 def show_sweep_row(row: Row) -> None:

@@ -1,12 +1,18 @@
 """A run's secret keys: in its ``secrets`` folder, that only its owner can enter; nowhere else."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Public, Rng, Role, Secret, SecureSum
+from pride_jax.errors import ProtocolError
 from pride_jax.runs.files import explained
+
+_SEED = "noise_and_cohorts"
+_SEED_BYTES = 8
+"""All that JAX's default keys hold."""
 
 
 class KeyFiles(NamedTuple):
@@ -40,16 +46,43 @@ def key_holder_keys(
     return files.load(folder)
 
 
-def keep_keys(folder: Path, files: KeyFiles | None, secret: Secret) -> None:
-    """Keeps the key holder's secret in ``folder``, all of it or nothing, unless it is there.
+def private_seed(folder: Path, rng: Rng) -> bytes:
+    """The 8 bytes from which noise and cohorts are drawn: those kept in ``folder``, or new ones.
 
     Raises:
-      RunError: it cannot be written.
+      ProtocolError: what the folder holds is open to others or not such a seed.
     """
-    if files is None or folder.exists():
+    if not folder.exists():
+        return rng(_SEED_BYTES)
+    seed = read_owner_only(folder / _SEED)
+    if len(seed) != _SEED_BYTES:
+        raise ProtocolError(
+            f"{folder / _SEED} holds {len(seed)} bytes, expected {_SEED_BYTES}: restore it, or "
+            "start anew in another --workdir"
+        )
+    return seed
+
+
+def keep(folder: Path, savers: Sequence[Callable[[Path], None]]) -> None:
+    """Keeps a run's secrets in ``folder``, all of them or nothing, unless it is there.
+
+    Args:
+      folder: the run's ``secrets``.
+      savers: each writes one secret to the folder it is given.
+
+    Raises:
+      RunError: they cannot be written.
+    """
+    if not savers or folder.exists():
         return
     unfinished = folder.with_suffix(".tmp")
     with explained("write to", folder):
         shutil.rmtree(unfinished, ignore_errors=True)
-        files.save(unfinished, secret)
+        for save in savers:
+            save(unfinished)
         unfinished.rename(folder)
+
+
+def save_seed(folder: Path, seed: bytes) -> None:
+    """Writes what `private_seed` reads."""
+    write_owner_only(folder / _SEED, seed)

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from pride_jax.data.federated import FederatedData
 from pride_jax.models import num_parameters
 from pride_jax.training.client import ClientInfo, LocalTraining, local_update, num_batches
 from pride_jax.types import Cohort, Key, Model, Params, Update
 
-Contribute = Callable[[Key, Update, Float[Array, ""]], tuple[PyTree[Array], PyTree[Array]]]
-"""``(key, update, weight) -> (what the client adds, counts that are reported of it)``."""
+Contribute = Callable[[Key, Update, PyTree[Array]], tuple[PyTree[Array], PyTree[Array]]]
+"""``(key, update, what it is given) -> (what the client adds, counts that are reported of it)``."""
 
 
 class CohortResult(NamedTuple):
@@ -33,9 +33,10 @@ class CohortResult(NamedTuple):
 
 
 TrainCohort = Callable[
-    [Key, Int[Array, ""], Params, FederatedData, Cohort, Float[Array, "slots"]], CohortResult
+    [Key, Int[Array, ""], Params, FederatedData, Cohort, PyTree[Array]], CohortResult
 ]
-"""``(round key, round, params, data, cohort, weights) -> CohortResult``, see `train_cohort`."""
+"""``(round key, round, params, data, cohort, given) -> CohortResult``, see `train_cohort`;
+``given`` has an entry a slot, such as clients' weights."""
 
 
 class _Slots(NamedTuple):
@@ -44,7 +45,7 @@ class _Slots(NamedTuple):
     ids: Int[Array, "..."]
     mask: Bool[Array, "..."]
     sizes: Int[Array, "..."]
-    weights: Float[Array, "..."]
+    given: PyTree[Array]
 
 
 def clients_mesh(devices: Sequence[Any]) -> Mesh:
@@ -74,8 +75,8 @@ def train_cohort(
       model: what is trained.
       optimizer: the round -> its clients' optimizer.
       training: what each client does, see `local_update`.
-      contribute: what a client adds, such as its clipped update times its weight. It is given a key
-        of its own.
+      contribute: what a client adds, such as its clipped update times its weight, which it is
+        given. It has a key of its own.
       longest: the most examples that any client holds.
       chunk: clients vmapped together on one device.
       mesh: devices, on one axis ``clients``.
@@ -98,7 +99,7 @@ def train_cohort(
         update, info = update_client(
             training_key, round_, params, data, slot.ids, slot.sizes, batches
         )
-        contribution, report = contribute(contribution_key, update, slot.weights)
+        contribution, report = contribute(contribution_key, update, slot.given)
         given = CohortResult(contribution, info, report)
         return jax.tree.map(lambda leaf: jnp.where(slot.mask, leaf, jnp.zeros_like(leaf)), given)
 
@@ -164,13 +165,13 @@ def train_cohort(
         params: Params,
         data: FederatedData,
         cohort: Cohort,
-        weights: Float[Array, "slots"],
+        given: PyTree[Array],
     ) -> CohortResult:
         sizes = jnp.where(cohort.mask, data.sizes[cohort.ids], 0)
         order = jnp.argsort(-sizes, stable=True)
         slots = jax.tree.map(
             lambda leaf: _deal(leaf[order], devices, chunk),
-            _Slots(cohort.ids, cohort.mask, sizes, weights),
+            _Slots(cohort.ids, cohort.mask, sizes, given),
         )
         total, rows = sharded(round_key, round_, params, data, slots)
         if collect == "sum":

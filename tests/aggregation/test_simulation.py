@@ -41,7 +41,7 @@ def check(name: str, added: Added, missing: Sequence[int] = ()) -> None:
 def test_everyone(name: str, protocol_and_keys) -> None:
     protocol, keys = protocol_and_keys
     aggregator = simulate(protocol, TERMS, keys, os.urandom)
-    announced = aggregator.announce(5, CLIENTS)
+    announced = aggregator.announce(5, CLIENTS, 2)
     assert announced.directory.roster == tuple(CLIENTS)
     added = aggregator.add(announced, ROWS)
     check(name, added)
@@ -60,7 +60,7 @@ def test_lost_and_damaged_messages(name: str, protocol_and_keys) -> None:
 
     protocol, keys = protocol_and_keys
     aggregator = simulate(protocol, TERMS, keys, os.urandom, bad)
-    added = aggregator.add(aggregator.announce(5, CLIENTS), ROWS)
+    added = aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS)
     check(name, added, missing=[7])
     assert added.transport.lost == 1
     assert [(type(error).__name__, error.client) for error in added.refused] == [
@@ -77,7 +77,7 @@ def test_too_few_are_left(name: str, protocol_and_keys) -> None:
             protocol, TERMS, keys, os.urandom, lambda sent, left=left: sent[:left]
         )
         with pytest.raises(ProtocolError, match=reason):
-            aggregator.add(aggregator.announce(5, CLIENTS), ROWS)
+            aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS)
 
 
 def test_the_same_round_again(name: str, protocol_and_keys) -> None:
@@ -85,7 +85,7 @@ def test_the_same_round_again(name: str, protocol_and_keys) -> None:
     protocol, keys = protocol_and_keys
     aggregator = simulate(protocol, TERMS, keys, os.urandom)
     for _ in range(2):
-        check(name, aggregator.add(aggregator.announce(5, CLIENTS), ROWS))
+        check(name, aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS))
 
 
 def test_masking_needs_more_than_half() -> None:
@@ -93,9 +93,9 @@ def test_masking_needs_more_than_half() -> None:
         keys = masking().keygen(os.urandom, Role.KEY_HOLDER)
         return simulate(masking(), TERMS, keys, os.urandom, lambda sent: sent[:left])
 
-    check("masking", after(3).add(after(3).announce(5, CLIENTS), ROWS), missing=[7, 11])
+    check("masking", after(3).add(after(3).announce(5, CLIENTS, 2), ROWS), missing=[7, 11])
     with pytest.raises(ProtocolError, match="expected at least 3"):
-        after(2).add(after(2).announce(5, CLIENTS), ROWS)
+        after(2).add(after(2).announce(5, CLIENTS, 2), ROWS)
 
 
 def test_bytes_that_clients_send() -> None:
@@ -104,7 +104,7 @@ def test_bytes_that_clients_send() -> None:
     for protocol in (plain(), masking()):
         keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
         aggregator = simulate(protocol, TERMS, keys, os.urandom, perfect)
-        added = aggregator.add(aggregator.announce(5, CLIENTS), ROWS)
+        added = aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS)
         sent[protocol.name] = added.transport.bytes_sent
     overhead = 124 + 64
     assert sent["plain"] == 5 * (overhead + 4 * LENGTH)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pride_jax.privacy.clipping import clip_by_norm
+from pride_jax.privacy.clipping import adapt_norm, clip_by_norm
 
 # XLA flushes subnormal numbers to zero, so there are none to test with.
 finite = st.floats(-(2.0**50), 2.0**50, width=32, allow_subnormal=False)
@@ -43,3 +43,36 @@ def test_no_bound_leaves_updates_as_they_are():
     clipped, info = clip_by_norm(update, jnp.inf)
     np.testing.assert_array_equal(clipped, update)
     assert not info.clipped
+
+
+def test_the_norm_may_be_computed():
+    clipped, info = jax.jit(clip_by_norm)(jnp.array([3.0, 4.0]), jnp.float32(2.5))
+    np.testing.assert_allclose(clipped, [1.5, 2.0], rtol=2e-6)
+    assert info.clipped
+
+
+@pytest.mark.parametrize(
+    ("values", "within"), [([3.0, 3.9999], True), ([3.0, 4.1], False), ([jnp.nan, 0.0], False)]
+)
+def test_updates_within_the_bound_are_told(values, within):
+    _, info = clip_by_norm(jnp.array(values), 5.0)
+    assert bool(info.within) == within
+
+
+def test_the_norm_moves_geometrically_towards_the_quantile():
+    # C · exp(−0.2 · (0.75 − 0.5)) and C · exp(−0.2 · (0.25 − 0.5)), by hand.
+    assert adapt_norm(jnp.float32(2.0), jnp.float32(0.75), 0.5) == pytest.approx(1.902459, rel=1e-6)
+    assert adapt_norm(jnp.float32(2.0), jnp.float32(0.25), 0.5) == pytest.approx(2.102542, rel=1e-6)
+
+
+@pytest.mark.parametrize("quantile", [0.2, 0.5, 0.9])
+def test_the_norm_settles_at_the_quantile_of_the_updates(quantile):
+    lengths = jax.random.uniform(jax.random.key(0), (1000,), maxval=8.0)
+    norm = jnp.float32(0.1)
+    for key in jax.random.split(jax.random.key(1), 100):
+        bits = (lengths <= norm).astype(jnp.float32) - 0.5
+        noised = (jnp.sum(bits) + 20 * jax.random.normal(key)) / 1000 + 0.5
+        norm = adapt_norm(norm, noised, quantile)
+    assert float(jnp.mean((lengths <= norm).astype(jnp.float32))) == pytest.approx(
+        quantile, abs=0.05
+    )

@@ -30,6 +30,7 @@ SUMMARY = {
     "nonfinite_updates": 4,
     "clipped_updates": 0,
     "fitted_updates": 0,
+    "unopened_sums": 0,
     "epsilon": None,
     "delta": None,
 }

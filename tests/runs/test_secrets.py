@@ -2,6 +2,7 @@
 
 import os
 import stat
+from functools import partial
 
 import pytest
 
@@ -9,7 +10,7 @@ from pride_jax.aggregation.secure_sum import Directory, Role, Terms
 from pride_jax.builder import build_key_files, build_secure_sum
 from pride_jax.config import Aggregation
 from pride_jax.errors import ProtocolError, RunError
-from pride_jax.runs.secrets import keep_keys, key_holder_keys
+from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
 
 KEYED = [
     Aggregation("paillier", key_bits=1024),
@@ -23,6 +24,10 @@ KEYED = [
 def keys(request):
     protocol, files = build_secure_sum(request.param), build_key_files(request.param)
     return protocol, files, protocol.keygen(os.urandom, Role.KEY_HOLDER)
+
+
+def saver(files, secret):
+    return partial(files.save, secret=secret)
 
 
 def mode(path):
@@ -54,7 +59,7 @@ def test_new_keys_are_not_kept_before_they_are_asked_for(tmp_path, keys):
 
 def test_kept_keys_are_found_again_and_open_the_same_sums(tmp_path, keys):
     protocol, files, (secret, public) = keys
-    keep_keys(tmp_path / "secrets", files, secret)
+    keep(tmp_path / "secrets", [saver(files, secret)])
     again, public_again = key_holder_keys(tmp_path / "secrets", protocol, files, os.urandom)
     assert public_again.to_bytes() == public.to_bytes()
     assert opened_by(protocol, again, public) == [11, 18, -27]
@@ -62,19 +67,19 @@ def test_kept_keys_are_found_again_and_open_the_same_sums(tmp_path, keys):
 
 def test_keeping_keys_again_changes_nothing(tmp_path, keys):
     _, files, (secret, _) = keys
-    keep_keys(tmp_path / "secrets", files, secret)
+    keep(tmp_path / "secrets", [saver(files, secret)])
 
     def content():
         return {file.name: file.read_bytes() for file in (tmp_path / "secrets").iterdir()}
 
     before = content()
-    keep_keys(tmp_path / "secrets", files, secret)
+    keep(tmp_path / "secrets", [saver(files, secret)])
     assert content() == before
 
 
 def test_only_the_owner_can_read_kept_keys(tmp_path, keys):
     _, files, (secret, _) = keys
-    keep_keys(tmp_path / "secrets", files, secret)
+    keep(tmp_path / "secrets", [saver(files, secret)])
     assert mode(tmp_path / "secrets") == 0o700
     for file in (tmp_path / "secrets").iterdir():
         assert mode(file) == 0o600
@@ -84,7 +89,7 @@ def test_a_crash_while_keys_were_kept_leaves_room_for_new_ones(tmp_path, keys):
     protocol, files, (secret, public) = keys
     (tmp_path / "secrets.tmp").mkdir(mode=0o700)
     (tmp_path / "secrets.tmp" / "paillier-key.json").write_text('{"p": "0x')
-    keep_keys(tmp_path / "secrets", files, secret)
+    keep(tmp_path / "secrets", [saver(files, secret)])
     assert [path.name for path in tmp_path.iterdir()] == ["secrets"]
     again, _ = key_holder_keys(tmp_path / "secrets", protocol, files, os.urandom)
     assert opened_by(protocol, again, public) == [11, 18, -27]
@@ -92,7 +97,7 @@ def test_a_crash_while_keys_were_kept_leaves_room_for_new_ones(tmp_path, keys):
 
 def test_kept_keys_that_others_could_read_are_refused(tmp_path, keys):
     protocol, files, (secret, _) = keys
-    keep_keys(tmp_path / "secrets", files, secret)
+    keep(tmp_path / "secrets", [saver(files, secret)])
     for file in (tmp_path / "secrets").iterdir():
         file.chmod(0o644)
     with pytest.raises(ProtocolError, match=r"has mode 0644.*chmod 600"):
@@ -103,12 +108,37 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, keys):
     _, files, (secret, _) = keys
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"Cannot write to .*file/secrets"):
-        keep_keys(tmp_path / "file" / "secrets", files, secret)
+        keep(tmp_path / "file" / "secrets", [saver(files, secret)])
 
 
 @pytest.mark.parametrize("protocol", ["plain", "masking"])
 def test_where_no_key_holder_has_keys_nothing_is_kept(tmp_path, protocol):
-    settings = Aggregation(protocol)
-    secret, _ = build_secure_sum(settings).keygen(os.urandom, Role.KEY_HOLDER)
-    keep_keys(tmp_path / "secrets", build_key_files(settings), secret)
+    assert build_key_files(Aggregation(protocol)) is None
+    keep(tmp_path / "secrets", [])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_seed_of_noise_is_new_until_it_is_kept_for_its_owner(tmp_path):
+    folder = tmp_path / "secrets"
+    seed, other = private_seed(folder, os.urandom), private_seed(folder, os.urandom)
+    assert len(seed) == 8 and seed != other
+    keep(folder, [partial(save_seed, seed=seed)])
+    assert private_seed(folder, os.urandom) == seed
+    (file,) = folder.iterdir()
+    assert (mode(folder), mode(file)) == (0o700, 0o600)
+
+
+def test_a_seed_that_is_lost_damaged_or_open_to_others_is_refused(tmp_path):
+    folder = tmp_path / "secrets"
+    keep(folder, [partial(save_seed, seed=bytes(8))])
+    (file,) = folder.iterdir()
+    file.chmod(0o640)
+    with pytest.raises(ProtocolError, match="mode 0640"):
+        private_seed(folder, os.urandom)
+    file.chmod(0o600)
+    file.write_bytes(bytes(7))
+    with pytest.raises(ProtocolError, match="holds 7 bytes, expected 8"):
+        private_seed(folder, os.urandom)
+    file.unlink()
+    with pytest.raises(ProtocolError, match="cannot read the secret"):
+        private_seed(folder, os.urandom)

@@ -1,0 +1,183 @@
+"""Integer noise: its distribution at every scale, its shares, and residues that keep its sums."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.skellam import (
+    LARGEST_VARIANCE,
+    centre,
+    generator,
+    skellam,
+    tail_bound,
+    wire_bits,
+    wrap_probability,
+)
+
+DRAWS = 200_000
+SCALES = [1.0, 3.0, 30.0, 1000.0, 2e4, 2e5, 2.0**18]
+
+
+def fixed(seed):
+    """A source of bytes that gives the same in every test run."""
+    return np.random.default_rng(seed).bytes
+
+
+def draws(standard_deviation, seed=0):
+    return skellam(generator(fixed(seed)), standard_deviation**2, DRAWS)
+
+
+def mean_fits(values, variance):
+    return abs(values.mean()) < 5 * math.sqrt(variance / DRAWS)
+
+
+def variance_fits(values, variance):
+    spread = variance * math.sqrt((2 + 1 / variance) / DRAWS)
+    return abs((values.astype(float) ** 2).mean() - variance) < 5 * spread
+
+
+def parity_fits(values, variance):
+    even = (1 + math.exp(-2 * variance)) / 2
+    return abs((values % 2 == 0).mean() - even) < 5 * 0.5 / math.sqrt(DRAWS)
+
+
+def kurtosis_fits(values, variance):
+    standardised = values / math.sqrt(variance)
+    excess = (standardised**4).mean() - 3 * (standardised**2).mean() ** 2
+    # The sampling deviation is 24^½ for a normal and at most 13 from a variance of 1 on.
+    return abs(excess - 1 / variance) < 5 * (24 + 150 / variance) ** 0.5 / math.sqrt(DRAWS)
+
+
+STATISTICS = [mean_fits, variance_fits, parity_fits, kurtosis_fits]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_mean_variance_parity_and_kurtosis_are_those_of_skellam(scale):
+    values = draws(scale)
+    assert values.dtype == np.int64
+    assert all(fits(values, scale**2) for fits in STATISTICS)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("wrong", [2 / 3, 3 / 2])
+def test_a_wrong_scale_is_seen_in_the_variance(scale, wrong):
+    assert not variance_fits(draws(scale), (scale * wrong) ** 2)
+
+
+@pytest.mark.parametrize("wrong", [2 / 3, 3 / 2])
+@pytest.mark.parametrize("fits", [variance_fits, parity_fits, kurtosis_fits])
+def test_at_scale_one_every_statistic_sees_a_wrong_scale(fits, wrong):
+    assert fits(draws(1.0), 1.0)
+    assert not fits(draws(wrong), 1.0)
+
+
+@pytest.mark.parametrize("scale", SCALES[2:])
+def test_parity_sees_what_is_only_even_and_kurtosis_what_is_uniform(scale):
+    assert not parity_fits(2 * draws(scale / 2), scale**2)
+    width = round(scale * math.sqrt(3))
+    uniform = np.random.default_rng(0).integers(-width, width + 1, DRAWS)
+    assert not kurtosis_fits(uniform, scale**2)
+
+
+@pytest.mark.parametrize("variance", [1e-3, 0.3, 1.0, 20.0])
+def test_frequencies_are_those_of_the_distribution(variance):
+    values = skellam(generator(fixed(1)), variance, DRAWS)
+    numbers = np.arange(-40, 41)
+    probabilities = scipy.special.ive(numbers, variance)
+    counts = np.array([(values == number).sum() for number in numbers])
+    expected = DRAWS * probabilities
+    often = expected > 10
+    distance = np.sum((counts - expected)[often] ** 2 / expected[often])
+    assert abs(distance - often.sum()) < 5 * math.sqrt(2 * often.sum())
+    assert counts[~often].sum() <= 10 + 5 * expected[~often].sum()
+
+
+def test_the_stream_is_chacha20_under_the_key_from_the_generator():
+    key = bytes(range(32))
+    words = generator(lambda count: key[:count]).bit_generator.random_raw(100)
+    stream = Cipher(ChaCha20(key, bytes(16)), None).encryptor().update(bytes(800))
+    assert words.astype("<u8").tobytes() == stream
+
+
+@pytest.mark.parametrize("variance", [0.0, -1.0, math.nan, math.inf, LARGEST_VARIANCE * 1.01])
+def test_variances_beyond_what_is_tested_are_refused(variance):
+    with pytest.raises(ConfigError, match="variance="):
+        skellam(generator(fixed(0)), variance, 3)
+
+
+@given(st.data(), st.integers(2, 32))
+def test_sums_of_centred_residues_are_the_sums_as_long_as_they_are_in_range(data, bits):
+    largest = 2 ** (bits - 1) - 1
+    values = data.draw(arrays(np.int64, (5, 3), elements=st.integers(-(2**40), 2**40)))
+    total = data.draw(arrays(np.int64, 3, elements=st.integers(-largest, largest)))
+    values[-1] = total - values[:-1].sum(axis=0)
+    residues = centre(values, bits)
+    assert np.abs(residues).max() <= largest
+    np.testing.assert_array_equal((residues - values) % (2**bits - 1), 0)
+    np.testing.assert_array_equal(centre(residues.sum(axis=0), bits), total)
+
+
+def test_extreme_integers_are_centred_without_overflow():
+    extremes = np.array([-(2**63), 2**63 - 1])
+    expected = [(value + 2**31 - 1) % (2**32 - 1) - (2**31 - 1) for value in extremes.tolist()]
+    np.testing.assert_array_equal(centre(extremes, 32), expected)
+
+
+def test_residues_just_out_of_range_wrap():
+    np.testing.assert_array_equal(centre(np.array([7, 8, -7, -8]), 4), [7, -7, -7, 7])
+
+
+@pytest.mark.parametrize("bits", [1, 33])
+def test_impossible_widths_are_refused(bits):
+    with pytest.raises(ConfigError, match=f"bits={bits}"):
+        centre(np.array([0]), bits)
+
+
+@pytest.mark.parametrize("variance", [0.01, 1.0, 50.0, 1e4])
+@pytest.mark.parametrize("deviations", [1, 3, 6, 9])
+def test_the_tail_bound_holds_and_is_not_far_off(variance, deviations):
+    distance = math.ceil(deviations * math.sqrt(variance))
+    numbers = np.arange(distance, distance + 5000)
+    exact = 2 * scipy.special.ive(numbers, variance).sum()
+    bound = tail_bound(variance, distance)
+    assert exact <= bound
+    assert bound < 50 * exact * (deviations + 1)
+
+
+def test_the_tail_bound_does_not_cancel_at_large_variances():
+    bound = tail_bound(4e10, 2_000_000)
+    assert bound == pytest.approx(2 * math.exp(-50), rel=1e-4, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("bits", "clients", "variance", "values"),
+    [(14, 100, 1e8, 199_210 * 200), (16, 1000, 4e10, 10**9), (2, 1, 1e-3, 1), (8, 3, 1e4, 10**6)],
+)
+def test_residues_are_as_narrow_as_the_probability_allows(bits, clients, variance, values):
+    numbers = {"bits": bits, "clients": clients, "variance": variance, "values": values}
+    wire = wire_bits(**numbers)
+    assert wrap_probability(wire, **numbers) <= 2.0**-40
+    assert wire == bits or wrap_probability(wire - 1, **numbers) > 2.0**-40
+
+
+def test_noised_sums_of_the_largest_values_survive_the_wire():
+    bits, clients, variance, values = 6, 10, 1e4, 20_000
+    wire = wire_bits(bits=bits, clients=clients, variance=variance, values=values)
+    source = generator(fixed(3))
+    noised = 31 + np.stack([skellam(source, variance / clients, values) for _ in range(clients)])
+    assert np.abs(noised.sum(axis=0)).max() > 2 ** (wire - 3)
+    opened = centre(centre(noised, wire).sum(axis=0), wire)
+    np.testing.assert_array_equal(opened, noised.sum(axis=0))
+
+
+def test_sums_too_large_for_the_wire_are_refused():
+    with pytest.raises(ConfigError, match="more than 32 bits: quantise to fewer bits"):
+        wire_bits(bits=16, clients=100_000, variance=1.0, values=1)

@@ -1,0 +1,286 @@
+"""Rounds under a privacy plan: clipped, noised as planned, divided by what the plan expects."""
+
+import os
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pride_jax.aggregation.masking import masking
+from pride_jax.aggregation.paillier import paillier
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Role
+from pride_jax.data.datasets import load_dataset
+from pride_jax.data.federated import federate
+from pride_jax.data.partition import iid
+from pride_jax.errors import ConfigError
+from pride_jax.federated import (
+    Given,
+    SecureAggregation,
+    contribution,
+    federated_averaging,
+    private_key,
+)
+from pride_jax.models import mlp, num_parameters
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.sampling import fixed_size
+
+CLIENTS = 12
+DATASET = load_dataset("iris", test_examples=90)
+DATA = federate(DATASET, iid(np.random.default_rng(0), 60, CLIENTS))
+MODEL = mlp((4,), 3, (64,))
+LENGTH = num_parameters(MODEL)
+NORM = 0.25
+FULL = PrivacyPlan(
+    num_clients=CLIENTS,
+    rounds=20,
+    delta=1e-3,
+    sampling="full",
+    clipping_norm=NORM,
+    noise_multiplier=2.0,
+)
+POISSON = replace(FULL, sampling="truncated_poisson", sampling_rate=0.5)
+SKELLAM = replace(FULL, mechanism="skellam", dimension=LENGTH, bits=16, colluders=1)
+KEY, PRIVATE = jax.random.key(4), jax.random.key(5)
+
+
+def dp_fedavg(plan, rate=0.0, **options):
+    """Clients that learn at ``rate``: at 0 their updates are zero and noise is all there is."""
+    return federated_averaging(
+        MODEL, DATA, lambda round_: optax.sgd(rate), weighting="uniform", plan=plan, **options
+    )
+
+
+def secure(protocol, bits=16, **options):
+    keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+    return SecureAggregation(protocol, keys, bits, NORM, **options)
+
+
+def flat(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+def steps_of(algorithm, rounds, private=PRIVATE):
+    """What each round adds to the parameters, a row a round."""
+    state = algorithm.init(KEY, private)
+    rows = []
+    for _ in range(rounds):
+        after, _ = algorithm.round(state)
+        rows.append(flat(after.params) - flat(state.params))
+        state = after
+    return np.array(rows)
+
+
+def deviation_fits(values, expected):
+    """Whether a sample's standard deviation is the expected one, to five standard errors."""
+    return abs(values.std() / expected - 1) < 5 / np.sqrt(2 * values.size)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        FULL,
+        POISSON,
+        replace(FULL, sampling="fixed_size", sampling_rate=0.5),
+        replace(FULL, mechanism="banded"),
+    ],
+    ids=lambda plan: f"{plan.mechanism}-{plan.sampling}",
+)
+def test_released_sums_have_the_planned_noise_and_no_other(plan):
+    noise = steps_of(dp_fedavg(plan), 8)
+    expected = plan.noise_multiplier * NORM / plan.expected_cohort
+    assert deviation_fits(noise, expected)
+    assert not deviation_fits(noise, expected * 2 / 3)
+    assert not deviation_fits(noise, expected * 3 / 2)
+    assert abs(noise.mean()) < 5 * expected / np.sqrt(noise.size)
+    assert abs(np.corrcoef(noise[0], noise[1])[0, 1]) < 5 / np.sqrt(LENGTH)
+
+
+@pytest.mark.parametrize("survivors", [CLIENTS, CLIENTS - 1])
+def test_shares_of_integer_noise_add_up_to_the_plans(survivors):
+    plan = replace(SKELLAM, dropouts=1)
+    lossy = secure(plain(), network=lambda messages: messages[:survivors])
+    noise = steps_of(dp_fedavg(plan, secure=lossy), 8)
+    variance = plan.total_variance * survivors / CLIENTS
+    expected = np.sqrt(variance) * NORM / (2**15 - 1) / CLIENTS
+    assert deviation_fits(noise, expected)
+    assert not deviation_fits(noise, expected * 2 / 3)
+    assert not deviation_fits(noise, expected * 3 / 2)
+
+
+def test_banded_noise_is_that_of_the_whole_runs_matrix():
+    plan = replace(
+        FULL,
+        mechanism="banded",
+        band=3,
+        groups=3,
+        sampling="cyclic_poisson",
+        sampling_rate=1 / 3,
+    )
+    algorithm = dp_fedavg(plan)
+    noise = steps_of(algorithm, 6) * plan.expected_cohort
+    # Neighbouring rounds take back some of what was added; rounds apart share nothing new.
+    assert np.corrcoef(noise[4], noise[5])[0, 1] < -0.2
+    later = algorithm.init(KEY, PRIVATE, 4)
+    state = algorithm.init(KEY, PRIVATE)
+    state, _ = algorithm.rounds(state, 4)
+    for made, kept in zip(
+        jax.tree.leaves(later.privacy.window), jax.tree.leaves(state.privacy.window), strict=True
+    ):
+        np.testing.assert_allclose(made, kept, atol=1e-5)
+
+
+def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
+    silent = replace(POISSON, noise_multiplier=0.0)
+    algorithm = dp_fedavg(silent, rate=0.3)
+    everyone = dp_fedavg(replace(FULL, noise_multiplier=0.0), rate=0.3, chunk=1)
+    sizes = set()
+    state = algorithm.init(KEY, PRIVATE)
+    total = steps_of(everyone, 1)[0] * CLIENTS
+    for number in range(8):
+        private = jax.random.key(number)
+        _, info = algorithm.round(algorithm.init(KEY, private))
+        sizes.add(int(info.clients))
+        step = steps_of(algorithm, 1, private)[0]
+        # Clipped updates of the clients that came, over 6, not over how many they were.
+        assert np.linalg.norm(step) <= int(info.clients) * NORM / 6 * (1 + 1e-5)
+        if int(info.clients) == 0:
+            assert not step.any()
+    assert len(sizes) > 2
+    mean = np.mean(
+        [steps_of(algorithm, 1, jax.random.key(100 + number))[0] for number in range(40)], axis=0
+    )
+    assert np.linalg.norm(mean - total / CLIENTS) < 0.3 * np.linalg.norm(total / CLIENTS)
+    assert int(state.round) == 0
+
+
+def test_a_run_is_the_same_for_the_same_private_key_only():
+    algorithm = dp_fedavg(POISSON, rate=0.3)
+    np.testing.assert_array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2))
+    assert not np.array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2, jax.random.key(6)))
+
+
+finite_or_not = st.floats(width=32, allow_nan=True, allow_infinity=True)
+awkward = arrays(np.float32, 40, elements=finite_or_not | st.sampled_from([1e30, -1e30, 0.0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(awkward, st.floats(0.0, 1.0))
+def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
+    """Deleting a client, in zero-out adjacency, takes away exactly its contribution."""
+    given_ = Given(jnp.float32(weight), None)
+    contributed, _ = jax.jit(contribution(NORM, FULL, None))(
+        KEY, {"w": jnp.asarray(update)}, given_
+    )
+    assert np.linalg.norm(np.asarray(contributed.update["w"], np.float64)) <= NORM
+
+
+@settings(max_examples=60, deadline=None)
+@given(awkward, st.floats(0.0, 1.0), st.sampled_from([2, 4, 8, 16]))
+def test_no_clients_integers_are_longer_than_the_noise_is_made_for(update, weight, bits):
+    plan = replace(SKELLAM, dimension=40, bits=bits)
+    contributed, reports = contribution(NORM, plan, secure(plain(), bits))(
+        KEY, {"w": jnp.asarray(update)}, Given(jnp.float32(weight), None)
+    )
+    integers = np.asarray(contributed.update, np.int64)
+    assert (integers**2).sum() <= plan.max_squared_norm
+    if not np.isfinite(update).all():
+        assert not integers.any() and int(reports.nonfinite) == 1
+
+
+def test_encrypted_and_plain_sums_with_the_same_shares_are_the_same_bits():
+    # The same bytes for every draw: the same shares, whatever else the protocol draws.
+    def constant(size):
+        return bytes([7]) * size
+
+    results = [
+        steps_of(dp_fedavg(SKELLAM, rate=0.3, secure=secure(protocol, rng=constant)), 2)
+        for protocol in (plain(), paillier(1024))
+    ]
+    np.testing.assert_array_equal(*results)
+    assert results[0].any()
+
+
+def test_with_more_missing_than_tolerated_nothing_is_opened_and_the_round_counts():
+    for dropouts, opened in ((1, False), (2, True)):
+        lossy = secure(plain(), network=lambda messages: messages[2:])
+        algorithm = dp_fedavg(replace(SKELLAM, dropouts=dropouts), secure=lossy)
+        state, info = algorithm.round(algorithm.init(KEY, PRIVATE))
+        assert int(info.unopened) == (not opened)
+        moved = flat(state.params) - flat(algorithm.init(KEY, PRIVATE).params)
+        assert moved.any() == opened
+        assert int(state.round) == 1
+
+
+def test_cohorts_too_small_to_hide_one_another_are_not_opened():
+    plan = replace(
+        SKELLAM, sampling="truncated_poisson", sampling_rate=0.25, colluders=2, noise_multiplier=5.0
+    )
+    assert plan.smallest_cohort == 3
+    algorithm = dp_fedavg(plan, secure=secure(masking()))
+    seen = set()
+    for number in range(12):
+        _, info = algorithm.round(algorithm.init(KEY, jax.random.key(number)))
+        assert int(info.unopened) == (int(info.clients) < 3)
+        seen.add(int(info.unopened))
+    assert seen == {0, 1}
+
+
+def test_gaussian_noise_covers_what_rounding_adds():
+    plan = replace(FULL, dimension=LENGTH, bits=4)
+    assert plan.noise_scale > 1.5 * FULL.noise_scale
+    noise = steps_of(dp_fedavg(plan, secure=secure(plain(), 4)), 8)
+    assert deviation_fits(noise, plan.noise_scale / CLIENTS)
+
+
+def test_adaptive_clipping_finds_the_quantile_of_the_norms():
+    plan = replace(FULL, rounds=60, clipping="adaptive", clipping_norm=3.0, noise_multiplier=0.05)
+    algorithm = dp_fedavg(plan, rate=0.03)
+    state, _ = algorithm.rounds(algorithm.init(KEY, PRIVATE), 60)
+    assert float(state.privacy.norm) < 1.0
+    _, last = algorithm.round(state)
+    assert 3 <= int(last.clipped) <= 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "reason"),
+    [
+        ({}, {"sampler": fixed_size(CLIENTS, 3)}, "sampler=.*the plan draws"),
+        ({}, {"max_norm": 1.0}, "max_norm=1.0.*the plan draws the cohorts and clips"),
+        ({"num_clients": 13}, {}, "num_clients=13, but .* have 12"),
+        ({"noise_multiplier": None}, {}, "noise_multiplier=None.*calibrate"),
+        ({"dimension": 9, "bits": 16}, {}, "dimension=9, but .* have None"),
+        ({"dimension": LENGTH, "bits": 8}, {"secure": secure(plain())}, "bits=8, but .* have 16"),
+        (
+            {"dimension": LENGTH, "bits": 16, "clipping_norm": 2.0},
+            {"secure": secure(plain())},
+            "clipping_norm=2.0, but .* have 0.25",
+        ),
+    ],
+)
+def test_whatever_contradicts_the_plan_is_refused(changes, options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        algorithm = dp_fedavg(replace(FULL, **changes), **options)
+        algorithm.round(algorithm.init(KEY, PRIVATE))
+
+
+def test_noise_and_cohorts_need_a_key_of_their_own():
+    with pytest.raises(ConfigError, match=r"private=None.*private_key"):
+        dp_fedavg(FULL).init(KEY)
+    state = dp_fedavg(FULL).init(KEY, PRIVATE)
+    other = dp_fedavg(FULL).init(jax.random.key(9), PRIVATE)
+    for name in ("sampling", "noise"):
+        one, same = getattr(state.keys, name), getattr(other.keys, name)
+        assert (jax.random.key_data(one) == jax.random.key_data(same)).all()
+
+
+def test_private_keys_come_from_the_system_unless_given():
+    assert (jax.random.key_data(private_key()) != jax.random.key_data(private_key())).any()
+    data = jax.random.key_data(private_key(bytes(range(8))))
+    assert data.tobytes() == bytes(range(8))
