@@ -16,6 +16,7 @@ from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
+from pride_jax.data.features import with_scattering
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ClientOptimizer, SecureAggregation
 from pride_jax.privacy.accounting import calibrate
@@ -30,13 +31,14 @@ from pride_jax.types import Model
 def build_dataset(experiment: config.Experiment) -> Dataset:
     """The data set, split by the experiment's seed where it has no split of its own."""
     data = experiment.data
-    return load_dataset(
+    dataset = load_dataset(
         data.name,
         directory=data.dir,
         test_examples=data.test_examples,
         validation_examples=data.validation_examples,
         seed=experiment.seed,
     )
+    return with_scattering(dataset) if data.features == "scattering" else dataset
 
 
 def build_partition(experiment: config.Experiment, dataset: Dataset) -> partition.Partition:
@@ -120,9 +122,11 @@ def build_local_training(settings: config.Client) -> LocalTraining:
     )
 
 
-def build_server_optimizer(settings: config.Server) -> optax.GradientTransformation:
+def build_server_optimizer(settings: config.Server, rounds: int) -> optax.GradientTransformation:
     """The optimizer that steps along the mean update (Reddi et al. 2021)."""
     rate, epsilon = settings.learning_rate, settings.epsilon
+    if settings.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(rate, rounds)
     match settings.optimizer:
         case "sgd":
             return optax.sgd(rate, settings.momentum or None)

@@ -71,6 +71,8 @@ class Data(Validated):
     """iris, wine, breast_cancer, digits, mnist, fashion_mnist, a TFDS name, or a MedMNIST .npz."""
     dir: Path | None = None
     """Folder of IDX files, for machines without internet; PRIDE_DATA_DIR if not given."""
+    features: Literal["pixels", "scattering"] = "pixels"
+    """`scattering`: wavelet features of each image, whitened by those of random images."""
     test_examples: int | None = None
     """Test points of a set that has no split of its own; a fifth of it if not given."""
     validation_examples: int = 0
@@ -153,6 +155,8 @@ class Server(Validated):
     optimizer: Literal["sgd", "adam", "yogi", "adagrad"] = "sgd"
     """`sgd` with learning rate 1 is FedAvg, with momentum FedAvgM; the others are FedAdam, …"""
     learning_rate: float = 1.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the learning rate follows the rounds; `cosine` ends at zero."""
     momentum: float = 0.0
     """Of `sgd`; for `adam` and `yogi`, β₁ is 0.9 and β₂ is 0.99."""
     epsilon: float = 1e-3

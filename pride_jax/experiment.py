@@ -3,6 +3,7 @@
 import hashlib
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition, label_counts, with_pooled
-from pride_jax.errors import RunError
+from pride_jax.errors import ConfigError, RunError
 from pride_jax.federated import (
     Algorithm,
     RoundInfo,
@@ -63,6 +64,7 @@ class Setting(NamedTuple):
     model: Model
     secure: SecureAggregation | None
     plan: PrivacyPlan | None
+    affordable: int
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     predict_training: Callable[[Params], Predictions]
@@ -89,7 +91,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         model,
         data,
         builder.build_client_optimizer(config.client, config.rounds),
-        server_optimizer=builder.build_server_optimizer(config.server),
+        server_optimizer=builder.build_server_optimizer(config.server, config.rounds),
         training=builder.build_local_training(config.client),
         sampler=None if plan else builder.build_sampler(config.cohort, data.num_clients),
         weighting=config.cohort.weighting,
@@ -112,6 +114,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         model=model,
         secure=secure,
         plan=plan,
+        affordable=_affordable(config, plan),
         algorithm=algorithm,
         evaluate=evaluator(model, dataset, mesh),
         predict_training=predict_training,
@@ -231,7 +234,6 @@ def _train(
         ledger = open_ledger(workdir / _LEDGER, latest or 0, same)
         key = jax.random.key(config.privacy.seed or 0) if seed is None else private_key(seed)
         private = jax.random.fold_in(key, ledger.attempt)
-        affordable = _affordable(config, plan)
     state = algorithm.init(jax.random.key(config.seed), private, latest or 0)
     if latest is None:
         rows = metrics.keep_until(path, -1)
@@ -260,7 +262,7 @@ def _train(
     while (round_ := int(state.round)) < config.rounds:
         until = min((round_ // every + 1) * every, config.rounds)
         if ledger is not None:
-            until = min(until, round_ + affordable - ledger.releases())
+            until = min(until, round_ + setting.affordable - ledger.releases())
             if until <= round_:
                 break
             ledger.announce(round_, until)
@@ -270,14 +272,26 @@ def _train(
     return state, rows
 
 
-def _affordable(config: Experiment, plan: PrivacyPlan) -> int:
-    """How many releases the run may make."""
+def _affordable(config: Experiment, plan: PrivacyPlan | None) -> int:
+    """How many releases the run may make, those of rounds that had to be done again included.
+
+    Raises:
+      ConfigError: not even one.
+    """
     limits = [
         limit
         for limit in (config.privacy.epsilon, config.privacy.stop_at_epsilon)
         if limit is not None
     ]
-    return rounds_within(plan, min(limits)) if limits else config.rounds
+    if plan is None or not limits:
+        return sys.maxsize
+    affordable = rounds_within(plan, min(limits))
+    if affordable < 1:
+        raise ConfigError(
+            f"A single release costs more than ε={min(limits)}: raise privacy.stop_at_epsilon or "
+            "the noise"
+        )
+    return affordable
 
 
 def _spent(plan: PrivacyPlan | None, ledger: Ledger | None) -> metrics.Row:

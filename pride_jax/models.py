@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -93,8 +94,12 @@ def from_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
 
 def logistic(features: Sequence[int], classes: int) -> Model:
-    """Multinomial logistic regression on flattened inputs of shape ``features``."""
-    return mlp(features, classes, hidden=(), activation=nnx.sigmoid)
+    """Multinomial logistic regression on flattened inputs of shape ``features``, from zeros.
+
+    Its loss is convex: random initial weights would only add noise.
+    """
+    model = mlp(features, classes, hidden=(), activation=nnx.sigmoid)
+    return model._replace(init=lambda key: jax.tree.map(jnp.zeros_like, model.init(key)))
 
 
 def mlp(

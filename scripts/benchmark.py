@@ -1,10 +1,10 @@
-"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption [--json]``."""
+"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption|privacy``."""
 
 import sys
 
 import tyro
 
-from pride_jax.benchmarks import encryption, engine
+from pride_jax.benchmarks import encryption, engine, privacy
 from pride_jax.errors import PrideError
 
 app = tyro.extras.SubcommandApp()
@@ -38,6 +38,20 @@ def time_encryption(
     encryption.show(report)
     if json:
         print(encryption.as_json(setting, report))
+
+
+@app.command(name="privacy")
+def time_privacy(setting: tyro.conf.OmitArgPrefixes[privacy.Setting], json: bool = False) -> None:
+    """Times clipping and noise in a round, and the accountant.
+
+    Args:
+      setting: what is timed.
+      json: print one JSON object as the last line.
+    """
+    report = privacy.measure(setting)
+    privacy.show(report)
+    if json:
+        print(privacy.as_json(setting, report))
 
 
 def main() -> int:

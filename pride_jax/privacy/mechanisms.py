@@ -13,7 +13,7 @@ from pride_jax.privacy.banded import band_coefficients
 from pride_jax.privacy.clipping import adapt_norm
 from pride_jax.privacy.gaussian import add_gaussian
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.privacy.skellam import Rng, generator, skellam, wire_bits
+from pride_jax.privacy.skellam import Rng, skellam, wire_bits
 from pride_jax.types import Key, Update
 
 
@@ -115,7 +115,7 @@ def integer_shares(plan: PrivacyPlan, rng: Rng) -> IntegerShares:
     assert length is not None and quantised is not None, "the plan checks it"
 
     def draw(announced: int) -> Int64[ndarray, "clients length"]:
-        return skellam(generator(rng), variance / announced, (announced, length))
+        return skellam(rng, variance / announced, (announced, length))
 
     bits = wire_bits(
         bits=quantised,

@@ -26,9 +26,9 @@ def test_features_have_length_root_d():
 
 def test_noise_images_come_out_white():
     noise = smooth_noise(4000, 28)
-    features = whitened_scattering(noise, scales=2, angles=2, dimensions=20)
-    np.testing.assert_allclose(features.mean(0), 0, atol=0.1)
-    np.testing.assert_allclose(np.cov(features, rowvar=False), np.eye(20), atol=0.2)
+    features = whitened_scattering(noise, scales=2, angles=2, dimensions=300)
+    np.testing.assert_allclose(features.mean(0), 0, atol=0.2)
+    np.testing.assert_allclose(np.cov(features, rowvar=False), np.eye(300), atol=0.4)
 
 
 def test_noise_images_are_blots():

@@ -1,12 +1,14 @@
 """Integer noise: its distribution at every scale, its shares, and residues that keep its sums."""
 
 import math
+import sys
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,8 +16,8 @@ from hypothesis.extra.numpy import arrays
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.skellam import (
     LARGEST_VARIANCE,
+    _table,
     centre,
-    generator,
     skellam,
     tail_bound,
     wire_bits,
@@ -32,7 +34,7 @@ def fixed(seed):
 
 
 def draws(standard_deviation, seed=0):
-    return skellam(generator(fixed(seed)), standard_deviation**2, DRAWS)
+    return skellam(fixed(seed), standard_deviation**2, DRAWS)
 
 
 def mean_fits(values, variance):
@@ -89,7 +91,7 @@ def test_parity_sees_what_is_only_even_and_kurtosis_what_is_uniform(scale):
 
 @pytest.mark.parametrize("variance", [1e-3, 0.3, 1.0, 20.0])
 def test_frequencies_are_those_of_the_distribution(variance):
-    values = skellam(generator(fixed(1)), variance, DRAWS)
+    values = skellam(fixed(1), variance, DRAWS)
     numbers = np.arange(-40, 41)
     probabilities = scipy.special.ive(numbers, variance)
     counts = np.array([(values == number).sum() for number in numbers])
@@ -100,17 +102,38 @@ def test_frequencies_are_those_of_the_distribution(variance):
     assert counts[~often].sum() <= 10 + 5 * expected[~often].sum()
 
 
-def test_the_stream_is_chacha20_under_the_key_from_the_generator():
+@pytest.mark.parametrize("variance", [0.5, 20.0, 1e4])
+def test_draws_invert_the_distribution_function_on_an_aes_stream(variance):
+    """Against a search through sums of probabilities, one draw at a time."""
     key = bytes(range(32))
-    words = generator(lambda count: key[:count]).bit_generator.random_raw(100)
-    stream = Cipher(ChaCha20(key, bytes(16)), None).encryptor().update(bytes(800))
-    assert words.astype("<u8").tobytes() == stream
+    stream = Cipher(AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(800))
+    probabilities = 2 * scipy.special.ive(np.arange(1, 2000), variance)
+    tails = [math.fsum(probabilities[k:]) for k in range(len(probabilities))]
+    expected = []
+    for start in range(0, 800, 8):
+        bits = int.from_bytes(stream[start : start + 8], sys.byteorder)
+        magnitude = sum((bits >> 1) < tail * 2**63 for tail in tails)
+        expected.append(-magnitude if bits & 1 else magnitude)
+    assert skellam(lambda count: key[:count], variance, (10, 10)).ravel().tolist() == expected
+
+
+def test_probabilities_are_as_right_as_is_claimed():
+    variance = 1e4
+    thresholds, _ = _table(variance)
+    steps = [0, *thresholds.tolist()]
+    largest = len(thresholds)
+    for magnitude in (1, 50, 200, 500, 600, 800):
+        index = largest - magnitude + 1
+        made = (steps[index] - steps[index - 1]) / 2**63
+        with mpmath.workdps(30):
+            exact = float(2 * mpmath.besseli(magnitude, variance) * mpmath.exp(-variance))
+        assert abs(made - exact) <= (1e-10 * exact if exact > 1e-8 else 1e-18)
 
 
 @pytest.mark.parametrize("variance", [0.0, -1.0, math.nan, math.inf, LARGEST_VARIANCE * 1.01])
 def test_variances_beyond_what_is_tested_are_refused(variance):
     with pytest.raises(ConfigError, match="variance="):
-        skellam(generator(fixed(0)), variance, 3)
+        skellam(fixed(0), variance, 3)
 
 
 @given(st.data(), st.integers(2, 32))
@@ -171,7 +194,7 @@ def test_residues_are_as_narrow_as_the_probability_allows(bits, clients, varianc
 def test_noised_sums_of_the_largest_values_survive_the_wire():
     bits, clients, variance, values = 6, 10, 1e4, 20_000
     wire = wire_bits(bits=bits, clients=clients, variance=variance, values=values)
-    source = generator(fixed(3))
+    source = fixed(3)
     noised = 31 + np.stack([skellam(source, variance / clients, values) for _ in range(clients)])
     assert np.abs(noised.sum(axis=0)).max() > 2 ** (wire - 3)
     opened = centre(centre(noised, wire).sum(axis=0), wire)

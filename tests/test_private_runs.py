@@ -1,0 +1,252 @@
+"""A private run tells what it cost, stops in time, and forgets no release when it dies."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from pride_jax import experiment
+from pride_jax.config import (
+    Aggregation,
+    Client,
+    Cohort,
+    Data,
+    Evaluation,
+    Experiment,
+    Model,
+    Partition,
+    Privacy,
+)
+from pride_jax.errors import ConfigError, RunError
+from pride_jax.experiment import run
+from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs import ledger
+
+PRIVATE = Experiment(
+    rounds=6,
+    data=Data("iris", test_examples=90),
+    partition=Partition("iid", clients=12),
+    model=Model("logistic"),
+    client=Client(learning_rate=0.3),
+    cohort=Cohort("truncated_poisson", size=6, weighting="uniform"),
+    privacy=Privacy(clipping_norm=0.5, mechanism="gaussian", noise_multiplier=2.0, delta=1e-2),
+    evaluation=Evaluation(every=2),
+)
+PLAN = PrivacyPlan(num_clients=12, rounds=6, delta=1e-2, sampling_rate=0.5, noise_multiplier=2.0)
+SKELLAM = replace(
+    PRIVATE,
+    privacy=replace(PRIVATE.privacy, mechanism="skellam"),
+    aggregation=Aggregation("plain", bits=12),
+)
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    """An environment in which the same keys give the same bits."""
+    here = experiment.environment() | {"git_commit": "abc", "git_changes": False}
+    monkeypatch.setattr(experiment, "environment", lambda: here)
+    return here
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def parameters(folder):
+    with np.load(folder / "checkpoints" / "6.npz") as saved:
+        return {name: saved[name] for name in saved.files if name.startswith("params")}
+
+
+def same(one, other):
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def die_after(folder, round_):
+    """What a crash leaves after a round was saved, the next ones released but not saved."""
+    (folder / "summary.json").unlink()
+    for file in (folder / "checkpoints").glob("*.npz"):
+        if int(file.stem) > round_:
+            file.unlink()
+
+
+def test_every_row_tells_what_was_spent_so_far(tmp_path):
+    summary = run(PRIVATE, tmp_path / "run")
+    rows = rows_of(tmp_path / "run")
+    assert [row["releases"] for row in rows] == [0, 2, 4, 6]
+    for row in rows:
+        assert row["epsilon"] == epsilon(PLAN, row["releases"])
+        assert row["epsilon_known_cohort"] == epsilon_known_cohort(PLAN, row["releases"])
+    assert (summary["epsilon"], summary["delta"]) == (epsilon(PLAN), 1e-2)
+    guarantee = json.loads((tmp_path / "run" / "disclosure.json").read_text())["guarantee"]
+    for said in ("Client-level", f"ε = {epsilon(PLAN):.4g} at δ = 0.01", "PLD", "probability 0.5"):
+        assert said in guarantee
+
+
+def test_a_target_is_met_and_not_exceeded(tmp_path):
+    privacy = replace(PRIVATE.privacy, noise_multiplier=None, epsilon=2.0)
+    summary = run(replace(PRIVATE, privacy=privacy), tmp_path / "run")
+    assert 1.98 <= summary["epsilon"] <= 2.0
+    assert summary["rounds"] == 6
+
+
+def test_noise_and_cohorts_are_new_in_every_run_unless_seeded(tmp_path):
+    config = replace(PRIVATE, seed=3)
+    for name in ("one", "two"):
+        run(config, tmp_path / name)
+    assert not same(parameters(tmp_path / "one"), parameters(tmp_path / "two"))
+    seeded = replace(config, privacy=replace(config.privacy, seed=7))
+    for name in ("three", "four"):
+        run(seeded, tmp_path / name)
+    assert same(parameters(tmp_path / "three"), parameters(tmp_path / "four"))
+    assert not (tmp_path / "three" / "secrets").exists()
+    disclosed = json.loads((tmp_path / "three" / "disclosure.json").read_text())
+    assert "no guarantee against anyone who knows it" in disclosed["guarantee"]
+
+
+def test_a_run_stops_before_it_costs_more(tmp_path):
+    limit = epsilon(PLAN, 3)
+    stopping = replace(PRIVATE, privacy=replace(PRIVATE.privacy, stop_at_epsilon=limit))
+    summary = run(stopping, tmp_path / "run")
+    assert (summary["rounds"], summary["epsilon"]) == (3, limit)
+
+
+def test_a_run_that_could_not_release_anything_is_refused(tmp_path):
+    stopping = replace(PRIVATE, privacy=replace(PRIVATE.privacy, stop_at_epsilon=1e-3))
+    with pytest.raises(ConfigError, match="costs more than"):
+        run(stopping, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_died_is_done_again_to_the_same_bits_and_costs_nothing_more(tmp_path, clean):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    before = parameters(folder)
+    die_after(folder, 4)
+    summary = run(PRIVATE, folder, resume=True)
+    assert same(before, parameters(folder))
+    assert summary["releases"] == 6
+
+
+def test_a_run_that_dies_before_its_first_checkpoint_of_rounds_costs_nothing_more(tmp_path, clean):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    before = parameters(folder)
+    die_after(folder, 0)
+    for file in (folder / "checkpoints").glob("*.npz"):
+        file.unlink()
+    summary = run(PRIVATE, folder, resume=True)
+    assert same(before, parameters(folder))
+    assert summary["releases"] == 6
+
+
+def test_elsewhere_lost_rounds_get_other_noise_and_are_charged(tmp_path, clean, monkeypatch):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    before = parameters(folder)
+    die_after(folder, 4)
+    monkeypatch.setattr(experiment, "environment", lambda: clean | {"device": "another"})
+    summary = run(PRIVATE, folder, resume=True)
+    assert not same(before, parameters(folder))
+    assert summary["releases"] == 8
+    assert summary["epsilon"] == epsilon(PLAN, 8)
+    assert [entry.attempt for entry in ledger.read(folder / "ledger.jsonl")] == [0, 0, 0, 1]
+
+
+def test_shares_of_integer_noise_are_always_new_and_always_charged(tmp_path, clean):
+    folder = tmp_path / "run"
+    run(SKELLAM, folder)
+    die_after(folder, 4)
+    assert run(SKELLAM, folder, resume=True)["releases"] == 8
+
+
+def test_a_target_holds_for_a_run_that_died_too(tmp_path):
+    privacy = replace(PRIVATE.privacy, noise_multiplier=None, epsilon=2.0)
+    config = replace(PRIVATE, privacy=privacy)
+    folder = tmp_path / "run"
+    run(config, folder)
+    die_after(folder, 4)
+    # Nothing is known of a tree with changes, so the last two rounds would be charged again.
+    with_changes = experiment.environment() | {"git_changes": True}
+    summary = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "environment", lambda: with_changes)
+        summary = run(config, folder, resume=True)
+    assert summary["rounds"] == 4
+    assert summary["epsilon"] <= 2.0
+
+
+def test_a_release_that_cannot_be_written_down_is_not_made(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "ledger.jsonl").mkdir()
+    (folder / "config.json").write_text(json.dumps(experiment.to_dict(PRIVATE)))
+    with pytest.raises(RunError, match=r"ledger.jsonl"):
+        run(PRIVATE, folder, resume=True)
+    assert not list((folder / "checkpoints").glob("[1-9].npz"))
+
+
+def test_lost_secrets_are_not_replaced(tmp_path):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    die_after(folder, 4)
+    (folder / "secrets" / "noise_and_cohorts").unlink()
+    (folder / "secrets").rmdir()
+    with pytest.raises(RunError, match=r"secrets is missing.*restore it"):
+        run(PRIVATE, folder, resume=True)
+
+
+def test_secrets_are_in_their_folder_only(tmp_path):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    seed = (folder / "secrets" / "noise_and_cohorts").read_bytes()
+    words = {str(number) for number in np.frombuffer(seed, np.uint32)}
+    derived = jax.random.key_data(
+        jax.random.split(jax.random.fold_in(experiment.private_key(seed), 0))
+    )
+    forms = [seed, *(np.asarray(key).tobytes() for key in derived)]
+    for file in folder.rglob("*"):
+        if file.is_file() and file.parent.name != "secrets":
+            content = file.read_bytes()
+            assert not any(form in content for form in forms)
+            assert not any(word.encode() in content for word in words)
+
+
+def test_a_changed_plan_is_refused_on_resume(tmp_path):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    changed = replace(PRIVATE, privacy=replace(PRIVATE.privacy, noise_multiplier=1.0))
+    with pytest.raises(RunError, match=r"privacy.noise_multiplier: 2.0 -> 1.0"):
+        run(changed, folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "message"),
+    [
+        ({"mechanism": "none"}, "privacy.noise_multiplier=2.0: .*without a privacy.mechanism"),
+        ({"delta": None}, "privacy.delta=None"),
+        ({"epsilon": 1.0}, "privacy.epsilon=1.0: expected either it or noise_multiplier"),
+        ({"clipping_norm": None}, "privacy.clipping_norm=None: expected a norm"),
+    ],
+)
+def test_half_a_plan_is_refused(privacy, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(PRIVATE.privacy, **privacy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"aggregation": Aggregation("none")}, "skellam' with aggregation.protocol='none'"),
+        ({"aggregation": Aggregation("plain", limit=9.0)}, "aggregation.limit=9.0 with"),
+        ({"cohort": Cohort("fixed_size", size=6)}, "sampling='fixed_size': expected with mech"),
+    ],
+)
+def test_what_the_plan_cannot_hold_is_refused_before_anything_is_written(
+    tmp_path, changes, message
+):
+    with pytest.raises(ConfigError, match=message):
+        run(replace(SKELLAM, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
