@@ -12,8 +12,11 @@ from .federated import (
     SecureAggregation,
     ServerState,
     federated_averaging,
+    private_key,
 )
 from .models import cnn, from_module, logistic, mlp, two_nn
+from .privacy.accounting import calibrate, epsilon
+from .privacy.plan import PrivacyPlan
 from .privacy.sampling import fixed_size
 from .training.client import LocalTraining
 from .training.evaluation import Metrics, evaluator
@@ -28,6 +31,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Partition",
+    "PrivacyPlan",
     "Role",
     "RoundInfo",
     "SecureAggregation",
@@ -35,8 +39,10 @@ __all__ = [
     "ServerState",
     "by_group",
     "by_sizes",
+    "calibrate",
     "cnn",
     "dirichlet",
+    "epsilon",
     "evaluator",
     "federate",
     "federated_averaging",
@@ -49,6 +55,7 @@ __all__ = [
     "mlp",
     "paillier",
     "plain",
+    "private_key",
     "run",
     "two_nn",
 ]
