@@ -394,9 +394,12 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
 def _guarantee(setting: Setting, last: metrics.Row) -> Summary:
     """What the run cost; nulls without a privacy plan."""
     plan, runs = setting.plan, setting.config.privacy.tuning_runs
+    cost = dict.fromkeys(
+        ("epsilon", "epsilon_known_cohort", "epsilon_with_tuning", "delta", "noise_multiplier")
+    )
     if plan is None:
-        return {"epsilon": None, "epsilon_known_cohort": None, "delta": None}
-    return {
+        return cost | {"releases": None}
+    return cost | {
         "epsilon": last["epsilon"],
         "epsilon_known_cohort": last["epsilon_known_cohort"],
         "epsilon_with_tuning": tuning_epsilon(plan, runs) if runs > 1 else None,

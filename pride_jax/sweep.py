@@ -25,7 +25,15 @@ _REPORTED = (
     "seconds_per_round",
     "bytes_per_client_round",
 )
-_REPORTED_ONCE = ("seconds_by_stage", "parameters_sha256")
+_REPORTED_ONCE = (
+    "seconds_by_stage",
+    "parameters_sha256",
+    "epsilon",
+    "epsilon_known_cohort",
+    "epsilon_with_tuning",
+    "delta",
+    "noise_multiplier",
+)
 
 
 def parse_over(text: str) -> tuple[str, list[str]]:

@@ -284,3 +284,20 @@ def test_private_keys_come_from_the_system_unless_given():
     assert (jax.random.key_data(private_key()) != jax.random.key_data(private_key())).any()
     data = jax.random.key_data(private_key(bytes(range(8))))
     assert data.tobytes() == bytes(range(8))
+
+
+@pytest.mark.parametrize("client", [0, 7])
+def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(client):
+    silent = replace(FULL, noise_multiplier=0.0)
+    sizes = DATA.sizes.at[client].set(0)
+
+    def step(data):
+        algorithm = federated_averaging(
+            MODEL, data, lambda round_: optax.sgd(3.0), weighting="uniform", plan=silent
+        )
+        state = algorithm.init(KEY, PRIVATE)
+        return flat(algorithm.round(state)[0].params) - flat(state.params)
+
+    distance = np.linalg.norm(step(DATA) - step(DATA._replace(sizes=sizes)))
+    # Every update is clipped here, so that the bound is reached.
+    assert 0.999 * NORM <= distance * CLIENTS <= NORM * (1 + 1e-4)

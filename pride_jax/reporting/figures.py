@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pride_jax.errors import RunError
-from pride_jax.reporting import encryption_plots
+from pride_jax.reporting import encryption_plots, privacy_plots
 from pride_jax.reporting.plots import save
 from pride_jax.runs.files import read_json
 
@@ -15,6 +15,9 @@ _FIGURES: dict[str, dict[str, Callable[[dict[str, Any]], Figure]]] = {
     "encryption/benchmark.json": {
         "client_costs.png": encryption_plots.client_costs,
         "stages.png": encryption_plots.stage_costs,
+    },
+    "privacy/accuracy.json": {
+        "accuracy_against_epsilon.png": privacy_plots.accuracy_against_epsilon,
     },
 }
 
