@@ -142,7 +142,9 @@ class Contribution(NamedTuple):
 
     Attributes:
       update: clipped, weighted and, for a secure sum, flattened and rounded to integers.
-      within: ½ if the update was within the clipping norm, else −½; None unless clipping adapts.
+      within: ½ if the update was within the clipping norm, −½ if it was longer, 0 if it is zero, as
+        that of a client without data, which so changes the count by ½ at most; None unless clipping
+        adapts.
     """
 
     update: PyTree[Array]
@@ -451,7 +453,10 @@ def contribution(
         clipped, info = clip_by_norm(update, max_norm if given.norm is None else given.norm)
         weighted = jax.tree.map(lambda leaf: leaf * given.weight, clipped)
         if secure is None:
-            within = None if given.norm is None else info.within.astype(jnp.float32) - 0.5
+            within = None
+            if given.norm is not None:
+                side = jnp.where(info.clipped, -0.5, 0.5)
+                within = jnp.where(optax.tree.norm(clipped) > 0, side, 0.0)
             none = jnp.zeros((), bool)
             return Contribution(weighted, within), reports(info.nonfinite, info.clipped, none)
         limit, bits = secure.limit, secure.bits

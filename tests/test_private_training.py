@@ -301,3 +301,14 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
     distance = np.linalg.norm(step(DATA) - step(DATA._replace(sizes=sizes)))
     # Every update is clipped here, so that the bound is reached.
     assert 0.999 * NORM <= distance * CLIENTS <= NORM * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("update", "counted"),
+    [([3.0, 3.9], 0.5), ([3.0, 4.1], -0.5), ([0.0, 0.0], 0.0), ([np.nan, 1.0], 0.0)],
+)
+def test_a_clients_data_changes_the_count_of_short_updates_by_at_most_a_half(update, counted):
+    adaptive = replace(FULL, clipping="adaptive", noise_multiplier=0.5)
+    given_ = Given(jnp.float32(1.0), jnp.float32(5.0))
+    contributed, _ = contribution(NORM, adaptive, None)(KEY, {"w": jnp.array(update)}, given_)
+    assert float(contributed.within) == counted

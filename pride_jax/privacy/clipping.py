@@ -24,11 +24,6 @@ class ClipInfo(NamedTuple):
     nonfinite: Bool[Array, ""]
     clipped: Bool[Array, ""]
 
-    @property
-    def within(self) -> Bool[Array, ""]:
-        """The update was within the bound and stayed as it was."""
-        return ~(self.nonfinite | self.clipped)
-
 
 def clip_by_norm(update: Update, max_norm: float | Float[Array, ""]) -> tuple[Update, ClipInfo]:
     """Scales an update down to an L2 norm of at most ``max_norm`` (McMahan et al. 2018, DP-FedAvg).
@@ -58,7 +53,8 @@ def adapt_norm(
     """Moves a clipping norm towards a quantile of the updates' norms (Andrew et al. 2021, eq. 2).
 
     The step is geometric: C ← C · exp(−rate · (share − quantile)). To know the share, clients add
-    up ``within − 1/2``, whose sum a client changes by at most 1/2, and noise for it.
+    up ½ if their update is within the norm, −½ if it is longer and 0 if there is none, a sum that a
+    client's data changes by at most ½, with noise for it.
 
     Args:
       norm: the clipping norm of this round.

@@ -36,7 +36,8 @@ class Mechanism(NamedTuple):
       init: ``(key, like, round)`` -> the state before that round; ``like`` has the sum's shapes.
       release: ``(key, state, round, total, within)`` -> the sum that may be released, and the
         state. ``within`` is the sum over clients of ½ where the update was within the clipping
-        norm and −½ where it was not; None unless clipping is adaptive.
+        norm, −½ where it was longer and 0 of clients without data; None unless clipping is
+        adaptive.
     """
 
     init: Callable[[Key, Update, Int[Array, ""]], PrivacyState]

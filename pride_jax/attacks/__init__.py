@@ -1,0 +1,1 @@
+"""What an attacker learns of clients from what it sees."""
