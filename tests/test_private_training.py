@@ -1,5 +1,6 @@
 """Rounds under a privacy plan: clipped, noised as planned, divided by what the plan expects."""
 
+import functools
 import os
 from dataclasses import replace
 
@@ -170,26 +171,31 @@ finite_or_not = st.floats(width=32, allow_nan=True, allow_infinity=True)
 awkward = arrays(np.float32, 40, elements=finite_or_not | st.sampled_from([1e30, -1e30, 0.0]))
 
 
-@settings(max_examples=60, deadline=None)
+@functools.cache
+def contributed(bits=None):
+    """A client's contribution, as floats or as integers of so many bits, compiled once."""
+    if bits is None:
+        return jax.jit(contribution(NORM, FULL, None))
+    plan = replace(SKELLAM, dimension=40, bits=bits)
+    return jax.jit(contribution(NORM, plan, secure(plain(), bits)))
+
+
+@settings(max_examples=100, deadline=None)
 @given(awkward, st.floats(0.0, 1.0))
 def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
     """Deleting a client, in zero-out adjacency, takes away exactly its contribution."""
     given_ = Given(jnp.float32(weight), None)
-    contributed, _ = jax.jit(contribution(NORM, FULL, None))(
-        KEY, {"w": jnp.asarray(update)}, given_
-    )
-    assert np.linalg.norm(np.asarray(contributed.update["w"], np.float64)) <= NORM
+    sent, _ = contributed()(KEY, {"w": jnp.asarray(update)}, given_)
+    assert np.linalg.norm(np.asarray(sent.update["w"], np.float64)) <= NORM
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(awkward, st.floats(0.0, 1.0), st.sampled_from([2, 4, 8, 16]))
 def test_no_clients_integers_are_longer_than_the_noise_is_made_for(update, weight, bits):
-    plan = replace(SKELLAM, dimension=40, bits=bits)
-    contributed, reports = contribution(NORM, plan, secure(plain(), bits))(
-        KEY, {"w": jnp.asarray(update)}, Given(jnp.float32(weight), None)
-    )
-    integers = np.asarray(contributed.update, np.int64)
-    assert (integers**2).sum() <= plan.max_squared_norm
+    given_ = Given(jnp.float32(weight), None)
+    sent, reports = contributed(bits)(KEY, {"w": jnp.asarray(update)}, given_)
+    integers = np.asarray(sent.update, np.int64)
+    assert (integers**2).sum() <= replace(SKELLAM, dimension=40, bits=bits).max_squared_norm
     if not np.isfinite(update).all():
         assert not integers.any() and int(reports.nonfinite) == 1
 

@@ -1,6 +1,7 @@
 """What ε an adversary's success proves: lower bounds, and an estimate that is none."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -87,8 +88,9 @@ def one_run_bound(
         )
     _check(delta, confidence)
     return _largest(
-        lambda epsilon: _one_run_p_value(guesses, correct, num_canaries, epsilon, delta)
-        < 1 - confidence
+        lambda epsilon: (
+            _one_run_p_value(guesses, correct, num_canaries, epsilon, delta) < 1 - confidence
+        )
     )
 
 
@@ -157,7 +159,9 @@ def many_run_bound(
       confidence: with which the bound holds.
     """
     half = min(len(present), len(absent)) // 2
-    candidates = np.quantile(np.concatenate([present[:half], absent[:half]]), np.linspace(0, 1, 201))
+    candidates = np.quantile(
+        np.concatenate([present[:half], absent[:half]]), np.linspace(0, 1, 201)
+    )
 
     def bound(threshold: float, runs: slice) -> float:
         hits, alarms = present[runs] > threshold, absent[runs] > threshold
@@ -213,7 +217,7 @@ def _normal_delta(shift: float, spread: float, epsilon: float) -> float:
 def _hockey_stick(
     mean: float, deviation: float, other: float, spread: float, epsilon: float
 ) -> float:
-    """sup over sets S of P[S] − e^ε Q[S], P = N(mean, deviation²) and Q = N(other, spread²)."""
+    """The largest P[S] − e^ε Q[S] of a set S, P = N(mean, deviation²), Q = N(other, spread²)."""
     from scipy.stats import norm
 
     # ln p − ln q − ε = a x² + b x + c.
@@ -227,8 +231,9 @@ def _hockey_stick(
     )
 
     def above(low: float, high: float) -> float:
-        p = norm.cdf(high, mean, deviation) - norm.cdf(low, mean, deviation)
-        return float(p - math.exp(epsilon) * (norm.cdf(high, other, spread) - norm.cdf(low, other, spread)))
+        first = norm.cdf(high, mean, deviation) - norm.cdf(low, mean, deviation)
+        second = norm.cdf(high, other, spread) - norm.cdf(low, other, spread)
+        return float(first - math.exp(epsilon) * second)
 
     roots = sorted(np.roots([a, b, c]).tolist(), key=lambda root: root.real)
     if not roots or any(abs(root.imag) > 0 for root in roots):
@@ -240,7 +245,7 @@ def _hockey_stick(
     return inside if a < 0 else above(-math.inf, math.inf) - inside
 
 
-def _largest(refuted: "Callable[[float], bool]") -> float:
+def _largest(refuted: Callable[[float], bool]) -> float:
     """The largest ε that is refuted, to 1e-6; all smaller ones are."""
     if not refuted(0.0):
         return 0.0

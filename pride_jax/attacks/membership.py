@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pride_jax.data.federated import FederatedData
 from pride_jax.errors import ConfigError
+from pride_jax.federated import ClientOptimizer
 from pride_jax.privacy.clipping import clip_by_norm
-from pride_jax.training.client import LocalTraining, LocalUpdate, local_update, num_batches
+from pride_jax.training.client import LocalTraining, local_update, num_batches
 from pride_jax.types import Key, Model, Params
 
 
@@ -87,54 +88,53 @@ def auc_ceiling(mu: float) -> float:
 
 def alignment(
     model: Model,
-    optimizer: Callable,
+    optimizer: ClientOptimizer,
     training: LocalTraining,
-    longest: int,
+    data: FederatedData,
     max_norm: float,
-) -> Callable[[Key, PyTree[Array], FederatedData], Float[Array, "clients"]]:
-    """Makes the function that asks each released step whether it went where a client would push it.
+) -> Callable[[Key, PyTree[Array]], Float[Array, "clients"]]:
+    """Makes the function that asks of each released step how far it went a client's own way.
 
     The attacker has the client's examples. It trains on them from every released model, as the
-    client would, clips, and adds up over rounds the inner products with what the model did next:
-    for Gaussian noise on the sum, the logarithm of the likelihood ratio, up to what all clients'
-    scores share. Local shuffles are the attacker's own.
+    client would, clips, and adds up over rounds the inner products with the steps that the model
+    took: for Gaussian noise on the sum, the logarithm of the likelihood ratio but for terms that do
+    not depend on the noise. Local shuffles are the attacker's own.
 
     Args:
       model: what was trained.
       optimizer: the round -> the clients' optimizer.
       training: what each client does.
-      longest: the most examples that any client holds.
+      data: the clients', all there.
       max_norm: that updates are clipped to.
 
     Returns:
-      A function of the attacker's key, the released models, stacked along rounds and the initial
-      one first, and the clients' data.
+      A function of the attacker's key and the released models, stacked along rounds, the initial
+      one first.
     """
+    longest = int(data.sizes.max())
     update = local_update(model, optimizer, training, longest, vmapped=True)
-    batch_size = training.batch_size or longest
+    batches = num_batches(jnp.int32(longest), training.batch_size or longest)
+    clients = jnp.arange(data.num_clients)
 
-    def scores(
-        key: Key, released: PyTree[Array], data: FederatedData
-    ) -> Float[Array, "clients"]:
-        batches = num_batches(jnp.max(data.sizes), batch_size)
-        rounds = jax.tree.leaves(released)[0].shape[0] - 1
-
+    def scores(key: Key, released: PyTree[Array]) -> Float[Array, "clients"]:
         def one_round(
-            total: Float[Array, "clients"], round_: Int[Array, ""]
+            total: Float[Array, "clients"], each: tuple[Int[Array, ""], Params, Params]
         ) -> tuple[Float[Array, "clients"], None]:
-            before, after = (jax.tree.map(lambda leaf: leaf[number], released) for number in (round_, round_ + 1))
-            step = ravel_pytree(jax.tree.map(jnp.subtract, after, before))[0]
+            round_, before, after = each
+            step, _ = ravel_pytree(jax.tree.map(jnp.subtract, after, before))
 
             def one_client(client: Int[Array, ""]) -> Float[Array, ""]:
                 own_key = jax.random.fold_in(jax.random.fold_in(key, round_), client)
-                own, _ = update(
-                    own_key, round_, before, data, client, data.sizes[client], batches
-                )
+                size = data.sizes[client]
+                own, _ = update(own_key, round_, before, data, client, size, batches)
                 return jnp.vdot(step, ravel_pytree(clip_by_norm(own, max_norm)[0])[0])
 
-            return total + jax.vmap(one_client)(jnp.arange(data.num_clients)), None
+            return total + jax.vmap(one_client)(clients), None
 
-        return jax.lax.scan(one_round, jnp.zeros(data.num_clients), jnp.arange(rounds))[0]
+        befores = jax.tree.map(lambda leaf: leaf[:-1], released)
+        afters = jax.tree.map(lambda leaf: leaf[1:], released)
+        rounds = jnp.arange(len(jax.tree.leaves(befores)[0]))
+        return jax.lax.scan(one_round, jnp.zeros(len(clients)), (rounds, befores, afters))[0]
 
     return scores
 
@@ -169,6 +169,5 @@ def likelihood_ratio(
     without = np.sum(shadow_scores * absent, axis=0) / absent.sum(axis=0)
     residuals = shadow_scores - np.where(shadow_present, with_client[None, :], without[None, :])
     variance = np.mean(residuals**2)
-    distances = ((scores - mean[None, :]) ** 2 for mean in (without, with_client))
-    far, near = distances
-    return (far - near) / (2 * variance)
+    far, near = scores - without[None, :], scores - with_client[None, :]
+    return (far**2 - near**2) / (2 * variance)

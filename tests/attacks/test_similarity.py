@@ -43,7 +43,7 @@ def test_ssim_is_wangs() -> None:
 
 def test_ssim_of_constants_is_their_luminance_alone() -> None:
     a, b = jnp.full((11, 11, 1), 0.2), jnp.full((11, 11, 1), 0.6)
-    assert float(ssim(a, b)) == pytest.approx((0.24 + 1e-4) / (0.4 + 1e-4), rel=1e-4)
+    assert float(ssim(a, b)) == pytest.approx((0.24 + 1e-4) / (0.4 + 1e-4), rel=1e-3)
 
 
 def test_an_image_is_most_like_itself() -> None:

@@ -1,0 +1,183 @@
+"""What each role holds of clients' updates, as vectors of an update's length, by running protocols.
+
+Updates are flattened, one row a client. What is no float is read as numbers and put on the scale
+of the fixed point, as an attacker who knows the public terms would.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int32, Int64
+
+from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
+from pride_jax.aggregation.messages import from_bytes
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
+from pride_jax.aggregation.simulation import simulate
+from pride_jax.federated import Given, SecureAggregation, add_shares, contribution
+from pride_jax.privacy.clipping import clip_by_norm
+from pride_jax.privacy.mechanisms import integer_shares, mechanism_of
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.types import Key
+
+_LONGEST_NUMBER = 8
+
+
+class Seen(NamedTuple):
+    """A secure sum, from outside the clients.
+
+    Attributes:
+      messages: each client's, as the aggregator receives it, read as numbers.
+      mean: the opened sum, divided by the clients: what key holder or aggregator learn.
+    """
+
+    messages: Float32[np.ndarray, "clients length"]
+    mean: Float32[np.ndarray, "length"]
+
+
+def quantized(
+    key: Key, updates: Float[Array, "clients length"], limit: float, bits: int
+) -> Int32[np.ndarray, "clients length"]:
+    """Integers as clients hand them to a secure sum: fitted into ±limit and rounded at random."""
+
+    def one(client: Array, update: Array) -> Array:
+        return quantize(jax.random.fold_in(key, client), fit(update, limit)[0], limit, bits)
+
+    return np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
+
+
+def secure_sum(
+    protocol: SecureSum,
+    rows: Int32[np.ndarray, "clients length"],
+    limit: float,
+    bits: int,
+    rng: Rng,
+) -> Seen:
+    """Runs a secure sum with every role in it and keeps what goes over the network.
+
+    Args:
+      protocol: e.g. ``paillier()``.
+      rows: from `quantized`; at least two clients'.
+      limit: as given to `quantized`.
+      bits: as given to `quantized`.
+      rng: of keys and clients; ``os.urandom``.
+    """
+    clients, length = rows.shape
+    received: list[Message] = []
+
+    def network(messages: Sequence[bytes]) -> Sequence[bytes]:
+        received.extend(map(from_bytes, messages))
+        return messages
+
+    terms = Terms(length, bits, limit, smallest_cohort=2, largest_cohort=clients)
+    holder = protocol.keygen(rng, Role.KEY_HOLDER)
+    aggregator = simulate(protocol, terms, holder, rng, network)
+    added = aggregator.add(aggregator.announce(0, range(clients), 2), rows)
+    numbers = [read_numbers(message.body, length) for message in received]
+    messages = np.stack([dequantize(each, limit, bits) for each in numbers])
+    return Seen(messages, dequantize(added.total, limit, bits) / np.float32(clients))
+
+
+def read_numbers(body: bytes, length: int) -> Int64[np.ndarray, "length"]:
+    """A message's bytes as ``length`` signed little-endian integers of equal width, at most 8.
+
+    Exactly the integers of ``plain``, and the residues of ``masking``. Ciphertexts are longer;
+    what is left over at their end is not read.
+    """
+    width = min(len(body) // length, _LONGEST_NUMBER)
+    numbers = np.zeros((length, 8), np.uint8)
+    numbers[:, 8 - width :] = np.frombuffer(body, np.uint8)[: width * length].reshape(length, width)
+    # The shift back spreads the sign.
+    return numbers.view("<i8")[:, 0] >> (8 * (8 - width))
+
+
+def clipped(updates: Float[Array, "clients length"], norm: float) -> Float[Array, "clients length"]:
+    """Each update within the clipping norm."""
+    return jax.vmap(lambda update: clip_by_norm(update, norm)[0])(updates)
+
+
+def noised_mean(
+    key: Key, updates: Float[Array, "clients length"], plan: PrivacyPlan
+) -> Float[Array, "length"]:
+    """What a round of a ``gaussian`` plan with everyone in it releases: the noised mean.
+
+    Args:
+      key: of the noise.
+      updates: of all the plan's clients.
+      plan: calibrated.
+    """
+    total = jnp.sum(clipped(updates, plan.clipping_norm), axis=0)
+    return _release(key, total, plan) / plan.expected_cohort
+
+
+def noised_alone(
+    key: Key, update: Float[Array, "length"], plan: PrivacyPlan
+) -> Float[Array, "length"]:
+    """What is left of the noised sum for who knows every other client's update: one and the noise.
+
+    The strongest attacker that differential privacy is stated against.
+
+    Args:
+      key: of the noise.
+      update: the client's that is not known.
+      plan: calibrated, ``gaussian``.
+    """
+    return _release(key, clip_by_norm(update, plan.clipping_norm)[0], plan)
+
+
+def _release(key: Key, total: Float[Array, "length"], plan: PrivacyPlan) -> Float[Array, "length"]:
+    mechanism = mechanism_of(plan)
+    start = jnp.zeros((), jnp.int32)
+    return mechanism.release(key, mechanism.init(key, total, start), start, total, None)[0]
+
+
+def noised_integers(
+    key: Key, updates: Float[Array, "clients length"], plan: PrivacyPlan, rng: Rng
+) -> Float32[np.ndarray, "clients length"]:
+    """What clients of a ``skellam`` plan hand to the secure sum: integers with a share of noise.
+
+    The whole sum has the plan's noise; a client's own part has 1/clients of its variance.
+
+    Args:
+      key: of the rounding.
+      updates: of all the plan's clients.
+      plan: calibrated, ``skellam``.
+      rng: of the noise; ``os.urandom``.
+    """
+    assert plan.bits is not None, "a skellam plan has them"
+    keys = plain().keygen(rng, Role.KEY_HOLDER)
+    secure = SecureAggregation(plain(), keys, plan.bits, plan.clipping_norm, rng)
+    contribute = contribution(plan.clipping_norm, plan, secure)
+
+    def one(client: Array, update: Array) -> Array:
+        given = Given(jnp.ones(()), None)
+        return contribute(jax.random.fold_in(key, client), update, given)[0].update
+
+    rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
+    shares = integer_shares(plan, rng)
+    noised = add_shares(rows, shares.draw(len(rows)), secure.limit, shares.bits)
+    return dequantize(noised, secure.limit, plan.bits)
+
+
+def joined(
+    before: Float[Array, "length"],
+    released_with: Float[Array, "length"],
+    released_without: Float[Array, "length"],
+    clients: int,
+) -> Float[Array, "length"]:
+    """A client's update from two released models, with it and without it, all else the same.
+
+    FedAvg without momentum moves a model by the mean update: the one sum less the other is what
+    the client added.
+
+    Args:
+      before: parameters that both rounds began with.
+      released_with: after a round of ``clients`` with equal weights.
+      released_without: after the same round without the client.
+      clients: in the round that it took part in.
+    """
+    others = clients - 1
+    return (released_with - before) * clients - (released_without - before) * others
