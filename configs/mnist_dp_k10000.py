@@ -6,7 +6,7 @@ A linear model on fixed wavelet features, see `pride_jax.data.features`. Geyer e
 
     python scripts/sweep.py --config configs/mnist_dp_k10000.py --over seed=0..4
 
-Expected: EXPECTED
+Expected: test accuracy 0.9936 ± 0.0003 over five seeds (0.9927 at ε = 1); without noise 0.9934.
 """
 
 from pride_jax.config import (

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,29 +18,22 @@ from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition, label_counts, with_pooled
-from pride_jax.errors import ConfigError, RunError
+from pride_jax.errors import RunError
 from pride_jax.federated import (
     Algorithm,
     RoundInfo,
     SecureAggregation,
     ServerState,
     federated_averaging,
-    private_key,
 )
 from pride_jax.models import num_parameters
-from pride_jax.privacy.accounting import (
-    epsilon,
-    epsilon_known_cohort,
-    rounds_within,
-    tuning_epsilon,
-)
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
+from pride_jax.runs.budget import LEDGER, NO_COST, Budget, affordable, open_budget
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.environment import environment
-from pride_jax.runs.files import explained, read_json, write_json
-from pride_jax.runs.ledger import Ledger, fingerprint, open_ledger
+from pride_jax.runs.files import claimed, explained, read_json, write_json
 from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.training.comparison import train_alone
 from pride_jax.training.evaluation import Metrics, Predictions, client_spread, evaluator, predict
@@ -50,7 +42,6 @@ from pride_jax.types import Model, Params
 Summary = dict[str, Any]
 """What ``summary.json`` holds; see `run`."""
 
-_LEDGER = "ledger.jsonl"
 _OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
 
 
@@ -64,7 +55,6 @@ class Setting(NamedTuple):
     model: Model
     secure: SecureAggregation | None
     plan: PrivacyPlan | None
-    affordable: int
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     predict_training: Callable[[Params], Predictions]
@@ -85,6 +75,8 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     data = federate(dataset, partition)
     model = builder.build_model(config.model, dataset)
     plan = builder.build_plan(config, data.num_clients, num_parameters(model))
+    if plan is not None:
+        affordable(config.privacy, plan)
     mesh = builder.build_mesh(config.engine)
     secure = builder.build_secure_aggregation(config, secrets)
     algorithm = federated_averaging(
@@ -114,7 +106,6 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         model=model,
         secure=secure,
         plan=plan,
-        affordable=_affordable(config, plan),
         algorithm=algorithm,
         evaluate=evaluator(model, dataset, mesh),
         predict_training=predict_training,
@@ -155,13 +146,23 @@ def run(
     setting = prepare(config, workdir / "secrets")
     with explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
+        with claimed(workdir):
+            return _run(setting, workdir, report)
+
+
+def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None) -> Summary:
+    config = setting.config
     write_json(workdir / "config.json", to_dict(config))
     seed = _claim_secrets(setting, workdir)
-    write_json(workdir / "disclosure.json", disclosure(config, setting.secure, setting.plan))
+    told = disclosure(config, setting.secure, setting.plan, None)
+    write_json(workdir / "disclosure.json", told)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
-    state, rows = _train(setting, workdir, seed, report)
-    summary = _summarize(setting, state, rows)
+    state, rows, budget = _train(setting, workdir, seed, report)
+    cost = NO_COST if budget is None else budget.cost()
+    summary = _summarize(setting, state, rows) | cost
+    told = disclosure(config, setting.secure, setting.plan, cost["releases"])
+    write_json(workdir / "disclosure.json", told)
     _draw(setting, summary, rows, workdir / "plots")
     write_json(workdir / "summary.json", summary)
     return summary
@@ -180,9 +181,9 @@ def _claim_secrets(setting: Setting, workdir: Path) -> bytes | None:
         secret = setting.secure.key_holder[0]
         savers.append(lambda folder: files.save(folder, secret))
     if setting.plan is not None and config.privacy.seed is None:
-        if not folder.exists() and (workdir / _LEDGER).exists():
+        if not folder.exists() and (workdir / LEDGER).exists():
             raise RunError(
-                f"{folder} is missing, and {workdir / _LEDGER} lists what was released with it: "
+                f"{folder} is missing, and {workdir / LEDGER} lists what was released with it: "
                 "restore it, or start anew in another --workdir"
             )
         seed = private_seed(folder, os.urandom)
@@ -223,17 +224,15 @@ def _train(
     workdir: Path,
     seed: bytes | None,
     report: Callable[[metrics.Row], None] | None,
-) -> tuple[ServerState, list[metrics.Row]]:
+) -> tuple[ServerState, list[metrics.Row], Budget | None]:
     config, algorithm, plan = setting.config, setting.algorithm, setting.plan
     path, folder = workdir / "metrics.jsonl", checkpoints(workdir / "checkpoints")
     latest = folder.latest()
-    ledger, private = None, None
+    budget = None
     if plan is not None:
-        # Shares of integer noise come from the system each time, so no round can be done again.
-        same = None if plan.mechanism == "skellam" else fingerprint(environment())
-        ledger = open_ledger(workdir / _LEDGER, latest or 0, same)
-        key = jax.random.key(config.privacy.seed or 0) if seed is None else private_key(seed)
-        private = jax.random.fold_in(key, ledger.attempt)
+        digest = _digest(setting.data)
+        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, digest)
+    private = None if budget is None else budget.private
     state = algorithm.init(jax.random.key(config.seed), private, latest or 0)
     if latest is None:
         rows = metrics.keep_until(path, -1)
@@ -248,7 +247,7 @@ def _train(
     began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
 
     def record(info: RoundInfo | None, seconds: float) -> None:
-        row = _row(setting, state, info) | _spent(plan, ledger)
+        row = _row(setting, state, info) | (budget.spent() if budget else {})
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         metrics.append(path, row)
         rows.append(row)
@@ -261,49 +260,19 @@ def _train(
     every = config.evaluation.every
     while (round_ := int(state.round)) < config.rounds:
         until = min((round_ // every + 1) * every, config.rounds)
-        if ledger is not None:
-            until = min(until, round_ + setting.affordable - ledger.releases())
-            if until <= round_:
+        if budget is not None:
+            until = budget.release(round_, until)
+            if until == round_:
                 break
-            ledger.announce(round_, until)
         start = time.perf_counter()
         state, info = jax.block_until_ready(algorithm.rounds(state, until))
         record(info, (time.perf_counter() - start) / (until - round_))
-    return state, rows
-
-
-def _affordable(config: Experiment, plan: PrivacyPlan | None) -> int:
-    """How many releases the run may make, those of rounds that had to be done again included.
-
-    Raises:
-      ConfigError: not even one.
-    """
-    limits = [
-        limit
-        for limit in (config.privacy.epsilon, config.privacy.stop_at_epsilon)
-        if limit is not None
-    ]
-    if plan is None or not limits:
-        return sys.maxsize
-    affordable = rounds_within(plan, min(limits))
-    if affordable < 1:
-        raise ConfigError(
-            f"A single release costs more than ε={min(limits)}: raise privacy.stop_at_epsilon or "
-            "the noise"
+    if len(rows) == 1:
+        raise RunError(
+            f"{workdir}: releases that were lost, and cannot be done again to the same bits, have "
+            "used up ε: start anew in another --workdir, and count what both cost"
         )
-    return affordable
-
-
-def _spent(plan: PrivacyPlan | None, ledger: Ledger | None) -> metrics.Row:
-    """ε so far."""
-    if plan is None or ledger is None:
-        return {}
-    releases = ledger.releases()
-    return {
-        "releases": releases,
-        "epsilon": epsilon(plan, releases),
-        "epsilon_known_cohort": epsilon_known_cohort(plan, releases),
-    }
+    return state, rows, budget
 
 
 def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metrics.Row:
@@ -314,7 +283,7 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
     """
     measured = setting.evaluate(state.params)
     round_ = int(state.round)
-    diverged = info is not None and int(info.nonfinite) == int(info.clients)
+    diverged = info is not None and 0 < int(info.clients) == int(info.nonfinite)
     if diverged or not np.isfinite(measured.loss):
         raise RunError(
             f"Training diverged: by round {round_} the test loss is {measured.loss} and "
@@ -337,7 +306,7 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
         "bytes_per_client_round": 4 * num_parameters(setting.model),
     }
     if transport is not None:
-        row["bytes_per_client_round"] = transport.bytes_sent // int(info.clients)
+        row["bytes_per_client_round"] = transport.bytes_sent // max(1, int(info.clients))
         row["lost_messages"] = transport.lost
         row["seconds_train"] = info.train_seconds
         row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
@@ -372,7 +341,6 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         "seconds_per_round": statistics.median(row["seconds_per_round"] for row in rounds),
         "seconds_by_stage": _stages(rounds),
         "lost_messages": sum(row.get("lost_messages", 0) for row in rounds),
-        **_guarantee(setting, rows[-1]),
         "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
         "parameters": num_parameters(setting.model),
         "parameters_sha256": _fingerprint(state.params),
@@ -391,22 +359,12 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
     }
 
 
-def _guarantee(setting: Setting, last: metrics.Row) -> Summary:
-    """What the run cost; nulls without a privacy plan."""
-    plan, runs = setting.plan, setting.config.privacy.tuning_runs
-    cost = dict.fromkeys(
-        ("epsilon", "epsilon_known_cohort", "epsilon_with_tuning", "delta", "noise_multiplier")
-    )
-    if plan is None:
-        return cost | {"releases": None}
-    return cost | {
-        "epsilon": last["epsilon"],
-        "epsilon_known_cohort": last["epsilon_known_cohort"],
-        "epsilon_with_tuning": tuning_epsilon(plan, runs) if runs > 1 else None,
-        "delta": plan.delta,
-        "noise_multiplier": plan.noise_multiplier,
-        "releases": last["releases"],
-    }
+def _digest(data: FederatedData) -> str:
+    """Equal for equal examples of equal clients."""
+    digest = hashlib.sha256()
+    for leaf in data:
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(params: Params) -> str:

@@ -21,9 +21,11 @@ from pride_jax.config import (
 )
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.experiment import run
+from pride_jax.federated import private_key
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs import ledger
+from pride_jax.runs import budget, ledger
+from pride_jax.runs.files import claimed
 
 PRIVATE = Experiment(
     rounds=6,
@@ -46,8 +48,8 @@ SKELLAM = replace(
 @pytest.fixture
 def clean(monkeypatch):
     """An environment in which the same keys give the same bits."""
-    here = experiment.environment() | {"git_commit": "abc", "git_changes": False}
-    monkeypatch.setattr(experiment, "environment", lambda: here)
+    here = budget.environment() | {"git_commit": "abc", "git_changes": False}
+    monkeypatch.setattr(budget, "environment", lambda: here)
     return here
 
 
@@ -62,6 +64,10 @@ def parameters(folder):
 
 def same(one, other):
     return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def told(folder):
+    return json.loads((folder / "disclosure.json").read_text())["guarantee"]
 
 
 def die_after(folder, round_):
@@ -80,7 +86,7 @@ def test_every_row_tells_what_was_spent_so_far(tmp_path):
         assert row["epsilon"] == epsilon(PLAN, row["releases"])
         assert row["epsilon_known_cohort"] == epsilon_known_cohort(PLAN, row["releases"])
     assert (summary["epsilon"], summary["delta"]) == (epsilon(PLAN), 1e-2)
-    guarantee = json.loads((tmp_path / "run" / "disclosure.json").read_text())["guarantee"]
+    guarantee = told(tmp_path / "run")
     for said in ("Client-level", f"ε = {epsilon(PLAN):.4g} at δ = 0.01", "PLD", "probability 0.5"):
         assert said in guarantee
 
@@ -102,8 +108,7 @@ def test_noise_and_cohorts_are_new_in_every_run_unless_seeded(tmp_path):
         run(seeded, tmp_path / name)
     assert same(parameters(tmp_path / "three"), parameters(tmp_path / "four"))
     assert not (tmp_path / "three" / "secrets").exists()
-    disclosed = json.loads((tmp_path / "three" / "disclosure.json").read_text())
-    assert "no guarantee against anyone who knows it" in disclosed["guarantee"]
+    assert "no such guarantee against anyone who knows it" in told(tmp_path / "three")
 
 
 def test_a_run_stops_before_it_costs_more(tmp_path):
@@ -130,6 +135,16 @@ def test_a_run_that_died_is_done_again_to_the_same_bits_and_costs_nothing_more(t
     assert summary["releases"] == 6
 
 
+def test_rounds_that_can_be_done_again_are_affordable(tmp_path, clean):
+    privacy = replace(PRIVATE.privacy, noise_multiplier=None, epsilon=2.0)
+    config, folder = replace(PRIVATE, privacy=privacy), tmp_path / "run"
+    run(config, folder)
+    before = parameters(folder)
+    die_after(folder, 4)
+    assert run(config, folder, resume=True)["rounds"] == 6
+    assert same(before, parameters(folder))
+
+
 def test_a_run_that_dies_before_its_first_checkpoint_of_rounds_costs_nothing_more(tmp_path, clean):
     folder = tmp_path / "run"
     run(PRIVATE, folder)
@@ -147,7 +162,7 @@ def test_elsewhere_lost_rounds_get_other_noise_and_are_charged(tmp_path, clean, 
     run(PRIVATE, folder)
     before = parameters(folder)
     die_after(folder, 4)
-    monkeypatch.setattr(experiment, "environment", lambda: clean | {"device": "another"})
+    monkeypatch.setattr(budget, "environment", lambda: clean | {"processor": "another"})
     summary = run(PRIVATE, folder, resume=True)
     assert not same(before, parameters(folder))
     assert summary["releases"] == 8
@@ -169,13 +184,14 @@ def test_a_target_holds_for_a_run_that_died_too(tmp_path):
     run(config, folder)
     die_after(folder, 4)
     # Nothing is known of a tree with changes, so the last two rounds would be charged again.
-    with_changes = experiment.environment() | {"git_changes": True}
-    summary = None
+    with_changes = budget.environment() | {"git_changes": True}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "environment", lambda: with_changes)
+        patch.setattr(budget, "environment", lambda: with_changes)
         summary = run(config, folder, resume=True)
-    assert summary["rounds"] == 4
-    assert summary["epsilon"] <= 2.0
+    # The model is that of round 4, and what was released and lost is told all the same.
+    assert (summary["rounds"], summary["releases"]) == (4, 6)
+    assert 1.98 <= summary["epsilon"] <= 2.0
+    assert f"ε = {summary['epsilon']:.4g}" in told(folder)
 
 
 def test_a_release_that_cannot_be_written_down_is_not_made(tmp_path):
@@ -203,15 +219,58 @@ def test_secrets_are_in_their_folder_only(tmp_path):
     run(PRIVATE, folder)
     seed = (folder / "secrets" / "noise_and_cohorts").read_bytes()
     words = {str(number) for number in np.frombuffer(seed, np.uint32)}
-    derived = jax.random.key_data(
-        jax.random.split(jax.random.fold_in(experiment.private_key(seed), 0))
-    )
+    apart = jax.random.fold_in(private_key(seed), budget._PURPOSE)
+    derived = jax.random.key_data(jax.random.split(jax.random.fold_in(apart, 0)))
     forms = [seed, *(np.asarray(key).tobytes() for key in derived)]
     for file in folder.rglob("*"):
         if file.is_file() and file.parent.name != "secrets":
             content = file.read_bytes()
             assert not any(form in content for form in forms)
             assert not any(word.encode() in content for word in words)
+
+
+def test_a_plan_calibrated_otherwise_is_refused_on_resume(tmp_path):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    die_after(folder, 4)
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps(plan | {"noise_multiplier": 2.01}))
+    with pytest.raises(RunError, match=r"another plan.*noise_multiplier: 2.01 -> 2.0"):
+        run(PRIVATE, folder, resume=True)
+
+
+def test_a_lost_ledger_is_not_begun_anew(tmp_path):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    die_after(folder, 4)
+    (folder / "ledger.jsonl").unlink()
+    with pytest.raises(RunError, match=r"ledger.jsonl lacks round 0"):
+        run(PRIVATE, folder, resume=True)
+
+
+def test_other_data_gives_other_noise_on_resume(tmp_path, clean):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    die_after(folder, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "_digest", lambda data: "of one client less")
+        assert run(PRIVATE, folder, resume=True)["releases"] == 8
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    run(PRIVATE, folder)
+    die_after(folder, 4)
+    with claimed(folder), pytest.raises(RunError, match="in use by another process"):
+        run(PRIVATE, folder, resume=True)
+
+
+def test_empty_cohorts_are_rounds_like_others(tmp_path):
+    few = replace(PRIVATE, cohort=Cohort("truncated_poisson", size=1, weighting="uniform"))
+    seeded = replace(few, privacy=replace(few.privacy, seed=1), evaluation=Evaluation(every=1))
+    run(seeded, tmp_path / "run")
+    clients = [row["clients"] for row in rows_of(tmp_path / "run")[1:]]
+    assert 0 in clients and len(clients) == 6
 
 
 def test_a_changed_plan_is_refused_on_resume(tmp_path):

@@ -23,7 +23,7 @@ CONFIG = """
 from pride_jax.config import Aggregation, Data, Evaluation, Experiment, Model
 
 config = Experiment(
-    rounds=500,
+    rounds=1500,
     data=Data("iris", test_examples=90),
     model=Model("logistic"),
     aggregation=Aggregation("{protocol}", key_bits=1024, workers=1),
@@ -196,7 +196,7 @@ def outcome(folder: Path):
 
     rows = [without_times(row) for row in metrics.read(folder / "metrics.jsonl")]
     summary = without_times(json.loads((folder / "summary.json").read_text()))
-    with np.load(folder / "checkpoints" / "500.npz") as saved:
+    with np.load(folder / "checkpoints" / "1500.npz") as saved:
         return rows, summary, {name: saved[name].tobytes() for name in saved}
 
 

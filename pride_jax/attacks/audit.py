@@ -45,8 +45,9 @@ def guess(
       share: of the canaries to guess on, half of them either way; chosen before any score is seen.
 
     Raises:
-      ConfigError: the share leaves nothing to guess on, or is more than 1.
+      ConfigError: the share leaves nothing to guess on, or is more than 1, or a score is NaN.
     """
+    _check_finite(scores)
     side = int(len(scores) * share / 2)
     if side < 1 or share > 1:
         raise ConfigError(
@@ -138,7 +139,7 @@ def clopper_pearson_bound(counts: Counts, delta: float, confidence: float = 0.95
     ratios = [(least - delta) / most]
     if least < 1:
         ratios.append((1 - most - delta) / (1 - least))
-    return max(0.0, *(math.log(ratio) for ratio in ratios if ratio > 0))
+    return max([0.0, *(math.log(ratio) for ratio in ratios if ratio > 0)])
 
 
 def many_run_bound(
@@ -157,7 +158,11 @@ def many_run_bound(
       absent: of runs without it.
       delta: at which ε is claimed.
       confidence: with which the bound holds.
+
+    Raises:
+      ConfigError: a score is NaN or infinite, or δ or the confidence is impossible.
     """
+    _check_finite(present, absent)
     half = min(len(present), len(absent)) // 2
     candidates = np.quantile(
         np.concatenate([present[:half], absent[:half]]), np.linspace(0, 1, 201)
@@ -190,6 +195,7 @@ def one_shot_estimate(
     Raises:
       ConfigError: scores are too few or all the same, or δ is impossible.
     """
+    _check_finite(present, absent)
     if min(len(present), len(absent)) < 2 or not np.std(present) or not np.std(absent):
         raise ConfigError(
             f"{len(present)} and {len(absent)} scores: expected at least 2 of either kind that "
@@ -262,3 +268,9 @@ def _check(delta: float, confidence: float) -> None:
             f"delta={delta}, confidence={confidence}: expected δ from 0 to below 1, and a "
             "confidence between 0 and 1"
         )
+
+
+def _check_finite(*scores: Float[np.ndarray, "runs"]) -> None:
+    # NaN is on neither side of a threshold: a pipeline that makes them would pass.
+    if not all(np.all(np.isfinite(each)) for each in scores):
+        raise ConfigError("A score is NaN or infinite, expected finite ones: training diverged")

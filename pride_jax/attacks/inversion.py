@@ -142,8 +142,11 @@ def match_gradient(
             _: Int[Array, ""], carry: tuple[Array, optax.OptState]
         ) -> tuple[Array, optax.OptState]:
             images, state = carry
-            change, state = optimizer.update(jnp.sign(jax.grad(objective)(images)), state)
-            return jnp.clip(optax.apply_updates(images, change), 0.0, 1.0), state
+            signs = jnp.sign(jax.grad(objective)(images))
+            # Adam in Optax raises a float to an integer power.
+            with jax.numpy_dtype_promotion("standard"):
+                change, state = optimizer.update(signs, state)
+            return jnp.clip(jax.tree.map(jnp.add, images, change), 0.0, 1.0), state
 
         images, _ = jax.lax.fori_loop(0, matching.iterations, step, (start, optimizer.init(start)))
         return Reconstruction(images, distance(images))

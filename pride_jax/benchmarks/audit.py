@@ -234,12 +234,17 @@ def as_json(name: str, setting: Setting, report: Report) -> str:
 
 
 def show(report: Report, setting: Setting) -> None:
-    """The audits as a table, and the verdict."""
+    """The audits' range as a table, and the verdict."""
     console = Console()
-    table = Table("audit", "right guesses", "ε at least", "ε estimated", title="Audits")
-    for number, row in enumerate(report.rows):
-        right = f"{row.correct} of {row.guesses}"
-        table.add_row(str(number), right, f"{row.bound:.3f}", f"{row.estimate:.3f}")
+    made = report.rows[0].guesses
+    title = f"{len(report.rows)} audits of {made} guesses"
+    table = Table("", "right guesses", "ε at least", "ε estimated", title=title)
+    for name, share in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
+        cells = [
+            np.quantile([getattr(row, field) for row in report.rows], share)
+            for field in ("correct", "bound", "estimate")
+        ]
+        table.add_row(name, f"{cells[0]:g}", *(f"{cell:.3f}" for cell in cells[1:]))
     console.print(table)
     console.print(
         f"claimed ε {report.claimed:.3f} at δ={report.delta:g}; {report.violations} of "

@@ -8,7 +8,6 @@ other half.
 import json
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -35,7 +34,7 @@ from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate, normalize
 from pride_jax.data.partition import by_sizes
 from pride_jax.errors import ConfigError
-from pride_jax.federated import federated_averaging
+from pride_jax.federated import ServerState, federated_averaging
 from pride_jax.models import logistic
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
@@ -55,8 +54,7 @@ class Setting:
       clients: that are tossed in every run.
       examples: of each.
       rounds: of a run, everyone who is there in each of them.
-      learning_rate: of the clients.
-      epochs: of a client, all its examples in a step.
+      learning_rate: of the clients, each of which takes one step a round.
       clipping_norm: where there is privacy.
       epsilons: at which clients are protected, beside none at all.
       delta: of each.
@@ -66,12 +64,11 @@ class Setting:
 
     data: str = "digits"
     clients: int = 100
-    examples: int = 5
+    examples: int = 3
     rounds: int = 10
-    learning_rate: float = 0.5
-    epochs: int = 5
+    learning_rate: float = 1.0
     clipping_norm: float = 0.5
-    epsilons: Sequence[float] = (8.0, 3.0, 1.0)
+    epsilons: tuple[float, ...] = (8.0, 3.0, 1.0)
     delta: float = 1e-5
     runs: int = 400
     seed: int = 0
@@ -82,7 +79,7 @@ class Setting:
         Raises:
           ConfigError: too few runs for either half, or none of something else.
         """
-        if self.runs < 4 or min(self.clients, self.examples, self.rounds, self.epochs) < 1:
+        if self.runs < 4 or min(self.clients, self.examples, self.rounds) < 1:
             raise ConfigError(f"{self}: expected at least 4 runs and 1 of everything else")
 
 
@@ -188,7 +185,7 @@ def _run_all(
     setting: Setting, dataset: Dataset, data: FederatedData, plan: PrivacyPlan | None
 ) -> _Runs:
     model = logistic(dataset.train_inputs.shape[1:], dataset.num_classes)
-    training = LocalTraining(setting.epochs, batch_size=None)
+    training = LocalTraining(epochs=1, batch_size=None)
     game = tossed(model, data)
     algorithm = federated_averaging(
         game.model,
@@ -206,9 +203,10 @@ def _run_all(
     def one(key: Key) -> _Runs:
         state = algorithm.init(*jax.random.split(key))
 
-        def advance(state, _):
-            after, _ = algorithm.round(state)
-            return after, after.params["model"]
+        def advance(state: ServerState, nothing: None) -> tuple[ServerState, Params]:
+            del nothing
+            state, _ = algorithm.round(state)
+            return state, state.params["model"]
 
         last, later = jax.lax.scan(advance, state, length=setting.rounds)
         first = state.params["model"]

@@ -65,6 +65,8 @@ def epsilon_known_cohort(plan: PrivacyPlan, rounds: int | None = None) -> float:
 def calibrate(plan: PrivacyPlan, target_epsilon: float) -> PrivacyPlan:
     """The plan with a noise multiplier whose `epsilon` is at most the target and within 1% of it.
 
+    Or as close as it gets, where ε jumps as a function of the noise.
+
     Raises:
       ConfigError: the target is not positive and finite, or adaptive clipping cannot spend so
         little.
@@ -77,9 +79,9 @@ def calibrate(plan: PrivacyPlan, target_epsilon: float) -> PrivacyPlan:
     low = high / 2
     while _epsilon(plan, low, plan.rounds) <= target_epsilon:
         low, high = low / 2, low
-    while _epsilon(plan, high, plan.rounds) < 0.99 * target_epsilon:
-        costs = [_epsilon(plan, noise, plan.rounds) for noise in (high, low)]
-        middle = math.exp(np.interp(0.995 * target_epsilon, costs, np.log([high, low])))
+    # Where few clients may come, ε jumps: below some noise their sums cost all of δ.
+    while _epsilon(plan, high, plan.rounds) < 0.99 * target_epsilon and high / low > 1 + 1e-6:
+        middle = math.sqrt(low * high)
         if _epsilon(plan, middle, plan.rounds) <= target_epsilon:
             high = middle
         else:
@@ -88,7 +90,7 @@ def calibrate(plan: PrivacyPlan, target_epsilon: float) -> PrivacyPlan:
 
 
 @functools.lru_cache(maxsize=256)
-def tuning_epsilon(plan: PrivacyPlan, runs: int) -> float:
+def tuning_epsilon(plan: PrivacyPlan, runs: int, rounds: int | None = None) -> float:
     """ε of having released only the best of several runs, all of the same plan.
 
     The number of runs must itself be random, geometric with mean ``runs``, drawn beforehand and
@@ -99,6 +101,7 @@ def tuning_epsilon(plan: PrivacyPlan, runs: int) -> float:
     Args:
       plan: with a noise multiplier.
       runs: the expected number of runs; 1 is always a single run, whose `epsilon` it is.
+      rounds: releases of each; all of the plan's if not given.
 
     Raises:
       ConfigError: ``runs`` is below 1, or there is no noise multiplier.
@@ -107,8 +110,12 @@ def tuning_epsilon(plan: PrivacyPlan, runs: int) -> float:
         raise ConfigError(f"runs={runs}: expected at least 1")
     noise = plan.known_noise_multiplier
     if runs == 1 or noise == 0:
-        return epsilon(plan)
-    single = _divergences(plan, noise, plan.rounds)
+        return epsilon(plan, rounds)
+    releases = _releases(plan, rounds)
+    if plan.dropouts:
+        single = releases * _known_divergences(plan, noise)
+    else:
+        single = _divergences(plan, noise, releases)
     least = np.min((1 - 1 / _ORDERS) * single + math.log(runs) / _ORDERS)
     return _from_divergences(single + 2 * least + math.log(runs) / (_ORDERS - 1), plan.delta)
 
@@ -205,6 +212,9 @@ def _releases(plan: PrivacyPlan, rounds: int | None) -> int:
 @functools.lru_cache(maxsize=4096)
 def _epsilon(plan: PrivacyPlan, noise: float, rounds: int) -> float:
     unamplified = _unamplified(plan, noise, rounds)
+    if plan.dropouts:
+        # The noise that dropouts leave depends on the size of the cohort, and may tell of it.
+        return unamplified
     if plan.sampling == "full" or unamplified in (0, math.inf):
         return unamplified
     if plan.sampling == "fixed_size" or plan.mechanism == "skellam":

@@ -85,7 +85,9 @@ class PrivacyPlan(Validated):
     def _check(self) -> None:
         self._at_least(1, "num_clients", "rounds", "capacity", "groups", "band", "dimension")
         self._at_least(0, "noise_multiplier", "dropouts", "colluders")
-        self._above_zero("delta", "sampling_rate", "clipping_norm")
+        self._above_zero("delta", "sampling_rate")
+        # Squares of much smaller numbers vanish in float32, and with them the norm.
+        self._at_least(1e-15, "clipping_norm")
         self._below_one("delta", "quantile")
         self._check_combination()
         self._check_sampling()

@@ -1,10 +1,13 @@
 """Pictures of what released models give away: ROC curves, and audits against their claims."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
+
+from pride_jax.reporting.plots import save
+from pride_jax.runs.files import explained, read_json, write_json
 
 _LOWEST = 1e-3
 
@@ -47,29 +50,48 @@ def audits(reports: Sequence[dict[str, Any]]) -> Figure:
     Args:
       reports: as ``scripts/audit.py --json`` prints each.
     """
-    figure = Figure(figsize=(5.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(1.4 + 1.2 * len(reports), 4.0), layout="constrained")
     axes = figure.subplots()
     claims = [report["claimed"] for report in reports]
-    top = 1.1 * max(claims)
-    axes.plot([0, top], [0, top], "--", color="0.4", label="claimed ε: no bound may be above")
-    for report in reports:
-        first = report is reports[0]
-        for name, marker, color in (("estimate", "x", "C1"), ("bound", "^", "C0")):
-            values = np.array([row[name] for row in report["rows"]])
-            label = {"estimate": "estimate (no bound)", "bound": "lower bound"}[name]
-            places = np.full(len(values), report["claimed"])
-            axes.plot(
-                places, values, marker, color=color, alpha=0.5, label=label if first else None
-            )
-        axes.annotate(
-            report["config"],
-            (report["claimed"], 0),
-            (0, 4),
-            textcoords="offset points",
-            fontsize=8,
-            rotation=90,
-            ha="right",
-        )
-    axes.set(xlabel="claimed ε", ylabel="ε from the audit", xlim=(0, top), ylim=(0, None))
-    axes.legend(frameon=False, fontsize=8)
+    places = range(len(reports))
+    left, right = ([place + side for place in places] for side in (-0.35, 0.35))
+    axes.hlines(claims, left, right, "0.2", label="claimed: no bound may be above")
+    for name, label, marker, color in (
+        ("estimate", "estimate, no bound", "x", "C1"),
+        ("bound", "lower bound", "^", "C0"),
+    ):
+        points = [
+            (place, row[name])
+            for place, report in zip(places, reports, strict=True)
+            for row in report["rows"]
+        ]
+        axes.plot(*zip(*points, strict=True), marker, color=color, alpha=0.4, label=label)
+    labels = [f"{report['config']}\nδ = {report['delta']:g}" for report in reports]
+    axes.set_xticks(places, labels, fontsize=8)
+    axes.set(ylabel="ε", xlim=(-0.6, len(reports) - 0.4), ylim=(-0.2, None))
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
+
+
+def join(report: dict[str, Any], folder: Path) -> None:
+    """Adds a report to the folder's ``audit.json``, or replaces that of the same claim, and draws.
+
+    Args:
+      report: as ``scripts/audit.py --json`` prints it.
+      folder: made if there is none.
+
+    Raises:
+      RunError: the files cannot be read or written.
+    """
+    with explained("write to", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "audit.json"
+    saved = read_json(path)["audits"] if path.exists() else []
+    others = [each for each in saved if _claim(each) != _claim(report)]
+    reports = sorted([*others, report], key=lambda each: each["claimed"])
+    write_json(path, {"audits": reports})
+    save(audits(reports), folder / "audit.png")
+
+
+def _claim(report: dict[str, Any]) -> tuple[Any, ...]:
+    return report["config"], report["claimed"], report["delta"]

@@ -12,10 +12,17 @@ _NO_PROTOCOL = (
     Sight("aggregator, which is the simulating device", "every client's update, as floats"),
 )
 _EVERYONE = Sight("whoever has the released models", "what models tell of their training data")
-_PUBLIC = "The roster of each round, clients' numbers of examples and sizes of messages are public."
+_PUBLIC = "Clients' numbers of examples and sizes of messages are public."
+_ROSTER = "The roster of each round is public."
+_SECRET_ROSTER = (
+    "Cohorts are known to aggregator, key holders and the clients called; ε against who sees the "
+    "models holds only as long as nobody else learns them."
+)
 _OUTSIDE = (
-    "Training loss, counts of clipped, fitted or zeroed updates and accuracies over clients are "
-    "computed from clients' data and released as they are."
+    "Outside of any ε, computed from clients' data and written down as they are: training loss; "
+    "numbers of clients, of clipped, fitted or zeroed updates and of sums not opened; accuracies "
+    "over clients, of the central model and of clients alone; the picture of clients' labels; that "
+    "a run stopped because it diverged."
 )
 _NO_DP = "No differential privacy: nothing bounds what the released models tell of one client."
 _SIMULATED = (
@@ -26,7 +33,10 @@ _SIMULATED = (
 
 
 def disclosure(
-    config: Experiment, secure: SecureAggregation | None, plan: PrivacyPlan | None
+    config: Experiment,
+    secure: SecureAggregation | None,
+    plan: PrivacyPlan | None,
+    releases: int | None,
 ) -> dict[str, Any]:
     """What a run must say of itself.
 
@@ -34,18 +44,20 @@ def disclosure(
       config: the run's settings.
       secure: how it added updates.
       plan: what is private, if anything.
+      releases: made by it, those that had to be done again included; the plan's if None.
 
     Returns:
       ``protocol``, ``sights`` (who sees what, from the protocol's own description), ``guarantee``
       (one paragraph) and ``statements``, as JSON has them.
     """
     sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
-    statements = [_PUBLIC, _OUTSIDE, _SIMULATED]
+    secret = plan is not None and plan.sampling != "full"
+    statements = [_PUBLIC, _SECRET_ROSTER if secret else _ROSTER, _OUTSIDE, _SIMULATED]
     if plan is None:
         guarantee = _NO_DP
         sights += (_EVERYONE,)
     else:
-        guarantee = " ".join(_guarantee(config, plan))
+        guarantee = " ".join(_guarantee(config, plan, releases or plan.rounds))
         sights += (Sight(_EVERYONE.who, "models with noise, see the guarantee"),)
         statements += _caveats(config, plan)
     if secure is not None and config.aggregation.exponent == "default":
@@ -58,28 +70,31 @@ def disclosure(
     }
 
 
-def _guarantee(config: Experiment, plan: PrivacyPlan) -> list[str]:
+def _guarantee(config: Experiment, plan: PrivacyPlan, releases: int) -> list[str]:
     """Adjacency, unit, (ε, δ), sampler, mechanism, accountant, against whom, cost of tuning."""
     sentences = [
-        f"Client-level differential privacy: ε = {epsilon(plan):.4g} at δ = {plan.delta:g} for all "
-        f"{plan.rounds} released models together, where {_NEIGHBOUR[plan.relation]}, and the "
-        f"number of clients, {plan.num_clients}, is public.",
+        f"Client-level differential privacy: ε = {epsilon(plan, releases):.4g} at "
+        f"δ = {plan.delta:g} for all {releases} released models together, where "
+        f"{_NEIGHBOUR[plan.relation]}, and the number of clients, {plan.num_clients}, is public.",
         f"{_sampling(plan)} Each update is clipped to an L2 norm of {_norm(plan)}; "
         f"{_mechanism(plan)} The sum is divided by the weight expected of a cohort.",
         f"Accounted by {_accountant(plan)}.",
         f"{_against(plan)} Against who also knows each round's cohort: "
-        f"ε = {epsilon_known_cohort(plan):.4g}.",
+        f"ε = {epsilon_known_cohort(plan, releases):.4g}.",
     ]
     if config.privacy.tuning_runs > 1:
         runs = config.privacy.tuning_runs
         sentences.append(
-            f"If the settings are the best of about {runs} runs on these clients (a random number "
-            f"with that mean), all runs together cost ε = {tuning_epsilon(plan, runs):.4g}."
+            f"Settings were chosen with {runs} runs on these clients. If their number was drawn "
+            "in secret, geometric with that mean, if only the best run was released and if it was "
+            "chosen by public data, all together cost "
+            f"ε = {tuning_epsilon(plan, runs, releases):.4g}."
         )
     if config.privacy.seed is not None:
         sentences.append(
-            f"Noise and cohorts were drawn from the seed {config.privacy.seed}, which is public: "
-            "there is no guarantee against anyone who knows it."
+            f"{'Cohorts' if plan.mechanism == 'skellam' else 'Noise and cohorts'} were drawn from "
+            f"the seed {config.privacy.seed}, which is public: there is no such guarantee against "
+            "anyone who knows it."
         )
     return sentences
 
@@ -166,17 +181,14 @@ def _against(plan: PrivacyPlan) -> str:
 
 
 def _caveats(config: Experiment, plan: PrivacyPlan) -> list[str]:
-    caveats = [_KEYS] if config.privacy.seed is None else []
+    caveats = []
+    if config.privacy.seed is None and (plan.mechanism != "skellam" or plan.sampling != "full"):
+        caveats.append(_KEYS)
     caveats.append(_RESIDUES if plan.mechanism == "skellam" else _FLOATS)
     if config.cohort.weighting == "examples":
         caveats.append(
             "Clients are weighted by their numbers of examples, which are taken to be public: "
             "ε does not cover them."
-        )
-    if plan.dropouts:
-        caveats.append(
-            "ε against who sees the models only assumes that who drops out does not depend on who "
-            "was drawn."
         )
     if config.partition.copies > 1:
         caveats.append(
@@ -187,16 +199,19 @@ def _caveats(config: Experiment, plan: PrivacyPlan) -> list[str]:
 
 
 _KEYS = (
-    "Noise and cohorts come from 64 bits of the system's entropy, which JAX's generator stretches; "
-    "it is not a cryptographic one."
+    "What JAX draws, cohorts and noise in floating point, comes from 64 bits of the system's "
+    "entropy, which JAX's generator stretches; it is not a cryptographic one."
 )
 _RESIDUES = (
     "Noised integers are sent as residues with room for the whole sum: the probability that any "
-    "value of the run leaves it and is opened wrong, which costs no privacy, is at most 2^-40. "
+    "value of the run leaves it and is opened wrong is at most 2^-40, which costs the released "
+    "models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
     "Probabilities of the noise are right to 1 part in 10^10 where they exceed 1e-8, else to 1e-18."
 )
 _FLOATS = (
-    "Noise in floating point has gaps that a reader of the last bits could use: good for studies "
+    "Sums in floating point round, which one client's data may change a little for others', and "
+    "noise in floating point has gaps that a reader of the last bits could use: good for studies "
+    "noise in floating point has gaps that a reader of the last bits could use: good for studies "
     "of utility; for a release, privacy.mechanism=skellam has none."
 )
 

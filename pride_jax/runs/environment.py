@@ -2,12 +2,24 @@
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "phe", "gmpy2", "pride-jax")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "scipy",
+    "dp-accounting",
+    "phe",
+    "gmpy2",
+    "pride-jax",
+)
 
 
 def environment() -> dict[str, Any]:
@@ -20,12 +32,25 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": _processor(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "device": devices[0].device_kind,
+        "platform_of_device": devices[0].platform,
         "num_devices": len(devices),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def _processor() -> str:
+    """The CPU's model as Linux tells it, else what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
 
 
 def _git(*arguments: str) -> str | None:

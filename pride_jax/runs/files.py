@@ -1,6 +1,7 @@
 """Writing files so that a crash leaves the old one or the new one, never half of one."""
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
@@ -43,9 +44,38 @@ def write_atomically(path: Path, content: str | bytes) -> None:
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
+            _sync_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder that exists.
+
+    Raises:
+      RunError: another process has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise RunError(
+            f"{folder} is in use by another process: wait for its end, or choose another --workdir"
+        ) from None
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

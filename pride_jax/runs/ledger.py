@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs.files import write_atomically
 
@@ -35,14 +37,16 @@ class Ledger(NamedTuple):
       announce: first round, the round after the last -> None, once it is on disk that their models
         will be released; it raises RunError if it cannot be written, and then nothing may be.
       releases: -> how many releases the accountant must count so far.
+      releases_with: first round, the round after the last -> how many, if these were announced.
     """
 
     attempt: int
     announce: Callable[[int, int], None]
     releases: Callable[[], int]
+    releases_with: Callable[[int, int], int]
 
 
-def open_ledger(path: Path, round_: int, environment: str | None) -> Ledger:
+def open_ledger(path: Path, round_: int, environment: str | None, groups: int = 1) -> Ledger:
     """The ledger in a file, which need not exist, for a run that goes on at ``round_``.
 
     Args:
@@ -50,20 +54,34 @@ def open_ledger(path: Path, round_: int, environment: str | None) -> Ledger:
       round_: the first round to come.
       environment: `fingerprint` of what it goes on in; None if nothing can be done again to the
         same bits.
+      groups: of clients that take turns, see `count_releases`.
 
     Raises:
-      RunError: the file cannot be read.
+      RunError: the file cannot be read, or lacks rounds before ``round_``.
     """
     written = read(path)
+    known = {number for entry in written for number in range(entry.first, entry.until)}
+    if missing := set(range(round_)) - known:
+        raise RunError(
+            f"{path} lacks round {min(missing)}, whose model was released: restore the file, or "
+            "start anew in another --workdir"
+        )
     attempt = next_attempt(written, round_, environment)
 
-    def announce(first: int, until: int) -> None:
-        release = Release(first, until, attempt, environment or "")
-        lines = [json.dumps(entry._asdict()) + "\n" for entry in (*written, release)]
-        write_atomically(path, "".join(lines))
-        written.append(release)
+    def entry(first: int, until: int) -> Release:
+        return Release(first, until, attempt, environment or "")
 
-    return Ledger(attempt, announce, lambda: count_releases(written))
+    def announce(first: int, until: int) -> None:
+        lines = [json.dumps(each._asdict()) + "\n" for each in (*written, entry(first, until))]
+        write_atomically(path, "".join(lines))
+        written.append(entry(first, until))
+
+    return Ledger(
+        attempt,
+        announce,
+        lambda: count_releases(written, groups),
+        lambda first, until: count_releases([*written, entry(first, until)], groups),
+    )
 
 
 def read(path: Path) -> list[Release]:
@@ -75,19 +93,29 @@ def read(path: Path) -> list[Release]:
     return [Release(**row) for row in metrics.read(path)] if path.exists() else []
 
 
-def count_releases(ledger: Sequence[Release]) -> int:
-    """How many releases the accountant must count: a round once for every attempt at it."""
-    return len(
-        {(entry.attempt, round_) for entry in ledger for round_ in range(entry.first, entry.until)}
-    )
+def count_releases(ledger: Sequence[Release], groups: int = 1) -> int:
+    """How many releases the accountant must count: a round once for every attempt at it.
+
+    Where groups of clients take turns, the accountant counts turns, and a round that was done again
+    was another turn of the same group: as many releases are counted as if every group had had as
+    many turns as the one that had most.
+    """
+    done = {
+        (entry.attempt, number) for entry in ledger for number in range(entry.first, entry.until)
+    }
+    if groups == 1:
+        return len(done)
+    turns = Counter(number % groups for _, number in done)
+    return groups * max(turns.values(), default=0)
 
 
 def next_attempt(ledger: Sequence[Release], round_: int, environment: str | None) -> int:
     """Which keys a run may use that goes on at ``round_``.
 
     Rounds in the ledger that it would do again give the same bits, and so nothing new, only with
-    the same keys in the same environment. Otherwise they need new keys: the same noise on another
-    sum would give the difference away, and new noise on the same cohort is not what is accounted.
+    the same keys, from the same parameters, in the same environment. Otherwise they need new keys:
+    the same noise on another sum would give the difference away, and new noise on the same cohort
+    is not what is accounted.
 
     Args:
       ledger: what was written down.
@@ -98,19 +126,25 @@ def next_attempt(ledger: Sequence[Release], round_: int, environment: str | None
     if not ledger:
         return 0
     latest = max(entry.attempt for entry in ledger)
-    again = [entry for entry in ledger if entry.attempt == latest and entry.until > round_]
+    entries = [entry for entry in ledger if entry.attempt == latest]
+    if round_ < min(entry.first for entry in entries):
+        # The rounds before were another attempt's: it would come to other parameters.
+        return latest + 1
+    again = [entry for entry in entries if entry.until > round_]
     same = all(environment is not None and entry.environment == environment for entry in again)
     return latest if same else latest + 1
 
 
-def fingerprint(environment: dict[str, Any]) -> str | None:
-    """Equal for environments in which the same keys give the same bits; None if that is unknown.
+def fingerprint(environment: dict[str, Any], **inputs: Any) -> str | None:
+    """Equal where the same keys give the same bits; None where they may not.
 
     Args:
       environment: as ``runs.environment.environment`` gives it. Nothing is known of code that was
-        changed since its commit.
+        changed since its commit, and other devices than CPUs may add in another order each time.
+      inputs: whatever else the released models depend on, as JSON has it.
     """
-    if environment["git_commit"] is None or environment["git_changes"]:
+    unknown = environment["git_commit"] is None or environment["git_changes"]
+    if unknown or environment["platform_of_device"] != "cpu":
         return None
     same = {name: value for name, value in environment.items() if name != "started"}
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([same, inputs], sort_keys=True).encode()).hexdigest()

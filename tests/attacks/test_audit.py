@@ -70,7 +70,7 @@ def test_clopper_pearson_sees_both_kinds_of_error():
 
 
 def test_one_run_bounds_of_randomised_response_err_as_rarely_as_they_say():
-    epsilon, runs, canaries = 1.0, 2000, 400
+    epsilon, runs, canaries = 1.0, 1000, 400
     rng = np.random.default_rng(0)
     correct = rng.binomial(canaries, 1 / (1 + math.exp(-epsilon)), runs)
     bounds = np.array([one_run_bound(canaries, int(v), canaries, 0.0) for v in correct])
@@ -92,7 +92,7 @@ def test_bounds_of_a_gaussian_stay_below_its_epsilon():
     assert np.sum(np.array(one) > epsilon) <= binom.ppf(0.999, 100, 0.05)
     assert np.sum(np.array(many) > epsilon) <= binom.ppf(0.999, 100, 0.05)
     assert 1.2 < np.mean(one) < 1.8
-    assert 1.2 < np.mean(many)
+    assert np.mean(many) > 1.2
 
 
 def test_many_run_bounds_err_as_rarely_as_they_say_where_they_are_tight():
@@ -138,12 +138,11 @@ def test_the_estimate_of_two_unlike_normals_is_where_delta_is_met(spread):
 
 def test_the_estimate_may_exceed_the_truth():
     mu, delta, rng = 1.0, 1e-5, np.random.default_rng(5)
-    estimates = [
-        one_shot_estimate(rng.normal(mu, 1, 200), rng.normal(0, 1, 200), delta) for _ in range(40)
-    ]
+    runs = rng.normal(size=(40, 2, 10_000)) + np.array([mu, 0.0])[None, :, None]
+    estimates = [one_shot_estimate(*run, delta) for run in runs]
     truth = get_epsilon_gaussian(1 / mu, delta)
-    assert 10 < np.sum(np.array(estimates) > truth)
-    assert np.median(estimates) == pytest.approx(truth, rel=0.15)
+    assert np.sum(np.array(estimates) > truth) > 10
+    assert np.median(estimates) == pytest.approx(truth, rel=0.1)
 
 
 @pytest.mark.parametrize(

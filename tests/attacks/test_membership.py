@@ -114,4 +114,4 @@ def test_alignment_is_the_inner_product_with_what_each_client_would_do():
             factor = min(1.0, norm_ / float(optax.tree.norm(own)))
             step = jax.tree.map(jnp.subtract, after, before)
             total += factor * float(optax.tree.vdot(own, step))
-        assert float(scores[client]) == pytest.approx(total, rel=1e-4, abs=1e-6)
+        assert float(scores[client]) == pytest.approx(total, rel=1e-3, abs=1e-5)

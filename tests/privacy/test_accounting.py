@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import dp_accounting
 import numpy as np
@@ -18,6 +19,7 @@ from pride_jax.privacy.accounting import (
     calibrate,
     epsilon,
     epsilon_known_cohort,
+    rounds_within,
     skellam_divergences,
     subsampled_divergences,
     truncated_divergences,
@@ -349,3 +351,43 @@ def test_more_runs_to_choose_from_cost_more(plan):
 def test_impossible_questions_are_refused(account, message):
     with pytest.raises(ConfigError, match=message):
         account()
+
+
+def test_dropouts_leave_noise_that_may_tell_of_the_cohort_so_nothing_is_amplified():
+    plan = PrivacyPlan(
+        num_clients=1000,
+        rounds=10,
+        delta=1e-5,
+        sampling_rate=0.1,
+        mechanism="skellam",
+        dimension=100,
+        bits=12,
+        noise_multiplier=3.0,
+        dropouts=5,
+    )
+    assert epsilon(plan) == epsilon_known_cohort(plan)
+    assert epsilon(replace(plan, dropouts=0)) < 0.5 * epsilon(plan)
+
+
+def test_sums_of_too_few_clients_are_paid_for_and_calibration_ends_where_epsilon_jumps():
+    plan = PrivacyPlan(
+        num_clients=1000,
+        rounds=10,
+        delta=1e-3,
+        sampling_rate=0.01,
+        dimension=100,
+        bits=12,
+        noise_multiplier=2.0,
+    )
+    alone = replace(plan, dimension=None, bits=None)
+    assert epsilon(plan) > epsilon(alone)
+    assert epsilon(calibrate(plan, 6.0)) <= 6.0
+
+
+def test_as_many_rounds_as_are_affordable():
+    plan = PrivacyPlan(
+        num_clients=100, rounds=20, delta=1e-3, sampling="full", noise_multiplier=2.0
+    )
+    rounds = rounds_within(plan, 4.0)
+    assert epsilon(plan, rounds) <= 4.0 < epsilon(plan, rounds + 1)
+    assert rounds_within(plan, 1e-3) == 0

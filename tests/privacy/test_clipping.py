@@ -47,7 +47,7 @@ def test_no_bound_leaves_updates_as_they_are():
 
 def test_the_norm_may_be_computed():
     clipped, info = jax.jit(clip_by_norm)(jnp.array([3.0, 4.0]), jnp.float32(2.5))
-    np.testing.assert_allclose(clipped, [1.5, 2.0], rtol=2e-6)
+    np.testing.assert_allclose(clipped, [1.5, 2.0], rtol=2e-5)
     assert info.clipped
 
 

@@ -14,12 +14,12 @@ from pride_jax.reporting.disclosure import disclosure
 def disclosed(**settings):
     aggregation = Aggregation(**settings)
     if aggregation.protocol == "none":
-        return disclosure(Experiment(), None, None)
+        return disclosure(Experiment(), None, None, None)
     protocol = build_secure_sum(aggregation)
     # What is disclosed does not depend on the keys.
     keys = protocol.keygen(os.urandom, Role.CLIENT)
     secure = SecureAggregation(protocol, keys)
-    return disclosure(Experiment(aggregation=aggregation), secure, None)
+    return disclosure(Experiment(aggregation=aggregation), secure, None, None)
 
 
 def sight_of(said, who):

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from pride_jax.errors import RunError
 from pride_jax.runs.ledger import Release, count_releases, fingerprint, open_ledger, read
 
-CLEAN = {"git_commit": "abc", "git_changes": False, "started": "now", "versions": {"jax": "0.10"}}
+CLEAN = {
+    "git_commit": "abc",
+    "git_changes": False,
+    "platform_of_device": "cpu",
+    "started": "now",
+    "versions": {"jax": "0.10"},
+}
 
 
 def test_a_release_is_on_disk_before_it_counts(tmp_path):
@@ -37,6 +43,7 @@ def test_rounds_done_again_elsewhere_get_other_keys_and_are_charged(tmp_path, en
     ledger.announce(5, 10)
     again = open_ledger(path, 5, environment)
     assert again.attempt == 1
+    assert again.releases_with(5, 10) == 15
     again.announce(5, 10)
     assert again.releases() == 15
 
@@ -72,6 +79,34 @@ def test_a_line_cut_short_by_a_crash_was_not_released(tmp_path):
     assert open_ledger(path, 10, "here").releases() == 10
 
 
+def test_going_back_beyond_the_start_of_an_attempt_needs_other_keys(tmp_path):
+    """The rounds between would come from other parameters than that attempt's noise was put on."""
+    path = tmp_path / "ledger.jsonl"
+    open_ledger(path, 0, "there").announce(0, 10)
+    open_ledger(path, 8, "here").announce(8, 15)
+    assert open_ledger(path, 8, "here").attempt == 1
+    assert open_ledger(path, 5, "here").attempt == 2
+
+
+def test_a_ledger_that_lacks_released_rounds_is_refused(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    with pytest.raises(RunError, match="lacks round 0, whose model was released"):
+        open_ledger(path, 5, "here")
+    open_ledger(path, 0, "here").announce(0, 5)
+    with pytest.raises(RunError, match="lacks round 5"):
+        open_ledger(path, 10, "here")
+
+
+def test_where_groups_take_turns_a_round_done_again_is_another_turn(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    open_ledger(path, 0, None, groups=10).announce(0, 20)
+    for _ in range(10):
+        ledger = open_ledger(path, 19, None, groups=10)
+        ledger.announce(19, 20)
+    # Two turns of group 9, and ten more.
+    assert ledger.releases() == 10 * 12
+
+
 def test_a_damaged_ledger_is_refused(tmp_path):
     path = tmp_path / "ledger.jsonl"
     path.write_text("nonsense\n")
@@ -101,3 +136,5 @@ def test_what_tells_environments_apart():
     assert same != fingerprint(CLEAN | {"git_commit": "abd"})
     assert fingerprint(CLEAN | {"git_changes": True}) is None
     assert fingerprint(CLEAN | {"git_commit": None}) is None
+    assert fingerprint(CLEAN | {"platform_of_device": "gpu"}) is None
+    assert fingerprint(CLEAN, data="1") not in (same, fingerprint(CLEAN, data="2"))

@@ -1,5 +1,7 @@
 """A trained cohort equals a slow NumPy loop, however the device divides the work."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,22 @@ def cohort_of(ids, mask=None):
     return Cohort(jnp.asarray(ids, jnp.int32), jnp.asarray(mask))
 
 
+@functools.cache
+def compiled(training, chunk, devices, collect, longest):
+    return jax.jit(
+        train_cohort(
+            MODEL,
+            lambda round_: optax.sgd(RATE),
+            training,
+            lambda key, update, weight: (jax.tree.map(lambda leaf: leaf * weight, update), ()),
+            longest=longest,
+            chunk=chunk,
+            mesh=clients_mesh(jax.devices()[:devices]),
+            collect=collect,
+        )
+    )
+
+
 def trained(
     cohort,
     *,
@@ -36,19 +54,10 @@ def trained(
     params=None,
 ):
     data = data or small_data()
-    train = train_cohort(
-        MODEL,
-        lambda round_: optax.sgd(RATE),
-        training,
-        lambda key, update, weight: (jax.tree.map(lambda leaf: leaf * weight, update), ()),
-        longest=int(data.sizes.max()),
-        chunk=chunk,
-        mesh=clients_mesh(jax.devices()[:devices]),
-        collect=collect,
-    )
+    train = compiled(training, chunk, devices, collect, int(data.sizes.max()))
     params = params or MODEL.init(jax.random.key(0))
     weights = jnp.where(cohort.mask, 0.5 + cohort.ids.astype(jnp.float32), 0.0)
-    return jax.jit(train)(ROUND_KEY, jnp.int32(0), params, data, cohort, weights)
+    return train(ROUND_KEY, jnp.int32(0), params, data, cohort, weights)
 
 
 def expected_sum(cohort, *, epochs, batch_size, proximal=0.0):

@@ -1,0 +1,148 @@
+"""What a private run has cost, what it may still release, and the keys for that."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from pride_jax import config
+from pride_jax.errors import ConfigError, RunError
+from pride_jax.federated import private_key
+from pride_jax.privacy.accounting import (
+    epsilon,
+    epsilon_known_cohort,
+    rounds_within,
+    tuning_epsilon,
+)
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs.environment import environment
+from pride_jax.runs.files import read_json, write_json
+from pride_jax.runs.ledger import fingerprint, open_ledger
+from pride_jax.types import Key
+
+LEDGER = "ledger.jsonl"
+_PLAN = "plan.json"
+_PURPOSE = 0x70726976
+"""Keeps keys of noise and cohorts apart from all others, even where both seeds are the same."""
+
+
+class Budget(NamedTuple):
+    """A private run's releases, from one start of it to the next.
+
+    Attributes:
+      private: the key of noise and cohorts; a secret.
+      release: first round, the round after the last -> up to which of them may be released, once
+        that is on disk; the first round itself if no more is affordable.
+      spent: -> releases so far and ε of them.
+      cost: -> all that the summary tells of it.
+    """
+
+    private: Key
+    release: Callable[[int, int], int]
+    spent: Callable[[], dict[str, Any]]
+    cost: Callable[[], dict[str, Any]]
+
+
+def affordable(settings: config.Privacy, plan: PrivacyPlan) -> int:
+    """How many releases a run may make, those of rounds that had to be done again included.
+
+    Raises:
+      ConfigError: not even one.
+    """
+    limits = [limit for limit in (settings.epsilon, settings.stop_at_epsilon) if limit is not None]
+    if not limits:
+        return sys.maxsize
+    releases = rounds_within(plan, min(limits))
+    if releases < 1:
+        raise ConfigError(
+            f"A single release costs more than ε={min(limits)}: raise privacy.stop_at_epsilon or "
+            "the noise"
+        )
+    return releases
+
+
+def open_budget(
+    settings: config.Privacy,
+    plan: PrivacyPlan,
+    workdir: Path,
+    seed: bytes | None,
+    round_: int,
+    inputs: str,
+) -> Budget:
+    """The budget of a run that goes on at ``round_``.
+
+    Args:
+      settings: limits, and the seed of studies.
+      plan: what is accounted; written to ``plan.json`` at the first start.
+      workdir: the run's folder.
+      seed: that the system gave, where the settings have none.
+      round_: the first round to come.
+      inputs: digest of the clients' data.
+
+    Raises:
+      RunError: the plan is another than at the first start, or the ledger is not whole.
+    """
+    described = dataclasses.asdict(plan)
+    _keep_plan(workdir / _PLAN, described)
+    # Shares of integer noise come from the system each time, so no round can be done again.
+    same = None
+    if plan.mechanism != "skellam":
+        same = fingerprint(environment(), plan=described, data=inputs)
+    ledger = open_ledger(workdir / LEDGER, round_, same, plan.groups)
+    limit = affordable(settings, plan)
+    key = jax.random.key(settings.seed or 0) if seed is None else private_key(seed)
+
+    def release(first: int, until: int) -> int:
+        while until > first and ledger.releases_with(first, until) > limit:
+            until -= 1
+        if until > first:
+            ledger.announce(first, until)
+        return until
+
+    def spent() -> dict[str, Any]:
+        releases = ledger.releases()
+        return {
+            "releases": releases,
+            "epsilon": epsilon(plan, releases),
+            "epsilon_known_cohort": epsilon_known_cohort(plan, releases),
+        }
+
+    def cost() -> dict[str, Any]:
+        runs = settings.tuning_runs
+        tuned = tuning_epsilon(plan, runs, ledger.releases()) if runs > 1 else None
+        return spent() | {
+            "epsilon_with_tuning": tuned,
+            "delta": plan.delta,
+            "noise_multiplier": plan.noise_multiplier,
+        }
+
+    private = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
+    return Budget(private, release, spent, cost)
+
+
+def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
+    if not path.exists():
+        write_json(path, plan)
+        return
+    changed = config.differences(read_json(path), plan)
+    if changed:
+        raise RunError(
+            f"{path} is another plan than the settings give now: {'; '.join(changed)} (saved -> "
+            "now). Resume with the versions that the run was begun with, or start anew"
+        )
+
+
+NO_COST = dict.fromkeys(
+    (
+        "releases",
+        "epsilon",
+        "epsilon_known_cohort",
+        "epsilon_with_tuning",
+        "delta",
+        "noise_multiplier",
+    )
+)
+"""What the summary of a run without a plan tells."""

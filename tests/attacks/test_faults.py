@@ -1,0 +1,209 @@
+"""A pipeline with one thing broken is caught, and the right one is not.
+
+Populations are the worst there are: all others add +C and the canary −C along one parameter. Every
+audit is many runs of the real federated averaging, vmapped, with the canary and without it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy.stats import binom
+
+from pride_jax import federated
+from pride_jax.attacks.audit import many_run_bound
+from pride_jax.data.federated import FederatedData
+from pride_jax.privacy import mechanisms
+from pride_jax.privacy.accounting import epsilon
+from pride_jax.privacy.clipping import ClipInfo
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.training.client import LocalTraining
+from pride_jax.types import Model
+
+RUNS, NORM, RAW = 8000, 1.0, 10.0
+
+
+class Case(NamedTuple):
+    """Whom to audit, and how an observer turns a run's releases into one score."""
+
+    plan: PrivacyPlan
+    rate: tuple[float, ...]
+    score: tuple[float, ...]
+
+
+ONE_ROUND = Case(
+    PrivacyPlan(
+        num_clients=4,
+        rounds=1,
+        delta=1e-2,
+        sampling="full",
+        clipping_norm=NORM,
+        noise_multiplier=1.0,
+    ),
+    rate=(1.0,),
+    score=(1.0,),
+)
+TWO_ROUNDS = Case(
+    PrivacyPlan(
+        num_clients=4,
+        rounds=2,
+        delta=1e-2,
+        sampling="full",
+        clipping_norm=NORM,
+        noise_multiplier=1.0,
+    ),
+    # Nobody moves in the second round: with the same noise, the releases differ by the updates.
+    rate=(1.0, 0.0),
+    score=(1.0, -1.0),
+)
+POISSON = Case(
+    PrivacyPlan(
+        num_clients=12,
+        rounds=1,
+        delta=1e-2,
+        sampling="truncated_poisson",
+        sampling_rate=0.9,
+        capacity=12,
+        clipping_norm=NORM,
+        noise_multiplier=1.0,
+    ),
+    rate=(1.0,),
+    score=(1.0,),
+)
+
+
+def push_model():
+    """One parameter; example ±1 moves it by ±RAW, wherever it is."""
+
+    def apply(params, inputs):
+        height = 2 * RAW * (params - jax.lax.stop_gradient(params))[None] * inputs
+        return jnp.concatenate([height, jnp.zeros_like(height)], axis=1)
+
+    return Model(lambda key: jnp.zeros(1), apply)
+
+
+def population(clients, present):
+    sizes = np.ones(clients, np.int32)
+    sizes[0] = present
+    return FederatedData(
+        inputs=jnp.ones((clients, 1)).at[0].set(-1.0),
+        labels=jnp.zeros(clients, jnp.int32),
+        shift=jnp.zeros(()),
+        scale=jnp.ones(()),
+        index=jnp.arange(clients, dtype=jnp.int32),
+        offsets=jnp.arange(clients, dtype=jnp.int32),
+        sizes=jnp.asarray(sizes),
+    )
+
+
+def scores(case, present, runs=RUNS, seed=0):
+    rates = jnp.array(case.rate)
+    algorithm = federated.federated_averaging(
+        push_model(),
+        population(case.plan.num_clients, present),
+        lambda round_: optax.sgd(rates[round_]),
+        training=LocalTraining(1, None),
+        weighting="uniform",
+        plan=case.plan,
+    )
+
+    def one(key):
+        state, total = algorithm.init(key, key), 0.0
+        for factor in case.score:
+            after, _ = algorithm.round(state)
+            total += factor * (after.params - state.params)[0]
+            state = after
+        return total
+
+    keys = jax.random.split(jax.random.key(2 * seed + present), runs)
+    # The canary pulls down.
+    return -np.asarray(jax.jit(jax.vmap(one))(keys))
+
+
+def audit(case):
+    return many_run_bound(scores(case, True), scores(case, False), case.plan.delta, 0.999)
+
+
+def no_clipping(monkeypatch):
+    never = jnp.zeros((), bool)
+    monkeypatch.setattr(
+        federated, "clip_by_norm", lambda update, max_norm: (update, ClipInfo(never, never))
+    )
+
+
+def geyers_clipping(monkeypatch):
+    def inverted(update, max_norm):
+        _, info = real(update, max_norm)
+        share = optax.tree.norm(update) / max_norm
+        return update / jnp.where(share > 0, jnp.minimum(share, 1.0), 1.0), info
+
+    real = federated.clip_by_norm
+    monkeypatch.setattr(federated, "clip_by_norm", inverted)
+
+
+def half_the_noise(monkeypatch):
+    real = mechanisms.add_gaussian
+    monkeypatch.setattr(
+        mechanisms, "add_gaussian", lambda key, total, scale: real(key, total, scale / 2)
+    )
+
+
+def reused_noise_key(monkeypatch):
+    real = federated.mechanism_of
+
+    def forgetful(plan):
+        mechanism = real(plan)
+        return mechanism._replace(
+            release=lambda key, state, round_, *rest: mechanism.release(
+                key, state, jnp.zeros_like(round_), *rest
+            )
+        )
+
+    monkeypatch.setattr(federated, "mechanism_of", forgetful)
+
+
+def realised_denominator(monkeypatch):
+    real, seen = federated.client_weights, []
+
+    def watched(data, cohort, weighting):
+        seen.append(jnp.sum(cohort.mask & (data.sizes[cohort.ids] > 0)))
+        return real(data, cohort, weighting)
+
+    monkeypatch.setattr(federated, "client_weights", watched)
+    monkeypatch.setattr(federated, "expected_weight", lambda *_: seen[-1].astype(jnp.float32))
+
+
+FAULTS = {
+    no_clipping: ONE_ROUND,
+    geyers_clipping: ONE_ROUND,
+    half_the_noise: ONE_ROUND,
+    reused_noise_key: TWO_ROUNDS,
+    realised_denominator: POISSON,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_seeded_fault_is_caught(fault, monkeypatch):
+    case = FAULTS[fault]
+    fault(monkeypatch)
+    assert audit(case) > epsilon(case.plan)
+
+
+@pytest.mark.parametrize("case", [ONE_ROUND, TWO_ROUNDS, POISSON])
+def test_the_right_pipeline_is_not(case):
+    assert 0 < audit(case) <= epsilon(case.plan)
+
+
+def test_a_hundred_audits_of_the_right_pipeline_err_as_rarely_as_they_say():
+    audits, runs = 100, 1000
+    present, absent = (
+        scores(ONE_ROUND, there, audits * runs, seed=1).reshape(audits, runs)
+        for there in (True, False)
+    )
+    delta, claimed = ONE_ROUND.plan.delta, epsilon(ONE_ROUND.plan)
+    bounds = [many_run_bound(*each, delta, 0.95) for each in zip(present, absent, strict=True)]
+    assert np.sum(np.array(bounds) > claimed) <= binom.ppf(0.999, audits, 0.05)
+    assert np.median(bounds) > 0.8

@@ -1,0 +1,124 @@
+"""Views are what the protocols and mechanisms really make, no more and no less."""
+
+import os
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pride_jax.aggregation.fixed_point import dequantize
+from pride_jax.aggregation.lattice import bfv
+from pride_jax.aggregation.masking import masking
+from pride_jax.aggregation.paillier import paillier
+from pride_jax.aggregation.plain import plain
+from pride_jax.attacks import views
+from pride_jax.privacy.accounting import calibrate
+from pride_jax.privacy.plan import PrivacyPlan
+
+LENGTH, LIMIT, BITS = 4000, 0.5, 16
+PROTOCOLS = {
+    "plain": plain,
+    "paillier": partial(paillier, key_bits=1024),
+    "bfv": bfv,
+    "masking": masking,
+}
+
+
+@pytest.fixture(scope="module")
+def updates() -> jax.Array:
+    return 0.1 * jax.random.normal(jax.random.key(0), (4, LENGTH))
+
+
+@pytest.fixture(scope="module")
+def rows(updates) -> np.ndarray:
+    return views.quantized(jax.random.key(1), updates, LIMIT, BITS)
+
+
+def correlation(a, b) -> float:
+    return float(np.corrcoef(np.asarray(a), np.asarray(b))[0, 1])
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_opens_the_same_mean(name, rows) -> None:
+    seen = views.secure_sum(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
+    expected = dequantize(rows.astype(np.int64).sum(axis=0), LIMIT, BITS) / 4
+    np.testing.assert_array_equal(seen.mean, expected.astype(np.float32))
+    assert seen.messages.shape == rows.shape
+
+
+def test_plain_messages_are_the_updates(rows, updates) -> None:
+    seen = views.secure_sum(plain(), rows, LIMIT, BITS, os.urandom)
+    step = LIMIT / (2 ** (BITS - 1) - 1)
+    np.testing.assert_allclose(seen.messages, updates, atol=1.01 * step)
+
+
+@pytest.mark.parametrize("name", ["paillier", "bfv", "masking"])
+def test_protected_messages_do_not_depend_on_the_update(name, rows, updates) -> None:
+    seen = views.secure_sum(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
+    for message, update in zip(seen.messages, updates, strict=True):
+        # Five standard deviations of a correlation of independent values.
+        assert abs(correlation(message, update)) < 5 / LENGTH**0.5
+    again = views.secure_sum(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
+    assert np.mean(seen.messages == again.messages) < 0.01
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8])
+def test_numbers_are_read_as_they_were_written(width) -> None:
+    numbers = [0, 1, -1, 2 ** (8 * width - 1) - 1, -(2 ** (8 * width - 1))]
+    body = b"".join(number.to_bytes(width, "little", signed=True) for number in numbers)
+    np.testing.assert_array_equal(views.read_numbers(body, len(numbers)), numbers)
+    np.testing.assert_array_equal(views.read_numbers(body + b"x", len(numbers)), numbers)
+
+
+def test_clipping_changes_lengths_and_no_directions(updates) -> None:
+    short = views.clipped(updates, 1.0)
+    lengths = np.linalg.norm(short, axis=1)
+    assert (lengths <= 1).all()
+    np.testing.assert_allclose(lengths, 1, rtol=1e-3)
+    for one, whole in zip(short, updates, strict=True):
+        assert correlation(one, whole) > 1 - 1e-5
+
+
+def gaussian(clients: int) -> PrivacyPlan:
+    plan = PrivacyPlan(
+        num_clients=clients, rounds=1, delta=1e-3, sampling="full", clipping_norm=2.0
+    )
+    return calibrate(plan, 8.0)
+
+
+def test_noise_is_the_plans(updates) -> None:
+    plan, key = gaussian(4), jax.random.key(5)
+    short = views.clipped(updates, 2.0)
+    alone = views.noised_alone(key, updates[0], plan) - short[0]
+    assert float(jnp.std(alone)) == pytest.approx(plan.noise_scale, rel=0.05)
+    mean = views.noised_mean(key, updates, plan) - jnp.mean(short, axis=0)
+    assert float(jnp.std(mean)) == pytest.approx(plan.noise_scale / 4, rel=0.05)
+
+
+def test_a_clients_integers_hold_its_share_of_noise(updates) -> None:
+    plan = PrivacyPlan(
+        num_clients=4,
+        rounds=1,
+        delta=1e-3,
+        sampling="full",
+        clipping_norm=2.0,
+        mechanism="skellam",
+        dimension=LENGTH,
+        bits=BITS,
+    )
+    plan = calibrate(plan, 8.0)
+    held = views.noised_integers(jax.random.key(6), updates, plan, os.urandom)
+    noise = held - np.asarray(views.clipped(updates, 2.0))
+    own = (plan.total_variance / 4) ** 0.5 * 2.0 / (2 ** (BITS - 1) - 1)
+    assert float(noise.std()) == pytest.approx(own, rel=0.05)
+    assert abs(correlation(noise[0], noise[1])) < 5 / LENGTH**0.5
+
+
+def test_two_released_models_give_the_update_that_joined(updates) -> None:
+    before = jax.random.normal(jax.random.key(7), (LENGTH,))
+    released_with = before + jnp.mean(updates, axis=0)
+    released_without = before + jnp.mean(updates[1:], axis=0)
+    found = views.joined(before, released_with, released_without, clients=4)
+    np.testing.assert_allclose(found, updates[0], atol=1e-5)
