@@ -11,7 +11,7 @@ ORDER = [
     {"data", "models", "layers"},
     {"privacy", "aggregation", "training"},
     {"federated"},
-    {"runs", "reporting"},
+    {"attacks", "runs", "reporting"},
     {"builder"},
     {"experiment"},
     {"sweep", "benchmarks"},
