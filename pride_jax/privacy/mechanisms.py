@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Int64
-from numpy import ndarray
 
 from pride_jax.privacy import banded_noise
 from pride_jax.privacy.banded import band_coefficients
@@ -102,7 +102,7 @@ class IntegerShares(NamedTuple):
 
     bits: int
     dropouts: int
-    draw: Callable[[int], Int64[ndarray, "clients length"]]
+    draw: Callable[[int], Int64[np.ndarray, "clients length"]]
 
 
 def integer_shares(plan: PrivacyPlan, rng: Rng) -> IntegerShares:
@@ -115,8 +115,9 @@ def integer_shares(plan: PrivacyPlan, rng: Rng) -> IntegerShares:
     variance, length, quantised = plan.total_variance, plan.dimension, plan.bits
     assert length is not None and quantised is not None, "the plan checks it"
 
-    def draw(announced: int) -> Int64[ndarray, "clients length"]:
-        return skellam(rng, variance / announced, (announced, length))
+    def draw(announced: int) -> Int64[np.ndarray, "clients length"]:
+        # One client at a time: its numbers fit into the cache.
+        return np.stack([skellam(rng, variance / announced, length) for _ in range(announced)])
 
     bits = wire_bits(
         bits=quantised,

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pride_jax.errors import RunError
-from pride_jax.reporting import encryption_plots, privacy_plots
+from pride_jax.reporting import audit_plots, encryption_plots, privacy_plots
 from pride_jax.reporting.plots import save
 from pride_jax.runs.files import read_json
 
@@ -19,6 +19,8 @@ _FIGURES: dict[str, dict[str, Callable[[dict[str, Any]], Figure]]] = {
     "privacy/accuracy.json": {
         "accuracy_against_epsilon.png": privacy_plots.accuracy_against_epsilon,
     },
+    "attacks/membership.json": {"membership.png": audit_plots.roc_curves},
+    "attacks/audit.json": {"audit.png": lambda saved: audit_plots.audits(saved["audits"])},
 }
 
 
