@@ -163,6 +163,8 @@ def build_plan(
     privacy, cohort = experiment.privacy, experiment.cohort
     if privacy.mechanism == "none":
         return None
+    if cohort.sampling != "full" and cohort.size > num_clients:
+        raise ConfigError(f"cohort.size={cohort.size}: expected at most the {num_clients} clients")
     secure = experiment.aggregation.protocol != "none"
     if privacy.mechanism == "skellam" and not secure:
         raise ConfigError(

@@ -300,6 +300,7 @@ def test_half_a_plan_is_refused(privacy, message):
     [
         ({"aggregation": Aggregation("none")}, "skellam' with aggregation.protocol='none'"),
         ({"aggregation": Aggregation("plain", limit=9.0)}, "aggregation.limit=9.0 with"),
+        ({"cohort": Cohort("truncated_poisson", size=13)}, "cohort.size=13: .* the 12 clients"),
         ({"cohort": Cohort("fixed_size", size=6)}, "sampling='fixed_size': expected with mech"),
     ],
 )

@@ -70,7 +70,7 @@ def test_every_row_of_the_table_is_accepted_and_frozen(settings):
         (FULL | {"delta": 1.0}, "delta=1.0: expected .*below 1"),
         (FULL | {"noise_multiplier": -1.0}, "noise_multiplier=-1.0"),
         (FULL | {"noise_multiplier": math.inf}, "noise_multiplier=inf: expected a finite number"),
-        (FULL | {"clipping_norm": 0.0}, "clipping_norm=0.0: expected more than 0"),
+        (FULL | {"clipping_norm": 0.0}, "clipping_norm=0.0: expected at least 1e-15"),
         (FULL | {"sampling_rate": 0.5}, "sampling_rate=0.5: expected none or 1"),
         (POISSON | {"sampling_rate": None}, "sampling_rate=None: expected more than 0"),
         (POISSON | {"sampling_rate": 1.5}, "sampling_rate=1.5: expected more than 0 and at most 1"),
