@@ -33,7 +33,8 @@ def epsilon(plan: PrivacyPlan, rounds: int | None = None) -> float:
     - Skellam noise: Rényi divergences (`skellam_divergences`), for truncated Poisson subsampled
       (`subsampled_divergences`) and truncated (`truncated_divergences`).
 
-    It is never more than `epsilon_known_cohort`, whose adversary sees more.
+    It is never more than `epsilon_known_cohort`, whose adversary sees more, and the same where
+    clients may drop out, since the noise that is left may tell of the cohort.
 
     Args:
       plan: with a noise multiplier.
@@ -87,6 +88,26 @@ def calibrate(plan: PrivacyPlan, target_epsilon: float) -> PrivacyPlan:
         else:
             low = middle
     return replace(plan, noise_multiplier=high)
+
+
+def rounds_within(plan: PrivacyPlan, target_epsilon: float) -> int:
+    """The most releases whose `epsilon` is at most the target; it may exceed the plan's rounds.
+
+    Raises:
+      ConfigError: there is no noise multiplier.
+    """
+    within, beyond = 0, 1
+    while epsilon(plan, beyond) <= target_epsilon:
+        within, beyond = beyond, 2 * beyond
+        if within > 2**20:
+            return within
+    while beyond - within > 1:
+        middle = (within + beyond) // 2
+        if epsilon(plan, middle) <= target_epsilon:
+            within = middle
+        else:
+            beyond = middle
+    return within
 
 
 @functools.lru_cache(maxsize=256)
@@ -279,26 +300,6 @@ def _less_unopened(plan: PrivacyPlan, rounds: int, curve: Callable[[float], floa
     most = curve(plan.delta / 2)
     cost = _turns(plan, rounds) * float(decides) * (1 + math.exp(min(most, 700.0)))
     return curve(plan.delta - cost) if cost <= plan.delta / 2 else math.inf
-
-
-def rounds_within(plan: PrivacyPlan, target_epsilon: float) -> int:
-    """The most releases whose `epsilon` is at most the target; it may exceed the plan's rounds.
-
-    Raises:
-      ConfigError: there is no noise multiplier.
-    """
-    within, beyond = 0, 1
-    while epsilon(plan, beyond) <= target_epsilon:
-        within, beyond = beyond, 2 * beyond
-        if within > 2**20:
-            return within
-    while beyond - within > 1:
-        middle = (within + beyond) // 2
-        if epsilon(plan, middle) <= target_epsilon:
-            within = middle
-        else:
-            beyond = middle
-    return within
 
 
 def _divergences(plan: PrivacyPlan, noise: float, rounds: int) -> Float64[np.ndarray, "orders"]:

@@ -87,7 +87,7 @@ def mechanism_of(plan: PrivacyPlan) -> Mechanism:
 
 
 def _coefficients(plan: PrivacyPlan) -> tuple[float, ...]:
-    return band_coefficients(plan.band, plan.rounds, plan.groups)
+    return band_coefficients(plan.band, plan.rounds, plan.separation)
 
 
 class IntegerShares(NamedTuple):

@@ -129,7 +129,9 @@ def test_the_estimate_of_two_unlike_normals_is_where_delta_is_met(spread):
     epsilon = one_shot_estimate(spread * absent + 1, absent, delta)
 
     def excess(p, q):
-        gap = lambda x: max(0.0, p.pdf(x) - math.exp(epsilon) * q.pdf(x))  # noqa: E731
+        def gap(x):
+            return max(0.0, p.pdf(x) - math.exp(epsilon) * q.pdf(x))
+
         return quad(gap, -15, 15, limit=2000, epsabs=1e-9)[0]
 
     p, q = norm(1, spread), norm(0, 1)
