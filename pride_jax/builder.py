@@ -1,5 +1,6 @@
 """From settings to functions: the one place where strings become objects."""
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +119,11 @@ def _schedule(settings: config.Client, rounds: int) -> Callable[[Int[Array, ""]]
 def build_local_training(settings: config.Client) -> LocalTraining:
     """What a client does with the model it is given."""
     return LocalTraining(
-        settings.epochs, settings.batch_size, settings.proximal, settings.label_smoothing
+        settings.epochs,
+        settings.batch_size,
+        settings.proximal,
+        settings.label_smoothing,
+        settings.precision,
     )
 
 
@@ -195,19 +200,20 @@ def build_plan(
 
 
 def build_mesh(settings: config.Engine) -> Mesh:
-    """The devices over which clients are sharded.
+    """The devices over which clients are sharded: as many of every process.
 
     Raises:
       ConfigError: more devices are asked for than there are.
     """
-    devices = jax.devices()
-    count = settings.devices or len(devices)
-    if count > len(devices):
+    here = jax.local_devices()
+    count = settings.devices or len(here)
+    if count > len(here):
         raise ConfigError(
-            f"engine.devices={count}: this process sees {len(devices)} {devices[0].platform} "
-            "devices; ask for fewer"
+            f"engine.devices={count}: this process sees {len(here)} {here[0].platform} devices; "
+            "ask for fewer"
         )
-    return clients_mesh(devices[:count])
+    by_process = itertools.groupby(jax.devices(), lambda device: device.process_index)
+    return clients_mesh([device for _, own in by_process for device in list(own)[:count]])
 
 
 def build_secure_sum(settings: config.Aggregation) -> SecureSum:

@@ -140,6 +140,8 @@ class Client(Validated):
     """FedProx's μ; 0 is FedAvg."""
     label_smoothing: float = 0.0
     """Share of each label that is spread evenly over all classes."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """In which a client multiplies; parameters and updates are float32 in any case."""
 
     def _check(self) -> None:
         self._above_zero("learning_rate", "decay")
@@ -282,7 +284,8 @@ class Engine(Validated):
     chunk: int | None = None
     """Clients trained together on a device; a measured default if not given."""
     devices: int | None = None
-    """Devices over which clients are sharded: CPU cores or GPUs; all there are if not given."""
+    """Devices of each process, over which clients are sharded: CPU cores or GPUs; all if not
+    given."""
 
     def _check(self) -> None:
         self._at_least(1, "chunk", "devices")

@@ -12,32 +12,37 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from pride_jax import builder
 from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition, label_counts, with_pooled
-from pride_jax.errors import RunError
+from pride_jax.errors import ConfigError, RunError
 from pride_jax.federated import (
     Algorithm,
     RoundInfo,
     SecureAggregation,
     ServerState,
     federated_averaging,
+    private_key,
 )
 from pride_jax.models import num_parameters
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
+from pride_jax.runs import hosts
 from pride_jax.runs.budget import LEDGER, NO_COST, Budget, affordable, open_budget
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.environment import environment
 from pride_jax.runs.files import claimed, explained, read_json, write_json
+from pride_jax.runs.hosts import Order, Task
 from pride_jax.runs.secrets import keep, private_seed, save_seed
+from pride_jax.training.cohort import clients_mesh
 from pride_jax.training.comparison import train_alone
-from pride_jax.training.evaluation import Metrics, Predictions, client_spread, evaluator, predict
-from pride_jax.types import Model, Params
+from pride_jax.training.evaluation import Metrics, client_hits, client_spread, evaluator, predict
+from pride_jax.types import Key, Model, Params
 
 Summary = dict[str, Any]
 """What ``summary.json`` holds; see `run`."""
@@ -46,7 +51,21 @@ _OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
 
 
 class Setting(NamedTuple):
-    """Everything a run is made of."""
+    """Everything a run is made of.
+
+    Attributes:
+      config: the settings.
+      dataset: its training inputs are empty where several processes hold their clients' ones.
+      partition: whose each training example is.
+      data: the training examples of this process's clients.
+      model: what is trained.
+      secure: how updates are added unseen, if they are.
+      plan: what is private, if anything.
+      algorithm: federated training; with several processes, each must call it.
+      evaluate: figures on the test examples.
+      review: how many of its own examples each client's model classifies rightly; with several
+        processes, each must call it.
+    """
 
     config: Experiment
     dataset: Dataset
@@ -57,7 +76,7 @@ class Setting(NamedTuple):
     plan: PrivacyPlan | None
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
-    predict_training: Callable[[Params], Predictions]
+    review: Callable[[Params], Int[np.ndarray, "clients"]]
 
 
 def prepare(config: Experiment, secrets: Path) -> Setting:
@@ -70,9 +89,17 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     Raises:
       PrideError: the data cannot be had, or settings contradict it or each other.
     """
+    host, count = jax.process_index(), jax.process_count()
+    if count > 1 and config.evaluation.comparison:
+        raise ConfigError(
+            f"evaluation.comparison=True with {count} processes: expected False, since a central "
+            "model needs all examples in one place"
+        )
     dataset = builder.build_dataset(config)
     partition = builder.build_partition(config, dataset)
-    data = federate(dataset, partition)
+    data = federate(dataset, partition, host, count)
+    if count > 1:
+        dataset = dataset._replace(train_inputs=dataset.train_inputs[:0].copy())
     model = builder.build_model(config.model, dataset)
     plan = builder.build_plan(config, data.num_clients, num_parameters(model))
     if plan is not None:
@@ -93,10 +120,16 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         chunk=config.engine.chunk,
         mesh=mesh,
     )
-    answer = predict(model, mesh)
+    here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
+    answer, test = predict(model, here), evaluator(model, dataset, here)
 
-    def predict_training(params: Params) -> Predictions:
-        return answer(params, data.inputs, data.labels, data.shift, data.scale)
+    def evaluate(params: Params) -> Metrics:
+        return test(jax.device_get(params))
+
+    def review(params: Params) -> Int[np.ndarray, "clients"]:
+        kept = (data.inputs, data.labels, data.shift, data.scale)
+        hits = client_hits(answer(jax.device_get(params), *kept), data, host, count)
+        return hosts.add_up(hits)
 
     return Setting(
         config=config,
@@ -107,8 +140,8 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         secure=secure,
         plan=plan,
         algorithm=algorithm,
-        evaluate=evaluator(model, dataset, mesh),
-        predict_training=predict_training,
+        evaluate=evaluate,
+        review=review,
     )
 
 
@@ -141,13 +174,42 @@ def run(
       PrideError: the run cannot start, resume or go on; what was written stays usable.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
-    if _is_finished(config, workdir, resume):
+    with hosts.dismissing():
+        finished = _is_finished(config, workdir, resume)
+    if finished:
+        hosts.dismiss()
         return read_json(workdir / "summary.json")
     setting = prepare(config, workdir / "secrets")
-    with explained("write to", workdir):
+    with hosts.dismissing(), explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         with claimed(workdir):
-            return _run(setting, workdir, report)
+            summary = _run(setting, workdir, report)
+    hosts.dismiss()
+    return summary
+
+
+def assist(config: Experiment, workdir: Path) -> None:
+    """Does the part of every process but the first in a `run` of several; writes nothing.
+
+    Args:
+      config: the same settings.
+      workdir: the run's folder, which need not exist here.
+
+    Raises:
+      PrideError: the run cannot start, or another process was lost.
+    """
+    setting = prepare(config, workdir / "secrets")
+    state = None
+    while (order := hosts.hear()).task != Task.STOP:
+        if order.task == Task.BEGIN:
+            private = None if setting.plan is None else _private(order.words)
+            state = _initial(setting, order.round, private)
+            state = _shared(state, _carried(state))
+        assert state is not None, "BEGIN is the first order"
+        if order.task == Task.TRAIN:
+            state, _ = _advance(setting, state, order.round)
+        if order.task == Task.REVIEW:
+            setting.review(state.params)
 
 
 def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None) -> Summary:
@@ -225,25 +287,24 @@ def _train(
     seed: bytes | None,
     report: Callable[[metrics.Row], None] | None,
 ) -> tuple[ServerState, list[metrics.Row], Budget | None]:
-    config, algorithm, plan = setting.config, setting.algorithm, setting.plan
+    config, plan = setting.config, setting.plan
     path, folder = workdir / "metrics.jsonl", checkpoints(workdir / "checkpoints")
     latest = folder.latest()
     budget = None
     if plan is not None:
         digest = _digest(setting.data)
         budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, digest)
+    rows = metrics.keep_until(path, -1 if latest is None else latest)
+    if latest is not None and (not rows or rows[-1]["round"] != latest):
+        raise RunError(
+            f"{path} lacks the row of round {latest}, of which there is a checkpoint: restore the "
+            "file, or start anew in another --workdir"
+        )
     private = None if budget is None else budget.private
-    state = algorithm.init(jax.random.key(config.seed), private, latest or 0)
-    if latest is None:
-        rows = metrics.keep_until(path, -1)
-    else:
-        state = _restored(state, folder.restore(latest, _carried(state)))
-        rows = metrics.keep_until(path, latest)
-        if not rows or rows[-1]["round"] != latest:
-            raise RunError(
-                f"{path} lacks the row of round {latest}, of which there is a checkpoint: restore "
-                "the file, or start anew in another --workdir"
-            )
+    state = _initial(setting, latest or 0, private)
+    carried = _carried(state) if latest is None else folder.restore(latest, _carried(state))
+    hosts.tell(Order(Task.BEGIN, latest or 0, _words(private)))
+    state = _shared(state, carried)
     began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
 
     def record(info: RoundInfo | None, seconds: float) -> None:
@@ -265,7 +326,8 @@ def _train(
             if until == round_:
                 break
         start = time.perf_counter()
-        state, info = jax.block_until_ready(algorithm.rounds(state, until))
+        hosts.tell(Order(Task.TRAIN, until))
+        state, info = _advance(setting, state, until)
         record(info, (time.perf_counter() - start) / (until - round_))
     if len(rows) == 1:
         raise RunError(
@@ -319,18 +381,45 @@ def _carried(state: ServerState) -> dict[str, Any]:
     return carried if state.privacy is None else carried | {"norm": state.privacy.norm}
 
 
-def _restored(state: ServerState, carried: dict[str, Any]) -> ServerState:
-    """The state with what a checkpoint held put in."""
-    norm = carried.pop("norm", None)
+def _initial(setting: Setting, round_: int, private: Key | None) -> ServerState:
+    return setting.algorithm.init(jax.random.key(setting.config.seed), private, round_)
+
+
+def _shared(state: ServerState, carried: dict[str, Any]) -> ServerState:
+    """The state with what process 0 carries put in."""
+    given = hosts.share(carried)
+    given = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), given, _carried(state))
+    norm = given.pop("norm", None)
     if state.privacy is not None:
-        carried["privacy"] = state.privacy._replace(norm=norm)
-    return state._replace(**carried)
+        given["privacy"] = state.privacy._replace(norm=norm)
+    return state._replace(**given)
+
+
+def _advance(setting: Setting, state: ServerState, until: int) -> tuple[ServerState, RoundInfo]:
+    """Trains until the round ``until``, together with the other processes.
+
+    Raises:
+      RunError: one of them was lost.
+    """
+    with hosts.unbroken():
+        return jax.block_until_ready(setting.algorithm.rounds(state, until))
+
+
+def _words(private: Key | None) -> tuple[int, int]:
+    """What `hosts.Order` carries of a key."""
+    return (0, 0) if private is None else tuple(jax.random.key_data(private).tolist())
+
+
+def _private(words: tuple[int, int]) -> Key:
+    """The inverse of `_words`."""
+    return private_key(np.array(words, np.uint32).tobytes())
 
 
 def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) -> Summary:
     config, dataset, partition = setting.config, setting.dataset, setting.partition
     measured = setting.evaluate(state.params)
-    spread = client_spread(setting.predict_training(state.params), dataset.train_labels, partition)
+    hosts.tell(Order(Task.REVIEW))
+    spread = client_spread(setting.review(state.params), partition.sizes)
     rounds = rows[1:]
     return {
         "test_accuracy": measured.accuracy,

@@ -1,10 +1,12 @@
 """Federated averaging as pure functions over one server state."""
 
+import functools
 import operator
 import os
 import time
+import warnings
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +26,8 @@ from pride_jax.aggregation.simulation import (
     perfect,
     simulate,
 )
-from pride_jax.data.federated import FederatedData
-from pride_jax.errors import ConfigError, ProtocolError, TooFewError
+from pride_jax.data.federated import FederatedData, place
+from pride_jax.errors import ConfigError, ProtocolError, RunError, TooFewError
 from pride_jax.models import num_parameters
 from pride_jax.privacy.clipping import clip_by_norm
 from pride_jax.privacy.mechanisms import (
@@ -42,6 +44,7 @@ from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import (
     CohortResult,
     Contribute,
+    TrainCohort,
     clients_mesh,
     default_chunk,
     train_cohort,
@@ -110,6 +113,7 @@ class RoundInfo(NamedTuple):
 
 
 OneRound = Callable[[ServerState], tuple[ServerState, RoundInfo]]
+Work = Callable[[FederatedData, ServerState, Cohort], CohortResult]
 ManyRounds = Callable[[ServerState, int], tuple[ServerState, RoundInfo]]
 
 
@@ -221,7 +225,8 @@ def federated_averaging(
       plan: differential privacy, in the place of ``sampler`` and ``max_norm``; calibrated.
       secure: how to add updates unseen.
       chunk: most clients vmapped together; a measured default if None.
-      mesh: devices, on one axis ``clients``; all there are if None.
+      mesh: devices, see `clients_mesh`; all there are if None. ``data`` holds the examples of this
+        process's clients.
 
     Raises:
       ConfigError: the settings of ``secure`` are impossible, or contradict the plan.
@@ -230,21 +235,30 @@ def federated_averaging(
         _check_plan(plan, model, data, sampler, max_norm, secure)
         sampler, max_norm = sampler_of(plan), plan.clipping_norm
     mesh = mesh or clients_mesh(jax.devices())
-    replicated = NamedSharding(mesh, PartitionSpec())
-    data = jax.device_put(data, replicated)
+    if secure is not None and mesh.shape["hosts"] > 1:
+        raise ConfigError(
+            f"Secure aggregation on {mesh.shape['hosts']} hosts: expected one, since a single "
+            "process plays all roles of a secure sum; start one process, or add floats"
+        )
+    longest = int(data.sizes.max())
+    data = place(data, mesh)
+    replicate = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
     sampler = sampler or full(data.num_clients)
     optimizer = server_optimizer or optax.sgd(1.0)
     slots = cohort_slots(sampler)
-    train = train_cohort(
-        model,
-        client_optimizer,
-        training,
-        contribution(max_norm, plan, secure),
-        longest=int(data.sizes.max()),
-        chunk=min(chunk or default_chunk(model, mesh), -(-slots // mesh.size)),
-        mesh=mesh,
-        collect="rows" if secure else "sum",
-    )
+    chunk = min(chunk or default_chunk(model, mesh), -(-slots // mesh.shape["clients"]))
+
+    def train_with(chunk: int) -> TrainCohort:
+        return train_cohort(
+            model,
+            client_optimizer,
+            training,
+            contribution(max_norm, plan, secure),
+            longest=longest,
+            chunk=chunk,
+            mesh=mesh,
+            collect="rows" if secure else "sum",
+        )
 
     mechanism = mechanism_of(plan) if plan is not None else None
 
@@ -264,19 +278,24 @@ def federated_averaging(
         start = jnp.asarray(round_, jnp.int32)
         privacy = mechanism.init(noise_key, params, start) if mechanism is not None else None
         state = ServerState(start, params, optimizer.init(params), keys, privacy)
-        return jax.device_put(state, replicated)
+        return replicate(state)
 
     def draw(state: ServerState) -> Cohort:
         return sampler(jax.random.fold_in(state.keys.sampling, state.round), state.round)
 
-    def work(data: FederatedData, state: ServerState, cohort: Cohort) -> CohortResult:
-        round_key = jax.random.fold_in(state.keys.training, state.round)
-        weights = client_weights(data, cohort, weighting)
-        norms = None
-        if state.privacy is not None and plan is not None and plan.clipping == "adaptive":
-            norms = jnp.full_like(weights, state.privacy.norm)
-        given = Given(weights, norms)
-        return train(round_key, state.round, state.params, data, cohort, given)
+    def work_with(chunk: int) -> Work:
+        train = train_with(chunk)
+
+        def work(data: FederatedData, state: ServerState, cohort: Cohort) -> CohortResult:
+            round_key = jax.random.fold_in(state.keys.training, state.round)
+            weights = client_weights(data, cohort, weighting)
+            norms = None
+            if state.privacy is not None and plan is not None and plan.clipping == "adaptive":
+                norms = jnp.full_like(weights, state.privacy.norm)
+            given = Given(weights, norms)
+            return train(round_key, state.round, state.params, data, cohort, given)
+
+        return work
 
     def finish(
         data: FederatedData, state: ServerState, cohort: Cohort, sums: Contribution
@@ -294,7 +313,7 @@ def federated_averaging(
         )
         return ServerState(state.round + 1, params, opt_state, state.keys, privacy)
 
-    steps = _Steps(draw, work, finish)
+    steps = _Steps(draw, work_with, finish, chunk)
     if secure is None:
         return Algorithm(init, *_on_device(data, steps))
     shares = None
@@ -308,38 +327,102 @@ def federated_averaging(
 
 
 class _Steps(NamedTuple):
-    """A round in three pure steps; between the last two, contributions become their sum."""
+    """A round in three pure steps; between the last two, contributions become their sum.
+
+    Attributes:
+      draw: state -> its cohort.
+      work: a chunk -> the function that trains a cohort in such chunks.
+      finish: state, cohort and what it contributed -> the next state.
+      chunk: most clients vmapped together.
+    """
 
     draw: Callable[[ServerState], Cohort]
-    work: Callable[[FederatedData, ServerState, Cohort], CohortResult]
+    work: Callable[[int], Work]
     finish: Callable[[FederatedData, ServerState, Cohort, Contribution], ServerState]
+    chunk: int
 
 
 def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds]:
     """One round, and any number of rounds, each as one compiled program."""
 
-    def one_round(data: FederatedData, state: ServerState) -> tuple[ServerState, RoundInfo]:
-        cohort = steps.draw(state)
-        result = steps.work(data, state, cohort)
-        info = round_info(data, cohort, result)
-        return steps.finish(data, state, cohort, result.contributions), info
+    def one_round_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
+        work = steps.work(chunk)
 
-    def many_rounds(
-        data: FederatedData, state: ServerState, until: Int[Array, ""]
-    ) -> tuple[ServerState, RoundInfo]:
-        def advance(carry: tuple[ServerState, RoundInfo]) -> tuple[ServerState, RoundInfo]:
-            state, info = one_round(data, carry[0])
-            return state, add_infos(carry[1], info)
+        def one_round(data: FederatedData, state: ServerState) -> tuple[ServerState, RoundInfo]:
+            cohort = steps.draw(state)
+            result = work(data, state, cohort)
+            info = round_info(data, cohort, result)
+            return steps.finish(data, state, cohort, result.contributions), info
 
-        _, shapes = jax.eval_shape(one_round, data, state)
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        return jax.lax.while_loop(lambda carry: carry[0].round < until, advance, (state, nothing))
+        return one_round
 
-    compiled_round, compiled_rounds = jax.jit(one_round), jax.jit(many_rounds)
+    def many_rounds_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
+        one_round = one_round_with(chunk)
+
+        def many_rounds(
+            data: FederatedData, state: ServerState, until: Int[Array, ""]
+        ) -> tuple[ServerState, RoundInfo]:
+            def advance(carry: tuple[ServerState, RoundInfo]) -> tuple[ServerState, RoundInfo]:
+                state, info = one_round(data, carry[0])
+                return state, add_infos(carry[1], info)
+
+            _, shapes = jax.eval_shape(one_round, data, state)
+            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            start = (state, nothing)
+            return jax.lax.while_loop(lambda carry: carry[0].round < until, advance, start)
+
+        return many_rounds
+
+    compiled_round = within_memory(one_round_with, steps.chunk)
+    compiled_rounds = within_memory(many_rounds_with, steps.chunk)
     return (
         lambda state: compiled_round(data, state),
         lambda state, until: compiled_rounds(data, state, jnp.asarray(until, jnp.int32)),
     )
+
+
+def within_memory(make: Callable[[int], Callable[..., Any]], chunk: int) -> Callable[..., Any]:
+    """Compiles the function that ``make`` makes for a chunk, or for a smaller one if it must.
+
+    When a device runs out of memory, the chunk is halved and the call repeated with the very same
+    arguments: keys are among them, so that only the order of float additions is another. Later
+    calls keep to the smaller chunk, and a warning says so, once.
+
+    Args:
+      make: chunk -> a pure function.
+      chunk: most clients vmapped together.
+
+    Raises (when called):
+      RunError: one client at a time is too much, or memory ran out in one of several processes.
+    """
+    fitting = [chunk]
+    compiled = functools.cache(lambda chunk: jax.jit(make(chunk)))
+
+    def call(*arguments: Any) -> Any:
+        first = fitting[0]
+        while True:
+            try:
+                result = jax.block_until_ready(compiled(fitting[0])(*arguments))
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                if fitting[0] == 1 or jax.process_count() > 1:
+                    raise RunError(
+                        f"Out of memory with a chunk of {fitting[0]} clients: lower engine.chunk, "
+                        "client.batch_size or the model's size"
+                    ) from error
+                fitting[0] //= 2
+            else:
+                if fitting[0] < first:
+                    warnings.warn(
+                        f"Out of memory with a chunk of {first} clients: done with {fitting[0]}; "
+                        f"set engine.chunk={fitting[0]} to begin there",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+                return result
+
+    return call
 
 
 class _Opened(NamedTuple):
@@ -366,7 +449,8 @@ def _through_host(
     Clients prepare for it, and draw their shares of its noise, while the device trains. With a
     plan, a sum that is not opened counts as zeros: the round has been accounted for.
     """
-    draw, work, finish = (jax.jit(step) for step in steps)
+    draw, finish = jax.jit(steps.draw), jax.jit(steps.finish)
+    work = within_memory(steps.work, steps.chunk)
     flat, unflatten = ravel_pytree(model.init(jax.random.key(0)))
     smallest, plan, shares, secure = opened
 

@@ -1,6 +1,9 @@
 """Train a federated model: ``python scripts/train.py --config configs/iris_two_party.py``.
 
 Any setting of the config can be overridden: ``--client.learning_rate 0.1``; ``--help`` lists them.
+Several processes, on one machine or many, train together if each is started with the same command
+and ``--coordinator ADDRESS:PORT --processes N --process I``, its own number I from 0; the first one
+keeps the run's folder.
 """
 
 import argparse
@@ -10,7 +13,7 @@ from pathlib import Path
 import tyro
 
 from pride_jax.config import Experiment, load_config
-from pride_jax.errors import PrideError
+from pride_jax.errors import ConfigError, PrideError
 
 
 def main() -> int:
@@ -20,6 +23,9 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=not wants_help)
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--coordinator", metavar="ADDRESS:PORT")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--process", type=int, default=0)
     arguments, overrides = parser.parse_known_args()
     try:
         config = tyro.cli(
@@ -30,6 +36,9 @@ def main() -> int:
             prog="train.py --config FILE [--workdir DIR] [--resume]",
         )
         workdir = arguments.workdir or Path("runs") / arguments.config.stem
+        join_others(config, arguments)
+        if arguments.process > 0:
+            return assist(config, workdir)
         return train(config, workdir, arguments.resume)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -39,14 +48,39 @@ def main() -> int:
         return 130
 
 
+def join_others(config: Experiment, arguments: argparse.Namespace) -> None:
+    """Makes JAX see its devices, and the other processes if there are any.
+
+    Raises:
+      PrideError: they cannot be found.
+    """
+    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.hosts import join
+
+    use_cores(config.engine.devices)
+    if arguments.coordinator is not None:
+        join(arguments.coordinator, arguments.processes, arguments.process)
+    elif (arguments.processes, arguments.process) != (1, 0):
+        raise ConfigError(
+            f"--processes {arguments.processes} --process {arguments.process} without "
+            "--coordinator: expected the address and port of process 0"
+        )
+
+
+def assist(config: Experiment, workdir: Path) -> int:
+    """Takes part in a run that another process leads."""
+    from pride_jax.experiment import assist
+
+    assist(config, workdir)
+    return 0
+
+
 def train(config: Experiment, workdir: Path, resume: bool) -> int:
     """Runs an experiment with its progress on the terminal."""
     from pride_jax.experiment import run
     from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
-    from pride_jax.runs.devices import use_cores
     from pride_jax.runs.files import read_json
 
-    use_cores(config.engine.devices)
     with progress(config) as report:
         summary = run(config, workdir, resume=resume, report=report)
     show_summary(summary, workdir)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType
 
 from pride_jax.aggregation.fixed_point import error_bound
 from pride_jax.aggregation.masking import masking
@@ -18,7 +19,8 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
-from pride_jax.federated import SecureAggregation, federated_averaging
+from pride_jax.errors import ConfigError, RunError
+from pride_jax.federated import SecureAggregation, federated_averaging, within_memory
 from pride_jax.models import mlp
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.training.client import LocalTraining
@@ -198,3 +200,45 @@ def test_an_update_that_is_not_finite_is_zeroed_and_counted():
     state, info = algorithm.round(algorithm.init(KEY))
     assert int(info.nonfinite) >= 1
     assert np.isfinite(flat(state.params)).all()
+
+
+def enormous(chunk):
+    """A chunk of more than two needs 70 TB, which no machine gives."""
+    shape = (2**24, 2**20) if chunk > 2 else (4, 2)
+
+    def smallest(x):
+        rows = jax.lax.broadcasted_iota(jnp.float32, shape, 0)
+        return jnp.sort(rows * x, axis=0)[0, 0] + chunk
+
+    return smallest
+
+
+def test_out_of_memory_halves_the_chunk_and_warns_once():
+    call = within_memory(enormous, 16)
+    with pytest.warns(RuntimeWarning, match="a chunk of 16 clients: done with 2;") as warned:
+        assert call(jnp.float32(40)) == 2
+    assert len(warned) == 1
+    assert call(jnp.float32(41)) == 2  # a second warning would be an error
+
+
+def test_out_of_memory_with_a_single_client_says_what_to_do():
+    with pytest.raises(RunError, match=r"a chunk of 1 clients: lower engine.chunk"):
+        within_memory(lambda chunk: enormous(3), 4)(jnp.float32(0))
+
+
+def test_other_failures_are_not_taken_for_a_lack_of_memory():
+    def broken(chunk):
+        def fail(x):
+            raise RuntimeError("said by a host function")
+
+        return lambda x: jax.pure_callback(fail, x, x)
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="host function"):
+        within_memory(broken, 1)(jnp.float32(0))
+
+
+def test_secure_sums_are_for_one_host():
+    axes = (AxisType.Auto, AxisType.Auto)
+    mesh = jax.make_mesh((2, 1), ("hosts", "clients"), axes, devices=jax.devices()[:2])
+    with pytest.raises(ConfigError, match="Secure aggregation on 2 hosts: expected one"):
+        fedavg(secure=secure(plain()), mesh=mesh)

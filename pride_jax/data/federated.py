@@ -1,9 +1,12 @@
 """Examples once on the device, and each client's as a stretch of one index."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
@@ -49,8 +52,17 @@ class FederatedData(NamedTuple):
         return self.sizes.shape[0]
 
 
-def federate(dataset: Dataset, partition: Partition) -> FederatedData:
+def federate(
+    dataset: Dataset, partition: Partition, host: int = 0, hosts: int = 1
+) -> FederatedData:
     """The training examples of ``dataset``, divided by ``partition``.
+
+    Args:
+      dataset: all examples.
+      partition: whose they are.
+      host: whose clients' examples are kept, the others left out: see `host_of`. Examples and index
+        are padded to the longest of any host, so that `place` can put them side by side.
+      hosts: how many there are.
 
     Raises:
       DataError: no client holds an example.
@@ -60,16 +72,63 @@ def federate(dataset: Dataset, partition: Partition) -> FederatedData:
             f"None of the {len(partition.sizes)} clients holds an example, expected at least one: "
             "change the partition"
         )
-    ends = np.cumsum(partition.sizes)
+    examples, index, offsets = _held(partition, host, hosts)
     return FederatedData(
-        inputs=jnp.asarray(dataset.train_inputs),
-        labels=jnp.asarray(dataset.train_labels),
+        inputs=jnp.asarray(dataset.train_inputs[examples]),
+        labels=jnp.asarray(dataset.train_labels[examples]),
         shift=jnp.asarray(dataset.shift),
         scale=jnp.asarray(dataset.scale),
-        index=jnp.asarray(partition.index),
-        offsets=jnp.asarray((ends - partition.sizes).astype(np.int32)),
+        index=jnp.asarray(index),
+        offsets=jnp.asarray(offsets),
         sizes=jnp.asarray(partition.sizes),
     )
+
+
+def host_of(clients: ArrayLike, hosts: int) -> Any:
+    """Which of several hosts holds clients' examples: they are dealt in turn."""
+    return clients % hosts
+
+
+def _held(
+    partition: Partition, host: int, hosts: int
+) -> tuple[Any, Int[np.ndarray, "entries"], Int[np.ndarray, "clients"]]:
+    """Which examples a host holds, its index of them, and where clients' stretches of it begin.
+
+    Of several hosts, examples and index are padded with their own first entries.
+    """
+    sizes = partition.sizes
+    if hosts == 1:
+        return slice(None), partition.index, (np.cumsum(sizes) - sizes).astype(np.int32)
+    owners = host_of(np.arange(len(sizes)), hosts)
+    owner_of_entry = np.repeat(owners, sizes)
+    indices = [partition.index[owner_of_entry == each] for each in range(hosts)]
+    examples, index = np.unique(indices[host], return_inverse=True)
+    most = max(len(np.unique(each)) for each in indices)
+    offsets = np.zeros(len(sizes), np.int32)
+    for each in range(hosts):
+        own = sizes[owners == each]
+        offsets[owners == each] = np.cumsum(own) - own
+    # A host without examples is padded with anybody's: nothing refers to them.
+    examples = np.resize(examples if len(examples) else partition.index[:1], most)
+    index = np.resize(index if len(index) else 0, max(map(len, indices)))
+    return examples, index.astype(np.int32), offsets
+
+
+def data_specs() -> Any:
+    """A `FederatedData` of partition specs: how each leaf lies on a mesh with an axis ``hosts``."""
+    own = dict.fromkeys(("inputs", "labels", "index"), PartitionSpec("hosts"))
+    specs: Any = {name: own.get(name, PartitionSpec()) for name in FederatedData._fields}
+    return FederatedData(**specs)
+
+
+def place(data: FederatedData, mesh: Mesh) -> FederatedData:
+    """What this process holds, put on its devices of ``mesh`` beside what the others hold."""
+
+    def put(leaf: Array, spec: PartitionSpec) -> Array:
+        sharding = NamedSharding(mesh, spec)
+        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+
+    return jax.tree.map(put, data, data_specs())
 
 
 def normalize(

@@ -1,10 +1,11 @@
 """Who takes part in a round."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.plan import PrivacyPlan
@@ -41,6 +42,9 @@ def full(num_clients: int) -> Sampler:
 def fixed_size(num_clients: int, size: int) -> Sampler:
     """``size`` clients uniformly at random, without replacement.
 
+    They are drawn with replacement, repeats left out, until they are enough: the time grows with
+    the cohort and not with the clients, a million of which take as long as a thousand.
+
     Raises:
       ConfigError: ``size`` is not within 1 … ``num_clients``.
     """
@@ -49,12 +53,35 @@ def fixed_size(num_clients: int, size: int) -> Sampler:
             f"Expected a cohort of 1 to {num_clients} clients, got {size}: change the cohort size"
         )
 
+    class Draw(NamedTuple):
+        number: Int[Array, ""]
+        found: Int[Array, ""]
+        ids: Int[Array, "size"]
+
     def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
         del round_
-        chosen = jax.random.permutation(key, num_clients)[:size]
-        return Cohort(chosen, jnp.ones(size, bool))
+
+        def again(draw: Draw) -> Draw:
+            new = jax.random.randint(jax.random.fold_in(key, draw.number), (size,), 0, num_clients)
+            ids = jnp.concatenate([draw.ids, new])
+            fresh = _first_of_each(ids) & (ids < num_clients)
+            places = jnp.where(fresh, jnp.cumsum(fresh) - 1, size)
+            kept = jnp.full(size, num_clients).at[places].set(ids, mode="drop")
+            return Draw(draw.number + 1, jnp.sum(fresh), kept)
+
+        nobody = Draw(jnp.int32(0), jnp.int32(0), jnp.full(size, num_clients))
+        found = jax.lax.while_loop(lambda draw: draw.found < size, again, nobody)
+        return Cohort(found.ids, jnp.ones(size, bool))
 
     return sample
+
+
+def _first_of_each(values: Int[Array, "values"]) -> Bool[Array, "values"]:
+    """Which entries have no equal one before them."""
+    order = jnp.argsort(values, stable=True)
+    ordered = values[order]
+    changes = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
+    return jnp.zeros(values.shape, bool).at[order].set(changes)
 
 
 def truncated_poisson(num_clients: int, rate: float, capacity: int) -> Sampler:

@@ -23,7 +23,7 @@ class Checkpoints(NamedTuple):
     Attributes:
       save: round, tree -> None; the two latest are kept.
       latest: the newest round saved, or None.
-      restore: round, a tree of the same structure -> the tree that was saved, on the same devices.
+      restore: round, a tree of the same structure -> the tree that was saved, as NumPy arrays.
     """
 
     save: Callable[[int, PyTree[Array]], None]
@@ -69,8 +69,7 @@ def checkpoints(folder: Path) -> Checkpoints:
                 f"{file(round_)} holds {_shapes(saved)}, expected {_shapes(leaves)}: it is of "
                 "another run; restore the run's own, or start anew"
             )
-        restored = [jax.device_put(saved[name], leaf.sharding) for name, leaf in leaves.items()]
-        return jax.tree.unflatten(jax.tree.structure(like), restored)
+        return jax.tree.unflatten(jax.tree.structure(like), [saved[name] for name in leaves])
 
     return Checkpoints(save, latest, restore)
 

@@ -37,6 +37,7 @@ def environment() -> dict[str, Any]:
         "device": devices[0].device_kind,
         "platform_of_device": devices[0].platform,
         "num_devices": len(devices),
+        "num_processes": jax.process_count(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),

@@ -140,11 +140,13 @@ def fingerprint(environment: dict[str, Any], **inputs: Any) -> str | None:
 
     Args:
       environment: as ``runs.environment.environment`` gives it. Nothing is known of code that was
-        changed since its commit, and other devices than CPUs may add in another order each time.
+        changed since its commit, and other devices than CPUs, or several processes, may add in
+        another order each time.
       inputs: whatever else the released models depend on, as JSON has it.
     """
     unknown = environment["git_commit"] is None or environment["git_changes"]
-    if unknown or environment["platform_of_device"] != "cpu":
+    several = environment["num_processes"] > 1
+    if unknown or several or environment["platform_of_device"] != "cpu":
         return None
     same = {name: value for name, value in environment.items() if name != "started"}
     return hashlib.sha256(json.dumps([same, inputs], sort_keys=True).encode()).hexdigest()

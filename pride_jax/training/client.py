@@ -1,7 +1,7 @@
 """A client's part of a round: train on its own examples, send the difference."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from pride_jax.data.federated import Batch, FederatedData, take
 from pride_jax.types import Key, Model, Params, Update
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""In which a client multiplies; parameters, optimizer and updates are float32 in any case."""
 
 
 class LocalTraining(NamedTuple):
@@ -20,12 +23,16 @@ class LocalTraining(NamedTuple):
       batch_size: examples a step, or None for all of them in one step.
       proximal: μ of FedProx's ``μ/2·‖w − w_received‖²`` (Li et al. 2020); 0 is FedAvg.
       label_smoothing: share of each label that is spread evenly over all classes.
+      precision: ``tf32`` rounds what is multiplied to 10 bits of mantissa where the device can, as
+        GPUs do by default elsewhere; ``bfloat16`` computes the whole network, its gradient
+        included, in bfloat16.
     """
 
     epochs: int = 1
     batch_size: int | None = 10
     proximal: float = 0.0
     label_smoothing: float = 0.0
+    precision: Precision = "float32"
 
 
 class ClientInfo(NamedTuple):
@@ -45,6 +52,10 @@ LocalUpdate = Callable[
     tuple[Update, ClientInfo],
 ]
 """``(key, round, params, data, client, size, batches) -> (update, info)``, see `local_update`."""
+
+
+_PRODUCTS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+"""As JAX calls the precision of products of float32 arrays; on a CPU they are exact float32."""
 
 
 def num_batches(size: Int[Array, "..."], batch_size: int) -> Int[Array, "..."]:
@@ -78,8 +89,15 @@ def local_update(
     batch_size = training.batch_size or longest
     padded = -(-longest // batch_size) * batch_size
 
+    def logits_of(
+        params: Params, inputs: Float[Array, "batch ..."]
+    ) -> Float[Array, "batch classes"]:
+        if training.precision == "bfloat16":
+            params, inputs = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), (params, inputs))
+        return model.apply(params, inputs).astype(jnp.float32)
+
     def loss(params: Params, received: Params, batch: Batch) -> tuple[Array, Array]:
-        logits = model.apply(params, batch.inputs)
+        logits = logits_of(params, batch.inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
         if smoothing := training.label_smoothing:
             spread = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
@@ -112,9 +130,10 @@ def local_update(
                 begin = number * batch_size
                 entries = offset + jax.lax.dynamic_slice(order, (begin,), (batch_size,))
                 batch = take(data, entries, begin + places < size)
-                (_, total), gradient = jax.value_and_grad(loss, has_aux=True)(
-                    params, received, batch
-                )
+                with jax.default_matmul_precision(_PRODUCTS[training.precision]):
+                    (_, total), gradient = jax.value_and_grad(loss, has_aux=True)(
+                        params, received, batch
+                    )
                 change, new_state = transform.update(gradient, opt_state, params)
                 stepped = optax.apply_updates(params, change), new_state
                 if vmapped:

@@ -1,5 +1,6 @@
-"""A round's clients on the device: chunks of vmapped clients in a scan, sharded over devices."""
+"""A round's clients on the device: chunks of vmapped clients in a loop, sharded over devices."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,8 @@ import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Int, PyTree
 
-from pride_jax.data.federated import FederatedData
+from pride_jax.data.federated import FederatedData, data_specs, host_of
+from pride_jax.errors import ConfigError
 from pride_jax.models import num_parameters
 from pride_jax.training.client import ClientInfo, LocalTraining, local_update, num_batches
 from pride_jax.types import Cohort, Key, Model, Params, Update
@@ -49,8 +51,23 @@ class _Slots(NamedTuple):
 
 
 def clients_mesh(devices: Sequence[Any]) -> Mesh:
-    """A mesh of the one axis ``clients`` over some of ``jax.devices()``."""
-    return jax.make_mesh((len(devices),), ("clients",), (AxisType.Auto,), devices=devices)
+    """A mesh over some of ``jax.devices()``.
+
+    Its axes are ``hosts``, the processes that the devices belong to, and ``clients``, the devices
+    of each, over which a host's clients are divided.
+
+    Raises:
+      ConfigError: one process brings more devices than another.
+    """
+    count = Counter(device.process_index for device in devices)
+    if len(set(count.values())) > 1:
+        raise ConfigError(
+            f"Processes bring {sorted(count.values())} devices: expected as many of each; set "
+            "engine.devices"
+        )
+    shape = (len(count), len(devices) // len(count))
+    axes = (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh(shape, ("hosts", "clients"), axes, devices=devices)
 
 
 def train_cohort(
@@ -68,8 +85,12 @@ def train_cohort(
 
     Slots are ordered by their clients' sizes before they are cut into chunks, and a chunk loops
     over the batches of its largest client: uneven clients cost no padded work in chunks of one and
-    little in larger ones. Neither order nor chunk nor the number of devices changes a client's
-    random draws; sums differ by the order of float additions only.
+    little in larger ones, and chunks without any example, which would add exact zeros, nothing.
+    Neither order nor chunk nor the number of devices changes a client's random draws; sums differ
+    by the order of float additions only.
+
+    A client is trained by the host that holds its examples, see `data.federated.federate`. So each
+    host has a slot for every member of the cohort, and leaves those of other hosts' clients empty.
 
     Args:
       model: what is trained.
@@ -79,11 +100,11 @@ def train_cohort(
         given. It has a key of its own.
       longest: the most examples that any client holds.
       chunk: clients vmapped together on one device.
-      mesh: devices, on one axis ``clients``.
+      mesh: devices, see `clients_mesh`.
       collect: ``sum`` keeps one accumulator a device, whatever the cohort's size; ``rows`` keeps
-        every client's contribution, as encryption needs.
+        every client's contribution, as encryption needs; for one host.
     """
-    devices = mesh.shape["clients"]
+    hosts, devices = mesh.shape["hosts"], mesh.shape["clients"]
     batch_size = training.batch_size or longest
     update_client = local_update(model, optimizer, training, longest, vmapped=chunk > 1)
 
@@ -126,18 +147,27 @@ def train_cohort(
         data: FederatedData,
         slots: _Slots,
     ) -> tuple[CohortResult, PyTree[Array]]:
-        def step(total: CohortResult, slots: _Slots) -> tuple[CohortResult, PyTree[Array]]:
-            added, rows = divide(train_chunk(round_key, round_, params, data, slots))
-            return jax.tree.map(lambda a, b: a + jnp.sum(b, axis=0), total, added), rows
+        chunks = jax.tree.map(lambda leaf: leaf[0, 0], slots)
 
-        chunks = jax.tree.map(lambda leaf: leaf[0], slots)
-        first = jax.tree.map(lambda leaf: leaf[0], chunks)
-        shapes, _ = jax.eval_shape(
-            lambda: divide(train_chunk(round_key, round_, params, data, first))
-        )
+        def nth(number: Int[Array, ""]) -> tuple[CohortResult, PyTree[Array]]:
+            chunk = jax.tree.map(lambda leaf: leaf[number], chunks)
+            return divide(train_chunk(round_key, round_, params, data, chunk))
+
+        def step(number: Int[Array, ""], carry: tuple) -> tuple[CohortResult, PyTree[Array]]:
+            total, rows = carry
+            added, kept = nth(number)
+            return (
+                jax.tree.map(lambda a, b: a + jnp.sum(b, axis=0), total, added),
+                jax.tree.map(lambda all_, row: all_.at[number].set(row), rows, kept),
+            )
+
+        shapes, kept = jax.eval_shape(nth, jnp.int32(0))
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), shapes)
-        total, rows = jax.lax.scan(step, zeros, chunks)
-        return jax.lax.psum(total, "clients"), rows
+        count = chunks.sizes.shape[0]
+        rows = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), kept)
+        filled = jnp.sum(jnp.max(chunks.sizes, axis=1) > 0)
+        total, rows = jax.lax.fori_loop(0, filled, step, (zeros, rows))
+        return jax.lax.psum(total, ("hosts", "clients")), rows
 
     def divide(given: CohortResult) -> tuple[CohortResult, PyTree[Array]]:
         """What is added up over clients, and what is kept of each."""
@@ -145,17 +175,12 @@ def train_cohort(
             return given, None
         return given._replace(contributions=None), given.contributions
 
+    everywhere, divided = PartitionSpec(), PartitionSpec("hosts", "clients")
     sharded = jax.shard_map(
         train_shard,
         mesh=mesh,
-        in_specs=(
-            PartitionSpec(),
-            PartitionSpec(),
-            PartitionSpec(),
-            PartitionSpec(),
-            PartitionSpec("clients"),
-        ),
-        out_specs=(PartitionSpec(), PartitionSpec("clients")),
+        in_specs=(everywhere, everywhere, everywhere, data_specs(), divided),
+        out_specs=(everywhere, PartitionSpec("clients")),
         check_vma=False,
     )
 
@@ -167,16 +192,18 @@ def train_cohort(
         cohort: Cohort,
         given: PyTree[Array],
     ) -> CohortResult:
-        sizes = jnp.where(cohort.mask, data.sizes[cohort.ids], 0)
-        order = jnp.argsort(-sizes, stable=True)
-        slots = jax.tree.map(
-            lambda leaf: _deal(leaf[order], devices, chunk),
-            _Slots(cohort.ids, cohort.mask, sizes, given),
-        )
+        def slots_at(host: Int[Array, ""]) -> tuple[_Slots, Int[Array, "slots"]]:
+            here = cohort.mask & (host_of(cohort.ids, hosts) == host)
+            sizes = jnp.where(here, data.sizes[cohort.ids], 0)
+            order = jnp.argsort(-sizes, stable=True)
+            slots = _Slots(cohort.ids, here, sizes, given)
+            return jax.tree.map(lambda leaf: _deal(leaf[order], devices, chunk), slots), order
+
+        slots, order = jax.vmap(slots_at)(jnp.arange(hosts))
         total, rows = sharded(round_key, round_, params, data, slots)
         if collect == "sum":
             return total
-        places = jnp.argsort(order)
+        places = jnp.argsort(order[0])
         return total._replace(
             contributions=jax.tree.map(lambda leaf: _gather(leaf, devices)[places], rows)
         )
@@ -200,9 +227,11 @@ def default_chunk(model: Model, mesh: Mesh) -> int:
     """Clients to vmap together where the user names no number.
 
     On a CPU, measured from 83 to 1,663,370 parameters: many small clients together, one at a time
-    where the chunk's parameters would leave the cache. On a GPU, as many as a typical cohort; not
-    measured.
+    where the chunk's parameters would leave the cache. On a GPU, as many as a typical cohort, if
+    eight copies of the parameters of each fit into half of the memory; not measured.
     """
-    if mesh.devices.flat[0].platform == "cpu":
-        return min(64, max(1, 2**16 // num_parameters(model)))
-    return 100
+    parameters, device = num_parameters(model), mesh.local_devices[0]
+    if device.platform == "cpu":
+        return min(64, max(1, 2**16 // parameters))
+    limit = (device.memory_stats() or {}).get("bytes_limit", 2**34)
+    return min(100, max(1, limit // 2 // (8 * 4 * parameters)))

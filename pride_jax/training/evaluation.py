@@ -11,8 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
-from pride_jax.data.federated import normalize
-from pride_jax.data.partition import Partition
+from pride_jax.data.federated import FederatedData, host_of, normalize
 from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, Params
 
@@ -68,7 +67,6 @@ Predict = Callable[
 
 def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
     """Makes the compiled function that classifies examples, batch after batch on every device."""
-    devices = mesh.shape["clients"]
 
     def predict_shard(
         params: Params, inputs: Array, labels: Array, shift: Array, scale: Array
@@ -83,7 +81,7 @@ def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
         )
         return jax.tree.map(jnp.ravel, jax.lax.map(batch, batches))
 
-    everywhere, divided = PartitionSpec(), PartitionSpec("clients")
+    everywhere, divided = PartitionSpec(), PartitionSpec(("hosts", "clients"))
     sharded = jax.shard_map(
         predict_shard,
         mesh=mesh,
@@ -101,7 +99,7 @@ def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
         scale: Float[Array, "..."],
     ) -> Predictions:
         count = labels.shape[0]
-        missing = -count % (devices * batch_size)
+        missing = -count % (mesh.size * batch_size)
         inputs, labels = (
             jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in (inputs, labels)
         )
@@ -119,7 +117,7 @@ def evaluator(
     Args:
       model: what is tested.
       dataset: with the test examples.
-      mesh: devices, on one axis ``clients``; all there are if None.
+      mesh: devices, see `clients_mesh`; all there are if None.
     """
     answer = predict(model, mesh or clients_mesh(jax.devices()))
     examples = tuple(
@@ -144,21 +142,29 @@ def summarize(
     return Metrics(float(np.mean(losses, dtype=np.float64)), float(accuracy), confusion)
 
 
-def client_spread(
-    predictions: Predictions, labels: Int[np.ndarray, "examples"], partition: Partition
-) -> Spread:
-    """Accuracy on each client's own examples, over the clients that hold any.
+def client_hits(
+    predictions: Predictions, data: FederatedData, host: int = 0, hosts: int = 1
+) -> Int[np.ndarray, "clients"]:
+    """How many of its own examples each client's model classifies rightly; 0 for other hosts' ones.
 
     Args:
-      predictions: one for every example of the training set.
-      labels: the true classes.
-      partition: whose each example is.
+      predictions: one for every example in ``data``.
+      data: as `federate` made it for this host.
+      host: see `federate`.
+      hosts: see `federate`.
     """
-    right = (np.asarray(predictions.classes) == np.asarray(labels))[partition.index]
-    owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
-    correct = np.bincount(owners, weights=right, minlength=len(partition.sizes))
-    holding = partition.sizes > 0
-    accuracy = correct[holding] / partition.sizes[holding]
+    sizes = np.asarray(data.sizes)
+    own = np.flatnonzero(host_of(np.arange(len(sizes)), hosts) == host)
+    owners = np.repeat(own, sizes[own])
+    right = np.asarray(predictions.classes) == np.asarray(data.labels)
+    index = np.asarray(data.index)[: len(owners)]
+    return np.bincount(owners, weights=right[index], minlength=len(sizes)).astype(np.int32)
+
+
+def client_spread(hits: Int[np.ndarray, "clients"], sizes: Int[np.ndarray, "clients"]) -> Spread:
+    """Accuracy on each client's own examples, over the clients that hold any."""
+    holding = sizes > 0
+    accuracy = hits[holding] / sizes[holding]
     return Spread(
         float(accuracy.mean()),
         *(float(value) for value in np.percentile(accuracy, [0, 10, 50, 100])),

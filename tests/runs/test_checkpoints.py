@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
 
 from pride_jax.errors import RunError
 from pride_jax.runs.checkpoints import checkpoints
-from pride_jax.training.cohort import clients_mesh
 
 TREE = {
     "round": jnp.asarray(7, jnp.int32),
@@ -32,13 +30,6 @@ def test_what_is_saved_comes_back_bit_for_bit(folder):
     restored = checkpoints(folder).restore(7, LIKE)
     assert jax.tree.structure(restored) == jax.tree.structure(TREE)
     assert flat(restored) == flat(TREE)
-
-
-def test_what_comes_back_lies_on_the_devices_of_what_it_replaces(folder):
-    everywhere = NamedSharding(clients_mesh(jax.devices()), PartitionSpec())
-    checkpoints(folder).save(7, TREE)
-    restored = checkpoints(folder).restore(7, jax.device_put(LIKE, everywhere))
-    assert {leaf.sharding for leaf in jax.tree.leaves(restored)} == {everywhere}
 
 
 def test_a_checkpoint_is_a_numpy_file_that_names_its_arrays(folder):

@@ -13,6 +13,7 @@ CLEAN = {
     "git_commit": "abc",
     "git_changes": False,
     "platform_of_device": "cpu",
+    "num_processes": 1,
     "started": "now",
     "versions": {"jax": "0.10"},
 }
@@ -137,4 +138,5 @@ def test_what_tells_environments_apart():
     assert fingerprint(CLEAN | {"git_changes": True}) is None
     assert fingerprint(CLEAN | {"git_commit": None}) is None
     assert fingerprint(CLEAN | {"platform_of_device": "gpu"}) is None
+    assert fingerprint(CLEAN | {"num_processes": 2}) is None
     assert fingerprint(CLEAN, data="1") not in (same, fingerprint(CLEAN, data="2"))

@@ -1,6 +1,7 @@
 """A trained cohort equals a slow NumPy loop, however the device divides the work."""
 
 import functools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,12 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import AxisType, PartitionSpec
 from small import CLASSES, FEATURES, SIZES, Logistic, numpy_client, small_data
 
+from pride_jax.data.datasets import load_dataset
+from pride_jax.data.federated import FederatedData, data_specs, federate, place
+from pride_jax.data.partition import Partition
 from pride_jax.models import logistic
 from pride_jax.training.client import LocalTraining, shuffle
 from pride_jax.training.cohort import clients_mesh, train_cohort
@@ -41,6 +46,44 @@ def compiled(training, chunk, devices, collect, longest):
             collect=collect,
         )
     )
+
+
+def test_hosts_with_their_own_clients_add_up_to_one_host():
+    partition = Partition(np.random.default_rng(1).permutation(100)[: sum(SIZES)], np.array(SIZES))
+    wine = load_dataset("wine")
+    parts = [federate(wine, partition, host, hosts=2) for host in range(2)]
+    side_by_side = FederatedData(
+        *(
+            jnp.concatenate(leaves) if spec == PartitionSpec("hosts") else leaves[0]
+            for spec, *leaves in zip(data_specs(), *parts, strict=True)
+        )
+    )
+    # Two devices of one process stand for those of two.
+    axes = (AxisType.Auto, AxisType.Auto)
+    mesh = jax.make_mesh((2, 1), ("hosts", "clients"), axes, devices=jax.devices()[:2])
+    model = logistic((13,), 3)
+    cohort = cohort_of([2, 0, 1, 6, 5, 3], [True, True, True, False, True, True])
+
+    def sums(mesh, data, chunk):
+        train = train_cohort(
+            model,
+            lambda round_: optax.sgd(RATE),
+            TWO_EPOCHS,
+            lambda key, update, weight: (jax.tree.map(lambda leaf: leaf * weight, update), ()),
+            longest=max(SIZES),
+            chunk=chunk,
+            mesh=mesh,
+            collect="sum",
+        )
+        params = model.init(jax.random.key(0))
+        weights = 1.0 + cohort.ids.astype(jnp.float32)
+        return jax.jit(train)(ROUND_KEY, jnp.int32(0), params, place(data, mesh), cohort, weights)
+
+    whole = sums(clients_mesh(jax.devices()[:1]), federate(wine, partition), 1)
+    for chunk in (1, 3):
+        apart = sums(mesh, side_by_side, chunk)
+        assert float(apart.clients.examples) == float(whole.clients.examples) == 2 * 25
+        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), apart, whole)
 
 
 def trained(
@@ -176,3 +219,23 @@ def test_shuffle_makes_every_order_as_likely():
     _, counts = np.unique(orders, axis=0, return_counts=True)
     assert len(counts) == 6
     assert (np.abs(counts - 1000) < 5 * np.sqrt(1000 * 5 / 6)).all()
+
+
+@pytest.mark.parametrize(("precision", "digits"), [("tf32", 2e-5), ("bfloat16", 0.05)])
+def test_lower_precision_is_nearly_the_slow_loop_and_updates_stay_float32(precision, digits):
+    cohort = cohort_of([2, 0, 5])
+    training = LocalTraining(epochs=2, batch_size=4, precision=precision)
+    result = trained(cohort, training=training)
+    expected, _ = expected_sum(cohort, epochs=2, batch_size=4)
+    assert_close(result.contributions, expected, atol=digits)
+    assert {leaf.dtype for leaf in jax.tree.leaves(result.contributions)} == {jnp.dtype("float32")}
+
+
+def test_bfloat16_really_computes_in_bfloat16():
+    cohort = cohort_of([2, 0, 5])
+    exact, rounded = (
+        trained(cohort, training=LocalTraining(2, 4, precision=precision)).contributions
+        for precision in ("float32", "bfloat16")
+    )
+    apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), exact, rounded)
+    assert max(jax.tree.leaves(apart)) > 1e-4

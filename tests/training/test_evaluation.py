@@ -4,11 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pride_jax.data.datasets import load_dataset
+from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
 from pride_jax.models import logistic
 from pride_jax.training.cohort import clients_mesh
-from pride_jax.training.evaluation import Predictions, client_spread, predict, summarize
+from pride_jax.training.evaluation import (
+    Predictions,
+    client_hits,
+    client_spread,
+    predict,
+    summarize,
+)
 
+DATASET = load_dataset("wine")
 MODEL = logistic((4,), 3)
 INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(23, 4)), jnp.float32)
 LABELS = jnp.asarray(np.random.default_rng(1).integers(0, 3, 23), jnp.int32)
@@ -38,5 +47,25 @@ def test_spread_counts_each_client_that_holds_examples_once():
     right = np.zeros(10, np.int32)
     right[partition.index[:3]] = 1
     given = Predictions(jnp.zeros(10), jnp.asarray(right))
-    spread = client_spread(given, np.ones(10, np.int32), partition)
+    data = federate(DATASET, partition)._replace(labels=jnp.ones(10, jnp.int32))
+    hits = client_hits(given, data)
+    np.testing.assert_array_equal(hits, [3, 0, 0])
+    spread = client_spread(hits, partition.sizes)
     assert (spread.mean, spread.minimum, spread.maximum) == (0.25, 0.0, 0.5)
+
+
+def test_hits_of_several_hosts_add_up_to_those_of_one():
+    rng = np.random.default_rng(0)
+    partition = by_sizes(rng, 100, [30, 0, 9, 20, 11])
+    guesses = rng.integers(0, 3, len(DATASET.train_labels))
+
+    def hits(host, hosts):
+        data = federate(DATASET, partition, host, hosts)
+        # A host knows its examples by their content, which is different for each.
+        inputs = np.asarray(DATASET.train_inputs)
+        rows = [np.flatnonzero((inputs == own).all(axis=1))[0] for own in np.asarray(data.inputs)]
+        classes = jnp.asarray(guesses[rows], jnp.int32)
+        return client_hits(Predictions(jnp.zeros(len(rows)), classes), data, host, hosts)
+
+    assert hits(0, 1).sum() > 0
+    np.testing.assert_array_equal(sum(hits(host, 3) for host in range(3)), hits(0, 1))

@@ -1,0 +1,159 @@
+"""Several processes that train one model together: process 0 leads and keeps all files.
+
+Every process builds the same functions from the same settings and holds the examples of its own
+clients. Process 0 tells the others what to do next, so that it alone reads the run's folder,
+decides and writes. With one process, nothing here does anything.
+
+The processes of a run trust one another and their network: the key of noise and cohorts travels.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Array, Int, PyTree, UInt32
+
+from pride_jax.errors import ConfigError, PrideError, RunError
+
+Tree = TypeVar("Tree", bound=PyTree[Array])
+_PATIENCE = 60
+"""Seconds for which processes wait for one another at the start."""
+
+
+class Task(IntEnum):
+    """What a process may be told to do."""
+
+    STOP = 0
+    BEGIN = 1
+    TRAIN = 2
+    REVIEW = 3
+
+
+class Order(NamedTuple):
+    """What process 0 tells the others to do next.
+
+    Attributes:
+      task: what.
+      round: from which a run goes on, for ``BEGIN``; until which to train, for ``TRAIN``.
+      words: the key of noise and cohorts, for ``BEGIN``; a secret.
+    """
+
+    task: Task
+    round: int = 0
+    words: tuple[int, int] = (0, 0)
+
+    def __repr__(self) -> str:
+        return f"Order({self.task.name}, round={self.round})"
+
+
+def join(coordinator: str, processes: int, process: int) -> None:
+    """Makes this process one of several; to be called before JAX first computes.
+
+    Args:
+      coordinator: ``address:port`` of process 0, at which it will listen.
+      processes: how many there are.
+      process: this one's number, from 0.
+
+    Raises:
+      ConfigError: the numbers or the address are impossible.
+      RunError: the others did not come within a minute.
+    """
+    if not 0 <= process < processes:
+        raise ConfigError(
+            f"process={process} of processes={processes}: expected 0 to {processes - 1}"
+        )
+    if not coordinator.rpartition(":")[2].isdecimal() or ":" not in coordinator:
+        raise ConfigError(
+            f"coordinator={coordinator!r}: expected ADDRESS:PORT of process 0, such as "
+            "192.0.2.1:9876"
+        )
+    # Otherwise the survivors of a lost process are killed before they can say so.
+    jax.config.update("jax_enable_recoverability", True)
+    try:
+        jax.distributed.initialize(
+            coordinator, processes, process, initialization_timeout=_PATIENCE
+        )
+    except (RuntimeError, ValueError) as error:
+        raise RunError(
+            f"Process {process} of {processes} could not join the others at {coordinator} within "
+            f"{_PATIENCE} s ({_first_line(error)}): start all of them, with the same --coordinator"
+        ) from error
+
+
+def tell(order: Order) -> None:
+    """Process 0 tells all others what to do next; they `hear` it."""
+    _broadcast(np.array([order.task, order.round, *order.words], np.uint32))
+
+
+def hear() -> Order:
+    """What process 0 tells this one to do next.
+
+    Raises:
+      RunError: process 0 was lost.
+    """
+    task, round_, *words = _broadcast(np.zeros(4, np.uint32)).tolist()
+    return Order(Task(task), round_, tuple(words))
+
+
+def dismiss() -> None:
+    """Process 0 lets all others end, as far as they are still there."""
+    with contextlib.suppress(RunError):
+        tell(Order(Task.STOP))
+
+
+@contextlib.contextmanager
+def dismissing() -> Iterator[None]:
+    """Lets the others end if process 0 cannot go on."""
+    try:
+        yield
+    except PrideError:
+        dismiss()
+        raise
+
+
+def share(tree: Tree) -> Tree:
+    """Process 0's arrays, in every process; each gives a tree of the same shapes."""
+    if jax.process_count() == 1:
+        return tree
+    with unbroken():
+        return multihost_utils.broadcast_one_to_all(tree)
+
+
+def add_up(counts: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+    """The sum over processes, in each of them."""
+    if jax.process_count() == 1:
+        return counts
+    with unbroken():
+        return np.asarray(multihost_utils.process_allgather(counts)).sum(axis=0)
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Says what it means when devices of several processes cannot go on together.
+
+    Raises:
+      RunError: another process was lost.
+    """
+    try:
+        yield
+    except PrideError:
+        raise
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if jax.process_count() == 1:
+            raise
+        raise RunError(
+            f"Process {jax.process_index()} lost the others ({_first_line(error)}): see what they "
+            "say, then start all of them again with --resume; their number may change"
+        ) from error
+
+
+def _broadcast(words: UInt32[np.ndarray, "words"]) -> UInt32[np.ndarray, "words"]:
+    return np.asarray(share(words))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

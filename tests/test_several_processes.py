@@ -1,0 +1,157 @@
+"""Two real processes train one model; losing one, and going on with another number of them."""
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pride_jax.config import Engine, load_config
+from pride_jax.errors import ConfigError
+from pride_jax.experiment import run
+from pride_jax.reporting import metrics
+from pride_jax.runs.hosts import Order, Task, join
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
+CONFIG = """
+from pride_jax.config import Cohort, Data, Evaluation, Experiment, Model, Partition, Privacy
+
+config = Experiment(
+    rounds=60,
+    data=Data("wine", test_examples=58),
+    partition=Partition("iid", clients=21),
+    model=Model("logistic"),
+    cohort=Cohort("truncated_poisson", size=5),
+    privacy=Privacy(
+        mechanism="gaussian", clipping_norm=0.5, noise_multiplier=1.0, delta=1e-3, seed=3
+    ),
+    evaluation=Evaluation(every=20),
+)
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(CONFIG)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(config, workdir, processes, *arguments) -> Iterator[list[subprocess.Popen]]:
+    """As many training processes, gone when the block is left."""
+    command = [sys.executable, SCRIPT, "--config", config, "--workdir", workdir, *arguments]
+    command += ["--engine.devices", 1, "--coordinator", f"127.0.0.1:{free_port()}"]
+    command += ["--processes", processes]
+
+    def start(process: int) -> subprocess.Popen:
+        full = [str(part) for part in (*command, "--process", process)]
+        with (workdir.with_suffix(f".{process}.out")).open("w") as out:
+            return subprocess.Popen(full, stdout=out, stderr=subprocess.STDOUT)
+
+    everyone = [start(process) for process in range(processes)]
+    try:
+        yield everyone
+    finally:
+        for each in everyone:
+            each.kill()
+            each.wait()
+
+
+def last_checkpoint(workdir):
+    latest = max((workdir / "checkpoints").glob("*.npz"), key=lambda path: int(path.stem))
+    with np.load(latest) as saved:
+        return dict(saved)
+
+
+def wait_for_rows(workdir, count):
+    for _ in range(600):
+        path = workdir / "metrics.jsonl"
+        if path.exists() and len(metrics.read(path)) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} rows within a minute")
+
+
+def test_two_processes_give_the_numbers_of_one(config, tmp_path):
+    one = run(load_config(config), tmp_path / "one")
+    with started(config, tmp_path / "two", 2) as everyone:
+        assert [each.wait() for each in everyone] == [0, 0]
+    two = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert json.loads((tmp_path / "two" / "env.json").read_text())[0]["num_processes"] == 2
+    same = ("test_accuracy", "releases", "epsilon", "clipped_updates", "accuracy_over_clients")
+    assert {name: one[name] for name in same} == {name: two[name] for name in same}
+    rows = [metrics.read(tmp_path / name / "metrics.jsonl") for name in ("one", "two")]
+    for here, there in zip(*rows, strict=True):
+        assert here.get("clients") == there.get("clients")
+        assert here["test_loss"] == pytest.approx(there["test_loss"], rel=1e-4)
+    saved = [last_checkpoint(tmp_path / name) for name in ("one", "two")]
+    for name, leaf in saved[0].items():
+        np.testing.assert_allclose(leaf, saved[1][name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_lost_process_ends_the_run_and_another_number_continues_it(config, tmp_path):
+    workdir, long = tmp_path / "run", ("--rounds", 1_000_000)
+    with started(config, workdir, 2, *long) as (leader, other):
+        wait_for_rows(workdir, 2)
+        other.send_signal(signal.SIGKILL)
+        assert leader.wait(60) == 2
+    said = workdir.with_suffix(".0.out").read_text()
+    assert re.search(r"error: Process 0 lost the others .*start all of them again .*--resume", said)
+    before = metrics.read(workdir / "metrics.jsonl")
+    released = metrics.read(workdir / "ledger.jsonl")
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    alone = replace(load_config(config), rounds=1_000_000, engine=Engine(devices=1))
+    with pytest.raises(KeyboardInterrupt):
+        run(alone, workdir, resume=True, report=stop)
+    after = metrics.read(workdir / "metrics.jsonl")
+    assert after[: len(before)] == before
+    again = metrics.read(workdir / "ledger.jsonl")[len(released)]
+    lost = [entry for entry in released if entry["until"] > before[-1]["round"]]
+    # Rounds that were written down and lost get other noise, and are charged once more.
+    assert again["attempt"] == (1 if lost else 0)
+    twice = sum(entry["until"] - entry["first"] for entry in lost)
+    assert after[len(before)]["releases"] == after[len(before)]["round"] + twice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("127.0.0.1:9", 2, 2), "process=2 of processes=2: expected 0 to 1"),
+        (("127.0.0.1", 2, 0), "expected ADDRESS:PORT"),
+        (("127.0.0.1:x", 2, 0), "expected ADDRESS:PORT"),
+    ],
+)
+def test_impossible_processes_are_refused(arguments, reason):
+    with pytest.raises(ConfigError, match=reason):
+        join(*arguments)
+
+
+def test_an_order_does_not_print_its_key():
+    assert "12345" not in repr(Order(Task.BEGIN, 7, (12345, 67890)))
+
+
+def test_a_number_of_processes_needs_a_coordinator(config, tmp_path):
+    command = [sys.executable, SCRIPT, "--config", config, "--processes", "2"]
+    done = subprocess.run([*command, "--workdir", tmp_path / "w"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "without --coordinator: expected the address and port of process 0" in done.stderr
+    assert not (tmp_path / "w").exists()
