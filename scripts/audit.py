@@ -43,9 +43,10 @@ def audit(config: Experiment, arguments: argparse.Namespace) -> int:
     """Audits as asked."""
     from pride_jax.benchmarks.audit import Setting, as_json, measure, show
     from pride_jax.reporting.audit_plots import join
-    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.devices import keep_programs, use_cores
 
     use_cores(config.engine.devices)
+    keep_programs()
     setting = Setting(arguments.canaries, arguments.repetitions)
     report = measure(config, setting, Path("runs") / arguments.config.stem / "secrets")
     show(report, setting)

@@ -1,10 +1,10 @@
-"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption|privacy``."""
+"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption|privacy|scale``."""
 
 import sys
 
 import tyro
 
-from pride_jax.benchmarks import encryption, engine, privacy
+from pride_jax.benchmarks import encryption, engine, privacy, scale
 from pride_jax.errors import PrideError
 
 app = tyro.extras.SubcommandApp()
@@ -52,6 +52,20 @@ def time_privacy(setting: tyro.conf.OmitArgPrefixes[privacy.Setting], json: bool
     privacy.show(report)
     if json:
         print(privacy.as_json(setting, report))
+
+
+@app.command(name="scale")
+def time_scale(setting: tyro.conf.OmitArgPrefixes[scale.Setting], json: bool = False) -> None:
+    """Times rounds against cohort, clients, devices, and how clients are computed.
+
+    Args:
+      setting: what is timed.
+      json: print one JSON object as the last line.
+    """
+    rows = scale.measure(setting)
+    scale.show(rows)
+    if json:
+        print(scale.as_json(setting, rows))
 
 
 def main() -> int:

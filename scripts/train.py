@@ -54,10 +54,11 @@ def join_others(config: Experiment, arguments: argparse.Namespace) -> None:
     Raises:
       PrideError: they cannot be found.
     """
-    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.devices import keep_programs, use_cores
     from pride_jax.runs.hosts import join
 
     use_cores(config.engine.devices)
+    keep_programs()
     if arguments.coordinator is not None:
         join(arguments.coordinator, arguments.processes, arguments.process)
     elif (arguments.processes, arguments.process) != (1, 0):

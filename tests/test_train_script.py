@@ -267,3 +267,15 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(
     status, _, errors = train("--config", config, "--workdir", folder, "--resume")
     assert (status, errors) == (0, "")
     assert outcome(folder) == outcome(expected)
+
+
+def test_the_second_start_of_a_config_compiles_nothing(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "programs"))
+
+    def compiled(workdir):
+        assert train("--config", config, "--workdir", workdir, "--rounds", 4)[0] == 0
+        return {path.name for path in (tmp_path / "programs").glob("*-cache")}
+
+    first = compiled(tmp_path / "first")
+    assert first
+    assert compiled(tmp_path / "second") == first

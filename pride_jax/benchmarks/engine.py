@@ -217,7 +217,7 @@ def make_work(setting: Setting) -> Work:
     )
 
 
-def engine(work: Work, model: Model, chunk: int, mesh: Mesh) -> Algorithm:
+def engine(work: Work, model: Model, chunk: int | None, mesh: Mesh) -> Algorithm:
     """FedAvg with plain SGD, as a user would write it."""
     return federated_averaging(
         model,

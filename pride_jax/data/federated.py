@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
@@ -84,7 +83,7 @@ def federate(
     )
 
 
-def host_of(clients: ArrayLike, hosts: int) -> Any:
+def host_of(clients: Any, hosts: int) -> Any:
     """Which of several hosts holds clients' examples: they are dealt in turn."""
     return clients % hosts
 
@@ -116,9 +115,8 @@ def _held(
 
 def data_specs() -> Any:
     """A `FederatedData` of partition specs: how each leaf lies on a mesh with an axis ``hosts``."""
-    own = dict.fromkeys(("inputs", "labels", "index"), PartitionSpec("hosts"))
-    specs: Any = {name: own.get(name, PartitionSpec()) for name in FederatedData._fields}
-    return FederatedData(**specs)
+    own, everywhere = PartitionSpec("hosts"), PartitionSpec()
+    return FederatedData._make((own, own, everywhere, everywhere, own, everywhere, everywhere))
 
 
 def place(data: FederatedData, mesh: Mesh) -> FederatedData:

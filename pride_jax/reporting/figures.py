@@ -7,11 +7,15 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pride_jax.errors import RunError
-from pride_jax.reporting import audit_plots, encryption_plots, privacy_plots
+from pride_jax.reporting import audit_plots, encryption_plots, privacy_plots, scale_plots
 from pride_jax.reporting.plots import save
 from pride_jax.runs.files import read_json
 
 _FIGURES: dict[str, dict[str, Callable[[dict[str, Any]], Figure]]] = {
+    "benchmarks/scale.json": {
+        "growth.png": scale_plots.growth,
+        "ways.png": scale_plots.ways,
+    },
     "encryption/benchmark.json": {
         "client_costs.png": encryption_plots.client_costs,
         "stages.png": encryption_plots.stage_costs,

@@ -1,6 +1,7 @@
-"""How a process uses the machine's cores: as many devices, each with one thread."""
+"""What a process asks of its machine: cores as devices, and programs compiled once."""
 
 import os
+from pathlib import Path
 
 import jax
 
@@ -25,3 +26,18 @@ def use_cores(devices: int | None = None) -> int:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     jax.config.update("jax_num_cpu_devices", count)
     return count
+
+
+def keep_programs() -> Path:
+    """Keeps compiled programs on disk, so that the next start of a config compiles nothing.
+
+    Returns:
+      Their folder: that of ``JAX_COMPILATION_CACHE_DIR``, else ``pride_jax`` in the user's cache.
+      It may be removed at any time.
+    """
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or user / "pride_jax" / "programs")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder

@@ -21,5 +21,5 @@ def test_every_picture_of_the_encryption_benchmark_is_redrawn(tmp_path):
 
 
 def test_a_folder_without_numbers_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"no numbers to draw: expected one of encryption/bench"):
+    with pytest.raises(RunError, match=r"no numbers to draw: expected one of benchmarks/scale"):
         draw(tmp_path)

@@ -1,0 +1,427 @@
+"""How a round's time, memory and compilation grow: with the cohort, the clients, the devices.
+
+Random images of MNIST's shape, as many for every client; clients share a pool of them, so that a
+million clients need no more than their offsets. One case differs from the common one in one thing:
+the cohort, the number of clients, of devices, or how clients are computed (chunk, precision,
+convolution). Every case has a process of its own, on as many cores as devices, and all processes
+are asked for a round in turn, so that a noisy moment hits all alike.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float
+from rich.console import Console
+from rich.table import Table
+
+from pride_jax.benchmarks import engine
+from pride_jax.data.federated import FederatedData
+from pride_jax.errors import ConfigError, PrideError
+from pride_jax.layers import max_pool_2x2
+from pride_jax.models import cnn, from_module, two_nn
+from pride_jax.privacy.sampling import fixed_size
+from pride_jax.runs.devices import use_cores
+from pride_jax.runs.environment import environment
+from pride_jax.training.client import LocalTraining, Precision
+from pride_jax.training.cohort import clients_mesh
+from pride_jax.types import Model, Params
+
+_FEATURES, _CLASSES = (28, 28, 1), 10
+_POOL = 6_000
+_BATCH = 10
+_BASE_COHORT, _BASE_CLIENTS = 100, 10_000
+_LARGEST_CNN_COHORT = 1_000
+"""A round of ten times as many takes five minutes on a core."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is timed.
+
+    Attributes:
+      models: any of ``2nn`` and ``cnn``; the number of clients is varied with the first.
+      cohorts: clients a round; those above 1,000 for the 2NN only.
+      clients: how many there are.
+      devices: over which clients are divided.
+      chunks: clients vmapped together, besides the default.
+      precisions: of local training, besides float32.
+      examples: of each client, a divisor of 6,000.
+      backend: ``cpu`` or ``gpu``; on a GPU the loop of one jitted epoch a client is timed, too.
+      repetitions: rounds of each case, after one that compiles.
+      seconds: a case that has run for this long is not repeated further.
+      seed: of images and keys.
+    """
+
+    models: tuple[Literal["2nn", "cnn"], ...] = ("2nn", "cnn")
+    cohorts: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    clients: tuple[int, ...] = (100, 1_000, 10_000, 100_000, 1_000_000)
+    devices: tuple[int, ...] = (1, 2)
+    chunks: tuple[int, ...] = (1, 10, 100)
+    precisions: tuple[Precision, ...] = ("bfloat16",)
+    examples: int = 60
+    backend: Literal["cpu", "gpu"] = "cpu"
+    repetitions: int = 7
+    seconds: float = 30.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be divided.
+
+        Raises:
+          ConfigError: as above.
+        """
+        if self.examples < 1 or _POOL % self.examples or self.examples % _BATCH:
+            raise ConfigError(
+                f"Expected examples={self.examples} to divide {_POOL} and be a multiple of {_BATCH}"
+            )
+
+
+class Case(NamedTuple):
+    """One thing that is timed.
+
+    Attributes:
+      model: ``2nn`` or ``cnn``.
+      how: ``engine``; ``matmul``, the engine with convolutions as products of matrices; or
+        ``epoch loop``, a call of a jitted epoch a client.
+      cohort: clients a round.
+      clients: how many there are.
+      devices: over which they are divided.
+      chunk: clients vmapped together; None is the engine's default.
+      precision: of local training.
+    """
+
+    model: Literal["2nn", "cnn"]
+    how: Literal["engine", "matmul", "epoch loop"] = "engine"
+    cohort: int = _BASE_COHORT
+    clients: int = _BASE_CLIENTS
+    devices: int = 1
+    chunk: int | None = None
+    precision: Precision = "float32"
+
+
+class Row(NamedTuple):
+    """What a case took.
+
+    Attributes:
+      model, how, cohort, clients, devices, chunk, precision: see `Case`.
+      backend: ``cpu`` or ``gpu``.
+      device: its name.
+      seconds_per_round: median.
+      peak_bytes: of the process on a CPU, compilation included; of the device's memory on a GPU.
+      compile_seconds: what the first round took beyond the median.
+      matmul_share: of the device's own rate at multiplying large matrices in that precision.
+      repetitions: how many rounds the median is of.
+    """
+
+    model: str
+    how: str
+    cohort: int
+    clients: int
+    devices: int
+    chunk: int | None
+    precision: str
+    backend: str
+    device: str
+    seconds_per_round: float
+    peak_bytes: int
+    compile_seconds: float
+    matmul_share: float
+    repetitions: int
+
+
+class MatmulConv(nnx.Module):
+    """A convolution as one product of matrices: every window of the image is copied to a row."""
+
+    def __init__(self, inputs: int, outputs: int, window: int, *, rngs: nnx.Rngs) -> None:
+        shape = (inputs * window * window, outputs)
+        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(outputs))
+        self.window = window
+
+    def __call__(
+        self, x: Float[Array, "batch height width inputs"]
+    ) -> Float[Array, "batch height width outputs"]:
+        """Images to feature maps of the same size."""
+        windows = jax.lax.conv_general_dilated_patches(
+            x,
+            (self.window, self.window),
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return windows @ self.kernel[...] + self.bias[None, None, None]
+
+
+class MatmulCNN(nnx.Module):
+    """`pride_jax.models.CNN` with `MatmulConv`."""
+
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        self.conv1 = MatmulConv(1, 32, 5, rngs=rngs)
+        self.conv2 = MatmulConv(32, 64, 5, rngs=rngs)
+        self.dense = nnx.Linear(7 * 7 * 64, 512, rngs=rngs)
+        self.logits = nnx.Linear(512, _CLASSES, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "batch 28 28 1"]) -> Float[Array, "batch classes"]:
+        """Logits of images."""
+        x = max_pool_2x2(nnx.relu(self.conv1(x)))
+        x = max_pool_2x2(nnx.relu(self.conv2(x)))
+        x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
+        return self.logits(x)
+
+
+def cases(setting: Setting) -> list[Case]:
+    """Everything that is timed, each once."""
+    found = [
+        *(
+            Case(model, cohort=cohort, clients=max(cohort, _BASE_CLIENTS))
+            for model in setting.models
+            for cohort in setting.cohorts
+            if model == "2nn" or cohort <= _LARGEST_CNN_COHORT
+        ),
+        *(
+            Case(setting.models[0], cohort=min(_BASE_COHORT, clients), clients=clients)
+            for clients in setting.clients
+        ),
+        *(Case(model, devices=devices) for model in setting.models for devices in setting.devices),
+        *(Case(model, chunk=chunk) for model in setting.models for chunk in setting.chunks),
+        *(Case(model, precision=each) for model in setting.models for each in setting.precisions),
+    ]
+    if "cnn" in setting.models:
+        found += [Case("cnn", "matmul", chunk=chunk) for chunk in setting.chunks]
+    if setting.backend == "gpu":
+        found += [Case(model, "epoch loop") for model in setting.models]
+    return list(dict.fromkeys(found))
+
+
+def shared_images(clients: int, examples: int, seed: int) -> FederatedData:
+    """Random images of MNIST's shape, of which each client holds a stretch that others share."""
+    rng = np.random.default_rng(seed)
+    return FederatedData(
+        inputs=jnp.asarray(rng.integers(0, 256, (_POOL, *_FEATURES), np.uint8)),
+        labels=jnp.asarray(rng.integers(0, _CLASSES, _POOL, np.int32)),
+        shift=jnp.full((), 127.0),
+        scale=jnp.full((), 1 / 255),
+        index=jnp.asarray(rng.permutation(_POOL), jnp.int32),
+        offsets=jnp.asarray(np.arange(clients) * examples % _POOL, jnp.int32),
+        sizes=jnp.full(clients, examples, jnp.int32),
+    )
+
+
+def build_model(case: Case) -> Model:
+    """The model that a case trains."""
+    if case.how == "matmul":
+        return from_module(lambda rngs: MatmulCNN(rngs=rngs))
+    return {"2nn": two_nn, "cnn": cnn}[case.model](_FEATURES, _CLASSES)
+
+
+def build_round(case: Case, setting: Setting) -> Callable[[], Any]:
+    """The same round again and again, on this process's devices.
+
+    Raises:
+      ConfigError: there are not as many.
+    """
+    devices = jax.devices()
+    if case.devices > len(devices):
+        raise ConfigError(
+            f"devices={case.devices}: there are {len(devices)} {devices[0].platform} devices; ask "
+            "for fewer"
+        )
+    work = engine.Work(
+        shared_images(case.clients, setting.examples, setting.seed),
+        fixed_size(case.clients, case.cohort),
+        LocalTraining(batch_size=_BATCH, precision=case.precision),
+    )
+    model = build_model(case)
+    algorithm = engine.engine(work, model, case.chunk, clients_mesh(devices[: case.devices]))
+    state = algorithm.init(jax.random.key(setting.seed))
+    if case.how == "epoch loop":
+        return engine.loop_round(work, state, engine.epoch_loop(work, model))
+    return lambda: algorithm.round(state)
+
+
+def flops_of_round(case: Case, setting: Setting) -> float:
+    """Floating-point operations of a round's gradients, as the compiler counts one of them."""
+    model = build_model(case)
+    params = model.init(jax.random.key(0))
+
+    def loss(params: Params, images: Array, labels: Array) -> Array:
+        logits = model.apply(params, images)
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+    batch = jnp.zeros((_BATCH, *_FEATURES)), jnp.zeros(_BATCH, jnp.int32)
+    counted: Any = jax.jit(jax.grad(loss)).lower(params, *batch).cost_analysis()
+    return counted["flops"] * case.cohort * (setting.examples // _BATCH)
+
+
+def matmul_rate(precision: Precision) -> float:
+    """Floating-point operations a second of one device that multiplies large matrices."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+    matrix = jnp.ones((size, size), dtype)
+    how = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[precision]
+    multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=how))
+    jax.block_until_ready(multiply(matrix, matrix))
+    taken = [_time(lambda: multiply(matrix, matrix)) for _ in range(5)]
+    return 2 * size**3 / statistics.median(taken)
+
+
+def peak_bytes() -> int:
+    """The most memory that was in use: of a GPU, else of this process."""
+    stats = jax.devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _time(function: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - begin
+
+
+class _Ready(NamedTuple):
+    """What a case's process says before its first timed round."""
+
+    device: str
+    first_seconds: float
+    operations: float
+    rate: float
+
+
+def _serve(case: Case, setting: Setting, cores: Sequence[int], pipe: Connection) -> None:
+    """A case's process: compiles, then runs a round whenever it is asked."""
+    try:
+        if setting.backend == "cpu":
+            os.sched_setaffinity(0, cores)
+            jax.config.update("jax_platforms", "cpu")
+            use_cores()
+        run = build_round(case, setting)
+        first = _time(run)
+        peak = peak_bytes()
+        rate = matmul_rate(case.precision) * case.devices
+        pipe.send(_Ready(jax.devices()[0].device_kind, first, flops_of_round(case, setting), rate))
+        while pipe.recv():
+            pipe.send(_time(run))
+        pipe.send(peak)
+    except (PrideError, jax.errors.JaxRuntimeError) as error:
+        pipe.send(PrideError(f"{case}: {error}"))
+
+
+@contextlib.contextmanager
+def _process(case: Case, setting: Setting, cores: Sequence[int]) -> Iterator[Connection]:
+    """The case's process, gone when the block is left."""
+    here, there = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=_serve, args=(case, setting, cores, there))
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        process.kill()
+        process.join()
+
+
+def _hear(case: Case, pipe: Connection) -> Any:
+    try:
+        said = pipe.recv()
+    except EOFError:
+        raise PrideError(f"The process of {case} died: see what it printed") from None
+    if isinstance(said, PrideError):
+        raise said
+    return said
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Times everything.
+
+    Raises:
+      PrideError: there are fewer devices than asked for, or a case's process died.
+    """
+    cores, everything = sorted(os.sched_getaffinity(0)), cases(setting)
+    most = max(case.devices for case in everything)
+    if setting.backend == "cpu" and most > len(cores):
+        raise ConfigError(
+            f"Expected a core for each of devices={most}, there are {len(cores)}: ask for fewer "
+            "devices"
+        )
+    # Otherwise the first process would take the GPU's whole memory.
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    with contextlib.ExitStack() as stack:
+        pipes, ready = {}, {}
+        for case in everything:
+            pipes[case] = stack.enter_context(_process(case, setting, cores[: case.devices]))
+            ready[case] = _hear(case, pipes[case])
+        times: dict[Case, list[float]] = {case: [] for case in everything}
+        for _ in range(setting.repetitions):
+            for case, pipe in pipes.items():
+                if sum(times[case]) < setting.seconds:
+                    pipe.send(True)
+                    times[case].append(_hear(case, pipe))
+        rows = []
+        for case, pipe in pipes.items():
+            pipe.send(False)
+            rows.append(_row(case, setting, ready[case], times[case], _hear(case, pipe)))
+    return rows
+
+
+def _row(case: Case, setting: Setting, ready: _Ready, times: list[float], peak: int) -> Row:
+    seconds = statistics.median(times)
+    return Row(
+        **case._asdict(),
+        backend=setting.backend,
+        device=ready.device,
+        seconds_per_round=seconds,
+        peak_bytes=peak,
+        compile_seconds=max(0.0, ready.first_seconds - seconds),
+        matmul_share=ready.operations / seconds / ready.rate,
+        repetitions=len(times),
+    )
+
+
+def as_json(setting: Setting, rows: Sequence[Row]) -> str:
+    """The rows, the setting and what they ran on, in one line."""
+    return json.dumps(
+        {
+            "rows": [row._asdict() for row in rows],
+            "setting": asdict(setting),
+            "environment": environment(),
+        }
+    )
+
+
+def show(rows: Sequence[Row]) -> None:
+    """The rows as a table."""
+    table = Table("model", "how", "cohort", "clients", "devices", "chunk", "precision")
+    for heading in ("s/round", "MB peak", "s compile", "of matmul", "n"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(
+            row.model,
+            row.how,
+            f"{row.cohort:,}",
+            f"{row.clients:,}",
+            str(row.devices),
+            str(row.chunk or "default"),
+            row.precision,
+            f"{row.seconds_per_round:.3g}",
+            f"{row.peak_bytes / 1e6:.0f}",
+            f"{row.compile_seconds:.1f}",
+            f"{row.matmul_share:.0%}",
+            str(row.repetitions),
+        )
+    console = Console()
+    console.print(table, width=max(console.width, 120))
