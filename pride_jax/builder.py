@@ -23,6 +23,7 @@ from pride_jax.federated import ClientOptimizer, SecureAggregation
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan, default_capacity
 from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
+from pride_jax.runs.cores import cores
 from pride_jax.runs.secrets import KeyFiles, key_holder_keys
 from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import clients_mesh
@@ -219,7 +220,7 @@ def build_mesh(settings: config.Engine) -> Mesh:
 def build_secure_sum(settings: config.Aggregation) -> SecureSum:
     """The protocol that adds updates, other than ``none``."""
     # Each protocol's libraries are imported where it is chosen.
-    workers = settings.workers or os.cpu_count() or 1
+    workers = settings.workers or len(cores())
     match settings.protocol:
         case "plain":
             return plain()

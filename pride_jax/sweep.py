@@ -1,19 +1,21 @@
 """Many runs of one config with some settings varied, and their results in one table."""
 
+import contextlib
 import itertools
 import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tyro
 
-from pride_jax.config import Experiment, to_dict
+from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.experiment import run
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import write_json
+from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.runs.files import claimed, explained, read_json, write_json
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _REPORTED = (
@@ -36,6 +38,35 @@ _REPORTED_ONCE = (
 )
 
 
+class Planned(NamedTuple):
+    """A run of a sweep.
+
+    Attributes:
+      settings: those that are varied, as on a command line.
+      config: with these settings.
+      folder: of the run.
+    """
+
+    settings: dict[str, str]
+    config: Experiment
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The settings in a word."""
+        return ",".join(f"{name}={value}" for name, value in self.settings.items())
+
+
+Watch = Callable[[Sequence[Going], int], None]
+"""Told now and then of the runs that go on, and how many wait."""
+
+Ended = Generator[tuple[Planned, str | None], None, None]
+"""Gives each run when it ends, with what went wrong, if anything."""
+
+Execute = Callable[[Sequence[Planned]], Ended]
+"""Carries out runs."""
+
+
 def parse_over(text: str) -> tuple[str, list[str]]:
     """``name=1,2,4`` or ``name=0..19``, the last included, as a setting and its values.
 
@@ -47,15 +78,20 @@ def parse_over(text: str) -> tuple[str, list[str]]:
         raise ConfigError(f"--over {text}: expected setting=value,value,… or setting=first..last")
     if spread := _RANGE.fullmatch(values):
         first, last = map(int, spread.groups())
-        return name, [str(value) for value in range(first, last + 1)]
-    return name, values.split(",")
+        listed = [str(value) for value in range(first, last + 1)]
+    else:
+        listed = values.split(",")
+    if not listed or len(set(listed)) < len(listed):
+        raise ConfigError(f"--over {text}: expected at least one value, and each only once")
+    return name, listed
 
 
 def override(config: Experiment, settings: dict[str, str]) -> Experiment:
     """The config with settings replaced, as ``train.py`` would on its command line.
 
     Raises:
-      SystemExit: a setting is unknown or impossible; what is wrong is on stderr.
+      ConfigError: a setting is impossible.
+      SystemExit: a setting is unknown; what is wrong is on stderr.
     """
     arguments = itertools.chain.from_iterable(
         (f"--{name}", value) for name, value in settings.items()
@@ -64,16 +100,34 @@ def override(config: Experiment, settings: dict[str, str]) -> Experiment:
 
 
 def grid(over: Sequence[tuple[str, list[str]]]) -> Iterator[dict[str, str]]:
-    """Every combination of values, the last setting fastest."""
+    """Every combination of values, the last setting fastest.
+
+    Raises:
+      ConfigError: a setting is given twice.
+    """
     names = [name for name, _ in over]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--over {name}=… is given twice: list its values in one --over")
     for values in itertools.product(*(values for _, values in over)):
         yield dict(zip(names, values, strict=True))
+
+
+def plan(config: Experiment, over: Sequence[tuple[str, list[str]]], workdir: Path) -> list[Planned]:
+    """A run for every combination, each with a folder of its own.
+
+    Raises:
+      ConfigError: as `grid` and `override`, before anything is run.
+    """
+    planned = [Planned(settings, override(config, settings), workdir) for settings in grid(over)]
+    return [run._replace(folder=workdir / run.name) for run in planned]
 
 
 def sweep(
     config: Experiment,
     over: Sequence[tuple[str, list[str]]],
     workdir: Path,
+    execute: Execute,
     report: Callable[[Row], None],
 ) -> dict[str, Any]:
     """Runs every combination, one folder each, and gathers their summaries.
@@ -84,28 +138,95 @@ def sweep(
     Args:
       config: what all runs share.
       over: settings and their values, see `parse_over`.
-      workdir: holds the runs' folders and ``sweep.json``, which is rewritten after every run.
+      workdir: holds the runs' folders, ``sweep.json``, which is rewritten after every run, and
+        ``accuracy.png``.
+      execute: carries out what is not finished, e.g. ``one_after_another(watch)``.
       report: called with each run's settings and figures.
 
     Returns:
       What ``sweep.json`` holds: the config, a row a run, and over the runs the mean, standard
       deviation and range of each figure.
+
+    Raises:
+      PrideError: the sweep is impossible, or its folder is in use.
     """
-    configs = [(settings, override(config, settings)) for settings in grid(over)]
-    rows: list[Row] = []
-    for settings, varied in configs:
-        folder = workdir / (",".join(f"{name}={value}" for name, value in settings.items()))
-        row: Row = {"settings": settings}
-        try:
-            summary = run(varied, folder, resume=folder.exists())
-            row |= {name: summary[name] for name in (*_REPORTED, *_REPORTED_ONCE)}
-        except PrideError as error:
-            row["error"] = str(error)
-        rows.append(row)
+    runs = plan(config, over, workdir)
+    rows = {run.name: _row(run) for run in runs if is_finished(run)}
+    missing = [run for run in runs if run.name not in rows]
+    for row in rows.values():
         report(row)
-        result = {"config": to_dict(config), "runs": rows, "over_runs": _over_runs(rows)}
-        write_json(workdir / "sweep.json", result)
+
+    def gather() -> dict[str, Any]:
+        ordered = [rows[run.name] for run in runs if run.name in rows]
+        return {"config": to_dict(config), "runs": ordered, "over_runs": _over_runs(ordered)}
+
+    with explained("write to", workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    with claimed(workdir):
+        if missing:
+            with contextlib.closing(execute(missing)) as ended:
+                for run, error in ended:
+                    rows[run.name] = _row(run, error)
+                    write_json(workdir / "sweep.json", gather())
+                    report(rows[run.name])
+        result = gather()
+        saved = workdir / "sweep.json"
+        if missing or not saved.exists() or read_json(saved) != result:
+            write_json(saved, result)
+            _draw(result["runs"], workdir / "accuracy.png")
     return result
+
+
+def one_after_another(watch: Watch) -> Execute:
+    """Carries out runs in this process."""
+
+    def show(planned: Planned, waiting: int, row: Row | None) -> None:
+        watch([Going(planned.name, planned.config.rounds, row)], waiting)
+
+    def execute(runs: Sequence[Planned]) -> Ended:
+        # A sweep that launches processes, or is finished, does without JAX.
+        from pride_jax.experiment import run
+
+        def carry_out(planned: Planned, report: Callable[[Row | None], None]) -> str | None:
+            report(None)
+            try:
+                run(planned.config, planned.folder, resume=planned.folder.exists(), report=report)
+            except PrideError as error:
+                return str(error)
+            return None
+
+        for number, planned in enumerate(runs, start=1):
+            yield planned, carry_out(planned, partial(show, planned, len(runs) - number))
+
+    return execute
+
+
+def is_finished(run: Planned) -> bool:
+    """Whether the run's folder holds its summary; that of other settings is not its own."""
+    saved, summary = run.folder / "config.json", run.folder / "summary.json"
+    return (
+        summary.exists()
+        and saved.exists()
+        and not differences(read_json(saved), to_dict(run.config))
+    )
+
+
+def _row(run: Planned, error: str | None = None) -> Row:
+    """What is listed of a run: its figures, or why it has none."""
+    row: Row = {"settings": run.settings}
+    if not is_finished(run):
+        return row | {"error": error or f"{run.folder} holds no summary: run it again"}
+    summary = read_json(run.folder / "summary.json")
+    return row | {name: summary[name] for name in (*_REPORTED, *_REPORTED_ONCE)}
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    if any("error" not in row for row in rows):
+        # Half a second of imports that a sweep needs at its end only.
+        from pride_jax.reporting.plots import save
+        from pride_jax.reporting.sweep_plots import accuracy_against_settings
+
+        save(accuracy_against_settings(rows), path)
 
 
 def _over_runs(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

@@ -1,6 +1,7 @@
 """Run a config many times: ``python scripts/sweep.py --config FILE --over seed=0..19``.
 
-Repeat ``--over`` for a grid; finished runs are not repeated.
+Repeat ``--over`` for a grid. Finished runs are not repeated, and those that were interrupted
+continue; without ``--launcher``, runs go on in this process, one after another.
 """
 
 import argparse
@@ -8,31 +9,62 @@ import sys
 from pathlib import Path
 
 from pride_jax.config import load_config
-from pride_jax.errors import PrideError
+from pride_jax.errors import ConfigError, PrideError
+from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
+from pride_jax.sweep import Execute, Watch, one_after_another, parse_over, sweep
 
 
 def main() -> int:
     """Reads the command line, runs, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--over", action="append", required=True, metavar="SETTING=VALUES")
-    parser.add_argument("--workdir", type=Path)
+    parser.add_argument(
+        "--over",
+        action="append",
+        required=True,
+        metavar="SETTING=VALUES",
+        help="values listed, seed=1,2,4, or in a range that includes its end, seed=0..4",
+    )
+    parser.add_argument("--workdir", type=Path, help="runs/<config>_sweep if not given")
+    parser.add_argument(
+        "--launcher", choices=("local", "slurm"), help="a process a run, here or through Slurm"
+    )
+    parser.add_argument("--gpus", type=int, help="runs launched at a time, each with a GPU")
+    parser.add_argument(
+        "--jobs", type=int, help="runs launched at a time, without GPUs; here one a core by default"
+    )
     arguments = parser.parse_args()
     try:
         config = load_config(arguments.config)
-        from pride_jax.reporting.terminal import show_sweep, show_sweep_row
-        from pride_jax.runs.devices import use_cores
-        from pride_jax.sweep import parse_over, sweep
-
-        use_cores(config.engine.devices)
         over = [parse_over(text) for text in arguments.over]
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
-        result = sweep(config, over, workdir, show_sweep_row)
+        with sweep_progress() as progress:
+            execute = executor(arguments, workdir, progress.watch)
+            result = sweep(config, over, workdir, execute, progress.ended)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command continues", file=sys.stderr)
+        return 130
     show_sweep(result, workdir)
     return 1 if any("error" in row for row in result["runs"]) else 0
+
+
+def executor(arguments: argparse.Namespace, workdir: Path, watch: Watch) -> Execute:
+    """How the runs are carried out.
+
+    Raises:
+      ConfigError: options that exclude each other.
+    """
+    launcher, gpus, jobs = arguments.launcher, arguments.gpus, arguments.jobs
+    if launcher is not None:
+        from pride_jax.launch import launched
+
+        return launched(launcher, workdir / "jobs", watch, gpus=gpus, jobs=jobs)
+    if gpus is not None or jobs is not None:
+        raise ConfigError("--gpus and --jobs: expected a --launcher, local or slurm, with them")
+    return one_after_another(watch)
 
 
 if __name__ == "__main__":

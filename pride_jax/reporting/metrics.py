@@ -12,6 +12,8 @@ from pride_jax.errors import RunError
 from pride_jax.runs.files import explained, write_atomically
 
 Row = dict[str, Any]
+_LONGEST_ROW = 2**16
+"""Bytes; beyond any row that is written."""
 
 
 def append(path: Path, row: Row) -> None:
@@ -43,6 +45,20 @@ def read(path: Path) -> list[Row]:
                 f"{path}, line {number} is not JSON: {error}; restore the file or start anew"
             ) from None
     return rows
+
+
+def latest(path: Path) -> Row | None:
+    """The last complete row of a file that may be growing; None where there is none yet.
+
+    Raises:
+      RunError: it cannot be read.
+    """
+    if not path.exists():
+        return None
+    with explained("read", path), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_ROW * 2))
+        *_, last, _ = [b"", *file.read().split(b"\n")]
+    return json.loads(last) if last else None
 
 
 def keep_until(path: Path, round_: int) -> list[Row]:

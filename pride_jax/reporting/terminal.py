@@ -131,25 +131,3 @@ def _privacy(summary: dict[str, Any]) -> str:
     if summary["epsilon_with_tuning"] is not None:
         told += f"; with tuning {summary['epsilon_with_tuning']:.4g}"
     return f"{told}; who knows the cohorts: {summary['epsilon_known_cohort']:.4g}"
-
-
-def show_sweep_row(row: Row) -> None:
-    """One line for one run of a sweep."""
-    settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
-    outcome = row.get("error") or f"accuracy {row['test_accuracy']:.4f}"
-    Console().print(f"{settings}  {outcome}", highlight=False, soft_wrap=True)
-
-
-def show_sweep(result: dict[str, Any], workdir: Path) -> None:
-    """Every figure over the runs."""
-    table = Table("over the runs", "mean", "sd", "min", "median", "max")
-    for name, figures in result["over_runs"].items():
-        table.add_row(name, *(f"{figures[column]:.4g}" for column in figures))
-    console = Console()
-    console.print(table)
-    failed = sum("error" in row for row in result["runs"])
-    console.print(
-        f"{len(result['runs'])} runs, {failed} failed; everything is in {workdir}",
-        highlight=False,
-        soft_wrap=True,
-    )

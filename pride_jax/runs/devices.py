@@ -5,6 +5,8 @@ from pathlib import Path
 
 import jax
 
+from pride_jax.runs.cores import cores
+
 
 def use_cores(devices: int | None = None) -> int:
     """Makes JAX see CPU cores as devices; to be called before JAX first computes.
@@ -18,10 +20,9 @@ def use_cores(devices: int | None = None) -> int:
     Returns:
       How many there are.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
-    count = min(devices or cores, cores)
-    if count == cores:
+    available = len(cores())
+    count = min(devices or available, available)
+    if count == available:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     jax.config.update("jax_num_cpu_devices", count)

@@ -1,0 +1,263 @@
+"""Runs of a sweep as processes of their own, on this machine or through Slurm (submitit)."""
+
+import contextlib
+import datetime
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pride_jax.config import Experiment
+from pride_jax.errors import ConfigError, PrideError, RunError
+from pride_jax.reporting import metrics
+from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.runs.cores import cores, keep_to
+from pride_jax.runs.files import explained
+from pride_jax.sweep import Ended, Execute, Planned, Watch
+
+if TYPE_CHECKING:
+    from submitit import Executor, Job
+
+Launcher = Literal["local", "slurm"]
+
+_LONGEST_MINUTES = {"local": 60 * 24 * 365, "slurm": 60 * 24}
+"""Of a run; Slurm's is what SBATCH_TIMELIMIT says, if it is set."""
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 3.0
+
+
+class Place(NamedTuple):
+    """Where one run at a time goes on.
+
+    Attributes:
+      gpu: whether it has a GPU.
+      visible: the numbers of the GPUs that it sees, on this machine.
+      share: the cores that it is kept to; None leaves that to the system.
+    """
+
+    gpu: bool = False
+    visible: tuple[int, ...] = ()
+    share: frozenset[int] | None = None
+
+
+def launched(
+    launcher: Launcher,
+    jobs_folder: Path,
+    watch: Watch,
+    *,
+    gpus: int | None = None,
+    jobs: int | None = None,
+) -> Execute:
+    """Carries out each run in a process of its own; this one neither computes nor sees a GPU.
+
+    A process that fails, or is killed, is told of and leaves its run resumable; so does an
+    interruption of this process, which ends the others. Slurm's partition, account and time limit
+    are those of its variables ``SBATCH_PARTITION``, ``SBATCH_ACCOUNT``, ``SBATCH_TIMELIMIT``.
+
+    Args:
+      launcher: where processes are started.
+      jobs_folder: where submitit keeps what it passes to processes, configs and paths, and their
+        logs.
+      watch: told of progress, twice a second.
+      gpus: runs at a time, each with one GPU: here, the first that CUDA_VISIBLE_DEVICES names.
+      jobs: runs at a time without a GPU; here as many as there are cores, which they share out
+        among them, and on Slurm all, if None.
+
+    Raises:
+      ConfigError: submitit or Slurm is missing, or there are no such GPUs.
+    """
+    try:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+    except ImportError:
+        raise ConfigError(
+            f"--launcher {launcher} needs submitit: pip install 'pride-jax[slurm]'"
+        ) from None
+    if launcher == "slurm" and shutil.which("sbatch") is None:
+        raise ConfigError(
+            "--launcher slurm: there is no sbatch here; use a Slurm cluster's machine"
+        )
+    if gpus is not None and jobs is not None:
+        raise ConfigError(f"--gpus {gpus} and --jobs {jobs}: expected one of them")
+    if any(count is not None and count < 1 for count in (gpus, jobs)):
+        raise ConfigError(f"--gpus {gpus}, --jobs {jobs}: expected at least 1")
+    if gpus is None:
+        numbers = None
+    else:
+        numbers = visible_gpus(gpus) if launcher == "local" else list(range(gpus))
+    started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+
+    def submit(run: Planned, place: Place) -> "Job[str | None]":
+        folder = jobs_folder / started / run.name
+        with explained("write to", folder):
+            executor = _executor(launcher, folder, place)
+            folder.mkdir(parents=True, exist_ok=True)
+            with _errors_to(folder / "submission.err"):
+                return executor.submit(
+                    carry_out, run.config, run.folder.absolute(), place.share, place.gpu
+                )
+
+    def execute(runs: Sequence[Planned]) -> Ended:
+        waiting = list(runs)
+        free = places(launcher, len(runs), numbers, jobs)
+        running: list[tuple[Planned, Place, Job[str | None]]] = []
+        try:
+            while waiting or running:
+                while waiting and free:
+                    run, place = waiting.pop(0), free.pop(0)
+                    try:
+                        running.append((run, place, submit(run, place)))
+                    except (FailedJobError, FailedSubmissionError) as error:
+                        free.append(place)
+                        yield run, f"{launcher} refuses it: {error}"
+                watch([going(run) for run, *_ in running], len(waiting))
+                time.sleep(_POLL_SECONDS)
+                for ended in [each for each in running if each[2].done()]:
+                    running.remove(ended)
+                    run, place, job = ended
+                    free.append(place)
+                    yield run, outcome(launcher, job)
+        finally:
+            _stop([job for *_, job in running])
+
+    return execute
+
+
+def carry_out(
+    config: Experiment, folder: Path, share: frozenset[int] | None, gpu: bool
+) -> str | None:
+    """What a launched process does: one run, from where it was left.
+
+    Args:
+      config: of the run.
+      folder: of the run.
+      share: of the machine's cores, if it is given one.
+      gpu: whether there must be a GPU.
+
+    Returns:
+      Why there is no result, or None.
+    """
+    if share is not None:
+        keep_to(share)
+    import jax
+
+    from pride_jax.experiment import run
+    from pride_jax.runs.devices import use_cores
+
+    try:
+        use_cores(config.engine.devices)
+        if gpu and jax.default_backend() == "cpu":
+            raise RunError(
+                "--gpus: this process sees no GPU: ask for as many as there are, and install the "
+                "extra cuda"
+            )
+        run(config, folder, resume=folder.exists())
+    except PrideError as error:
+        return str(error)
+    return None
+
+
+def going(run: Planned) -> Going:
+    """How far a run has come, as its folder tells."""
+    return Going(run.name, run.config.rounds, metrics.latest(run.folder / "metrics.jsonl"))
+
+
+def places(
+    launcher: Launcher, runs: int, gpus: Sequence[int] | None, jobs: int | None
+) -> list[Place]:
+    """Where so many runs go on at the same time, see `launched`; ``gpus`` as of `visible_gpus`."""
+    if launcher == "slurm":
+        return [Place(gpu=gpus is not None)] * min(runs, len(gpus or ()) or jobs or runs)
+    if gpus is not None:
+        return [Place(gpu=True, visible=(number,)) for number in gpus[:runs]]
+    mine = cores()
+    count = min(runs, jobs or len(mine))
+    shares = (mine[place::count] or [mine[place % len(mine)]] for place in range(count))
+    return [Place(share=frozenset(share)) for share in shares]
+
+
+def visible_gpus(count: int) -> list[int]:
+    """The numbers of this machine's first GPUs, of those that CUDA_VISIBLE_DEVICES leaves.
+
+    Raises:
+      ConfigError: it leaves fewer, or names them otherwise.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return list(range(count))
+    numbers = [number.strip() for number in named.split(",")]
+    if len(numbers) < count or not all(number.isdecimal() for number in numbers):
+        raise ConfigError(
+            f"--gpus {count} with CUDA_VISIBLE_DEVICES={named}: expected the numbers of at least "
+            f"{count} GPUs in it"
+        )
+    return [int(number) for number in numbers[:count]]
+
+
+def outcome(launcher: Launcher, job: "Job[str | None]") -> str | None:
+    """What went wrong with a job that has ended, or None."""
+    log = job.paths.stderr
+    if launcher == "slurm":
+        # Waits until a shared file system shows what the job left.
+        job.exception()
+    if not job.paths.result_pickle.exists():
+        told = f" ({job.state})" if launcher == "slurm" else ""
+        return f"killed{told}: its process ended without a word; its log is {log}"
+    error = job.exception()
+    if error is None:
+        return job.result()
+    trace = str(error).partition("trace:\n")[2].split("\n---")[0]
+    return f"{trace.strip().splitlines()[-1]}; its log is {log}"
+
+
+def _executor(launcher: Launcher, folder: Path, place: Place) -> "Executor":
+    import submitit
+
+    options: dict[str, Any]
+    if launcher == "local":
+        executor = submitit.LocalExecutor(folder)
+        options = {
+            "timeout_min": _LONGEST_MINUTES["local"],
+            "gpus_per_node": len(place.visible),
+            "visible_gpus": place.visible,
+        }
+    else:
+        executor = submitit.SlurmExecutor(folder)
+        options = {"job_name": "pride_jax", "time": _LONGEST_MINUTES["slurm"]}
+        options |= {"gres": "gpu:1"} if place.gpu else {}
+    executor.update_parameters(**options)
+    return executor
+
+
+@contextlib.contextmanager
+def _errors_to(path: Path) -> Iterator[None]:
+    """Where processes started within write their errors.
+
+    submitit keeps a process beside each local run, whose traceback at every Ctrl-C would otherwise
+    come to the terminal.
+    """
+    kept = os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _stop(jobs: "Sequence[Job[str | None]]") -> None:
+    """Ends jobs, and waits until they have."""
+
+    def alive() -> list["Job[str | None]"]:
+        return [job for job in jobs if not job.done(force_check=True)]
+
+    # A terminal's Ctrl-C goes to local jobs as well; a second signal would disturb their clean-up.
+    patience = time.monotonic() + _GRACE_SECONDS
+    while alive() and time.monotonic() < patience:
+        time.sleep(_POLL_SECONDS)
+    for job in alive():
+        job.cancel(check=False)
+    while alive():
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,96 @@
+"""The picture of a sweep: final test accuracy against the settings that were varied."""
+
+import statistics
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.over_seeds import Alike, over_seeds
+
+_MOST_NAMED = 12
+_LOGARITHMIC_FROM = 20.0
+"""Ratio of largest to smallest value."""
+
+
+def accuracy_against_settings(rows: Sequence[Row]) -> Figure:
+    """Final test accuracy of each run, and mean and range over seeds.
+
+    The setting with the most values is the horizontal axis, logarithmic if its values are that far
+    apart; each combination of the others is a line. Where seeds alone were varied, they are the
+    axis.
+
+    Args:
+      rows: of ``sweep.json``; those of runs that failed are left out.
+    """
+    finished = [row for row in rows if "error" not in row]
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    groups = over_seeds(finished)
+    values = {
+        name: list(dict.fromkeys(group.settings[name] for group in groups))
+        for name in groups[0].settings
+    }
+    if values:
+        _lines(axes, groups, values)
+    else:
+        _seeds(axes, finished)
+    axes.set_ylabel("test accuracy")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _seeds(axes: Axes, rows: Sequence[Row]) -> None:
+    names = list(rows[0]["settings"])
+    accuracies = [row["test_accuracy"] for row in rows]
+    places = range(len(rows))
+    mean = statistics.fmean(accuracies)
+    axes.plot(places, accuracies, "o", color="C0")
+    axes.axhline(mean, color="C0", linestyle="--", label=f"mean {mean:.4f}")
+    labels = [",".join(row["settings"].values()) for row in rows]
+    every = -(-len(labels) // _MOST_NAMED)
+    axes.set_xticks(places[::every], labels[::every])
+    axes.set_xlabel(", ".join(names))
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]]) -> None:
+    along = max(values, key=lambda name: len(values[name]))
+    places = _places(values[along])
+    lines: dict[str, list[Alike]] = {}
+    for group in groups:
+        rest = (f"{name}={value}" for name, value in group.settings.items() if name != along)
+        lines.setdefault(", ".join(rest), []).append(group)
+    for number, (label, members) in enumerate(lines.items()):
+        ordered = sorted(members, key=lambda group: places[group.settings[along]])
+        ends = [places[group.settings[along]] for group in ordered]
+        accuracies = [[row["test_accuracy"] for row in group.runs] for group in ordered]
+        means = [statistics.fmean(each) for each in accuracies]
+        below = [mean - min(each) for mean, each in zip(means, accuracies, strict=True)]
+        above = [max(each) - mean for mean, each in zip(means, accuracies, strict=True)]
+        color = f"C{number % 10}"
+        axes.errorbar(ends, means, (below, above), marker="o", capsize=3, color=color, label=label)
+        for place, each in zip(ends, accuracies, strict=True):
+            axes.plot([place] * len(each), each, "_", color=color, alpha=0.5)
+    axes.set_xlabel(along)
+    _scale(axes, places)
+    if len(lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _places(values: Sequence[str]) -> dict[str, float]:
+    """Where each value stands: at its number or, if one is none, in the order given."""
+    try:
+        return {value: float(value) for value in values}
+    except ValueError:
+        return {value: float(place) for place, value in enumerate(values)}
+
+
+def _scale(axes: Axes, places: dict[str, float]) -> None:
+    low, high = min(places.values()), max(places.values())
+    if low > 0 and high / low >= _LOGARITHMIC_FROM:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    every = -(-len(places) // _MOST_NAMED)
+    axes.set_xticks(list(places.values())[::every], list(places)[::every])

@@ -1,0 +1,123 @@
+"""What a person sees of a sweep while it goes on, and when it ends."""
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.over_seeds import over_seeds
+
+_FIGURES = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "central": "central model",
+    "rounds_to_target": "rounds to target",
+    "epsilon": "ε",
+    "seconds_per_round": "s/round",
+}
+
+
+class Going(NamedTuple):
+    """A run that goes on.
+
+    Attributes:
+      name: its settings.
+      rounds: that it will have.
+      row: the latest of its metrics; None before there are any.
+    """
+
+    name: str
+    rounds: int
+    row: Row | None
+
+
+class SweepProgress(NamedTuple):
+    """What a sweep tells of itself.
+
+    Attributes:
+      watch: the runs that go on, and how many wait -> None.
+      ended: a run's settings with its figures or error -> None.
+    """
+
+    watch: Callable[[Sequence[Going], int], None]
+    ended: Callable[[Row], None]
+
+
+@contextlib.contextmanager
+def sweep_progress() -> Iterator[SweepProgress]:
+    """A line for every run that has ended and, on a terminal, a live table of those that go on."""
+    console = Console()
+    counts = {"finished": 0, "failed": 0}
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def watch(running: Sequence[Going], waiting: int) -> None:
+            if console.is_terminal:
+                live.update(_going_on(running, waiting, counts), refresh=True)
+
+        def ended(row: Row) -> None:
+            counts["failed" if "error" in row else "finished"] += 1
+            console.print(_line(row), highlight=False, soft_wrap=True, markup=False)
+
+        yield SweepProgress(watch, ended)
+
+
+def _going_on(running: Sequence[Going], waiting: int, counts: dict[str, int]) -> Table:
+    told = [f"{count} {name}" for name, count in counts.items()]
+    title = ", ".join([*told, f"{len(running)} running", f"{waiting} waiting"])
+    table = Table("running", "round", "test accuracy", "s/round", title=title)
+    for name, rounds, row in running:
+        if row is None:
+            table.add_row(name, "starting", "", "")
+        else:
+            accuracy, seconds = row["test_accuracy"], row["seconds_per_round"]
+            table.add_row(name, f"{row['round']}/{rounds}", f"{accuracy:.4f}", f"{seconds:.3g}")
+    return table
+
+
+def _line(row: Row) -> str:
+    settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
+    outcome = row.get("error") or f"accuracy {row['test_accuracy']:.4f}"
+    return f"{settings}  {outcome}"
+
+
+def show_sweep(result: dict[str, Any], workdir: Path) -> None:
+    """The results over seeds, a line for every combination of the other settings, and failures."""
+    console = Console()
+    rows = [row for row in result["runs"] if "error" not in row]
+    failed = [row for row in result["runs"] if "error" in row]
+    if rows:
+        console.print(_results(rows))
+    for row in failed:
+        console.print(f"failed: {_line(row)}", highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"{len(result['runs'])} runs, {len(failed)} failed; everything is in {workdir}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _results(rows: Sequence[Row]) -> Table:
+    shown = {
+        name: title
+        for name, title in _FIGURES.items()
+        if any(row[name] is not None for row in rows)
+    }
+    groups = over_seeds(rows)
+    table = Table(*groups[0].settings, "runs", *shown.values(), box=None, pad_edge=False)
+    for settings, alike in groups:
+        cells = (_spread([row[name] for row in alike if row[name] is not None]) for name in shown)
+        table.add_row(*settings.values(), str(len(alike)), *cells)
+    return table
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.4g}"
+    return f"{mean} ± {statistics.stdev(values):.1g}" if len(values) > 1 else mean
