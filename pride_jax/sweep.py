@@ -90,8 +90,7 @@ def override(config: Experiment, settings: dict[str, str]) -> Experiment:
     """The config with settings replaced, as ``train.py`` would on its command line.
 
     Raises:
-      ConfigError: a setting is impossible.
-      SystemExit: a setting is unknown; what is wrong is on stderr.
+      SystemExit: a setting is unknown or impossible; what is wrong is on stderr.
     """
     arguments = itertools.chain.from_iterable(
         (f"--{name}", value) for name, value in settings.items()
@@ -117,7 +116,8 @@ def plan(config: Experiment, over: Sequence[tuple[str, list[str]]], workdir: Pat
     """A run for every combination, each with a folder of its own.
 
     Raises:
-      ConfigError: as `grid` and `override`, before anything is run.
+      ConfigError: as `grid`.
+      SystemExit: as `override`.
     """
     planned = [Planned(settings, override(config, settings), workdir) for settings in grid(over)]
     return [run._replace(folder=workdir / run.name) for run in planned]
@@ -148,7 +148,8 @@ def sweep(
       deviation and range of each figure.
 
     Raises:
-      PrideError: the sweep is impossible, or its folder is in use.
+      PrideError: its folder is in use or cannot be written.
+      ConfigError, SystemExit: as `plan`, before anything is run or written.
     """
     runs = plan(config, over, workdir)
     rows = {run.name: _row(run) for run in runs if is_finished(run)}

@@ -1,5 +1,6 @@
 """The picture of a sweep: final test accuracy against the settings that were varied."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.over_seeds import Alike, over_seeds
 
 _MOST_NAMED = 12
-_LOGARITHMIC_FROM = 20.0
+_LOGARITHMIC_FROM = 8.0
 """Ratio of largest to smallest value."""
 
 
@@ -36,7 +37,8 @@ def accuracy_against_settings(rows: Sequence[Row]) -> Figure:
         _lines(axes, groups, values)
     else:
         _seeds(axes, finished)
-    axes.set_ylabel("test accuracy")
+    repeated = any(len(group.runs) > 1 for group in groups) and values
+    axes.set_ylabel("test accuracy" + (" (mean and range over seeds)" if repeated else ""))
     axes.grid(alpha=0.3)
     return figure
 
@@ -58,6 +60,7 @@ def _seeds(axes: Axes, rows: Sequence[Row]) -> None:
 def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]]) -> None:
     along = max(values, key=lambda name: len(values[name]))
     places = _places(values[along])
+    style = "-" if _are_numbers(values[along]) else ""
     lines: dict[str, list[Alike]] = {}
     for group in groups:
         rest = (f"{name}={value}" for name, value in group.settings.items() if name != along)
@@ -70,7 +73,9 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]]) ->
         below = [mean - min(each) for mean, each in zip(means, accuracies, strict=True)]
         above = [max(each) - mean for mean, each in zip(means, accuracies, strict=True)]
         color = f"C{number % 10}"
-        axes.errorbar(ends, means, (below, above), marker="o", capsize=3, color=color, label=label)
+        axes.errorbar(
+            ends, means, (below, above), fmt=f"o{style}", capsize=3, color=color, label=label
+        )
         for place, each in zip(ends, accuracies, strict=True):
             axes.plot([place] * len(each), each, "_", color=color, alpha=0.5)
     axes.set_xlabel(along)
@@ -79,12 +84,18 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]]) ->
         axes.legend(frameon=False, fontsize=8)
 
 
+def _are_numbers(values: Sequence[str]) -> bool:
+    try:
+        return all(math.isfinite(float(value)) for value in values)
+    except ValueError:
+        return False
+
+
 def _places(values: Sequence[str]) -> dict[str, float]:
     """Where each value stands: at its number or, if one is none, in the order given."""
-    try:
+    if _are_numbers(values):
         return {value: float(value) for value in values}
-    except ValueError:
-        return {value: float(place) for place, value in enumerate(values)}
+    return {value: float(place) for place, value in enumerate(values)}
 
 
 def _scale(axes: Axes, places: dict[str, float]) -> None:

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.over_seeds import over_seeds
 
-_FIGURES = {
-    "test_accuracy": "test accuracy",
+_WITH_SPREAD = {"test_accuracy": "test accuracy", "central": "central model"}
+_MEAN_ONLY = {
     "test_loss": "test loss",
-    "central": "central model",
     "rounds_to_target": "rounds to target",
     "epsilon": "ε",
     "seconds_per_round": "s/round",
@@ -70,7 +69,9 @@ def sweep_progress() -> Iterator[SweepProgress]:
 def _going_on(running: Sequence[Going], waiting: int, counts: dict[str, int]) -> Table:
     told = [f"{count} {name}" for name, count in counts.items()]
     title = ", ".join([*told, f"{len(running)} running", f"{waiting} waiting"])
-    table = Table("running", "round", "test accuracy", "s/round", title=title)
+    table = Table(Column("running", overflow="fold"), title=title, title_justify="left")
+    for title in ("round", "test accuracy", "s/round"):
+        table.add_column(title, no_wrap=True)
     for name, rounds, row in running:
         if row is None:
             table.add_row(name, "starting", "", "")
@@ -103,21 +104,28 @@ def show_sweep(result: dict[str, Any], workdir: Path) -> None:
 
 
 def _results(rows: Sequence[Row]) -> Table:
-    shown = {
-        name: title
-        for name, title in _FIGURES.items()
-        if any(row[name] is not None for row in rows)
-    }
+    titles = _WITH_SPREAD | _MEAN_ONLY
+    shown = [name for name in titles if any(row[name] is not None for row in rows)]
     groups = over_seeds(rows)
-    table = Table(*groups[0].settings, "runs", *shown.values(), box=None, pad_edge=False)
+    first, *others = (group.settings for group in groups)
+    varied = [name for name in first if any(first[name] != other[name] for other in others)]
+    table = Table(box=None, pad_edge=False)
+    for name in varied:
+        table.add_column(name, overflow="fold")
+    for title in ("runs", *(titles[name] for name in shown)):
+        table.add_column(title, no_wrap=True)
     for settings, alike in groups:
-        cells = (_spread([row[name] for row in alike if row[name] is not None]) for name in shown)
-        table.add_row(*settings.values(), str(len(alike)), *cells)
+        cells = (_mean(name, [row[name] for row in alike]) for name in shown)
+        table.add_row(*(settings[name] for name in varied), str(len(alike)), *cells)
     return table
 
 
-def _spread(values: Sequence[float]) -> str:
+def _mean(name: str, figures: Sequence[float | None]) -> str:
+    """The mean of the runs that have the figure; with its standard deviation where that is told."""
+    values = [figure for figure in figures if figure is not None]
     if not values:
         return "–"
-    mean = f"{statistics.fmean(values):.4g}"
-    return f"{mean} ± {statistics.stdev(values):.1g}" if len(values) > 1 else mean
+    mean = statistics.fmean(values)
+    if name not in _WITH_SPREAD:
+        return f"{mean:.3g}"
+    return f"{mean:.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")

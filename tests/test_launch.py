@@ -1,0 +1,191 @@
+"""Launched sweeps: processes that fail, are killed or interrupted, and what is run again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from submitit.core.utils import DelayedSubmission
+
+from pride_jax.config import Data, Evaluation, Experiment, Model
+from pride_jax.errors import ConfigError
+from pride_jax.launch import carry_out, launched, places, visible_gpus
+from pride_jax.reporting import metrics
+from pride_jax.runs.files import claimed
+from pride_jax.sweep import parse_over, plan, sweep
+
+ROOT = Path(__file__).parent.parent
+CONFIG = Experiment(
+    rounds=60, data=Data("iris"), model=Model("logistic"), evaluation=Evaluation(every=1)
+)
+
+
+def processes(*words: str) -> list[int]:
+    """Ids of the processes on whose command line every word stands."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if all(word in command for word in words):
+            found.append(int(folder.name))
+    return found
+
+
+def never(runs):
+    raise AssertionError(f"{runs} are finished")
+
+
+def test_a_killed_run_and_a_failing_one_stop_nothing_and_only_they_are_run_again(tmp_path):
+    over = [parse_over("client.learning_rate=0.1,0.2,1e20")]
+    fine, killed, diverging = (run.folder for run in plan(CONFIG, over, tmp_path))
+    went_on = set()
+
+    def watch(running, waiting):
+        went_on.update(going.name for going in running)
+
+    def kill_one():
+        while (metrics.latest(killed / "metrics.jsonl") or {"round": 0})["round"] < 3:
+            time.sleep(0.002)
+        (process,) = processes("submitit.core._submit", str(tmp_path), killed.name)
+        os.kill(process, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    result = sweep(CONFIG, over, tmp_path, launched("local", tmp_path / "jobs", watch), print)
+    killer.join()
+    rows = {row["settings"]["client.learning_rate"]: row for row in result["runs"]}
+    assert rows["0.1"]["test_accuracy"] > 0.9
+    assert rows["0.2"]["error"].startswith("killed: its process ended without a word; its log is")
+    assert rows["1e20"]["error"].startswith("Training diverged")
+    assert result["over_runs"]["test_accuracy"]["mean"] == rows["0.1"]["test_accuracy"]
+    assert json.loads((tmp_path / "sweep.json").read_text()) == result
+    assert 3 < len(metrics.read(killed / "metrics.jsonl")) < CONFIG.rounds
+    for pickled in tmp_path.glob("jobs/*/*/*_submitted.pkl"):
+        loaded = DelayedSubmission.load(pickled)
+        assert loaded.function.__name__ == carry_out.__name__
+        assert [type(argument).__name__ for argument in loaded.args] == [
+            *("Experiment", "PosixPath", "frozenset", "bool")
+        ]
+
+    before = (fine / "summary.json").stat().st_mtime_ns
+    went_on.clear()
+    result = sweep(CONFIG, over, tmp_path, launched("local", tmp_path / "jobs", watch), print)
+    assert went_on == {killed.name, diverging.name}
+    assert (fine / "summary.json").stat().st_mtime_ns == before
+    assert ["error" in row for row in result["runs"]] == [False, False, True]
+    assert len(metrics.read(killed / "metrics.jsonl")) == CONFIG.rounds + 1
+    assert len(json.loads((killed / "env.json").read_text())) == 2
+
+    finished = [parse_over("client.learning_rate=0.1,0.2")]
+    result = sweep(CONFIG, finished, tmp_path, never, print)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert sweep(CONFIG, finished, tmp_path, never, print) == result
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
+
+
+LAUNCHER = f"""
+import runpy, sys
+sys.argv[0] = {str(ROOT / "scripts" / "sweep.py")!r}
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as exit_:
+    print("JAX:", "jax" in sys.modules)
+    raise
+"""
+
+
+def test_an_interrupted_sweep_leaves_no_process_and_its_own_never_imports_jax(tmp_path):
+    (tmp_path / "small.py").write_text(
+        "from pride_jax.config import *\n"
+        "config = Experiment(rounds=10**6, data=Data('iris'), model=Model('logistic'))"
+    )
+    arguments = [
+        "--config",
+        "small.py",
+        "--over",
+        "seed=0..4",
+        "--launcher",
+        "local",
+        "--jobs",
+        "2",
+    ]
+    command = [sys.executable, "-c", LAUNCHER, *arguments, "--workdir", tmp_path / "sweep"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        begun = [tmp_path / "sweep" / f"seed={seed}" for seed in (0, 1)]
+        while not all(metrics.latest(folder / "metrics.jsonl") for folder in begun):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate()
+    assert (process.returncode, errors) == (130, "interrupted: the same command continues\n")
+    assert output == "JAX: False\n"
+    while processes("_submit", str(tmp_path)):
+        time.sleep(0.05)
+    for folder in begun:
+        with claimed(folder):
+            assert (folder / "config.json").exists()
+    assert not (tmp_path / "sweep" / "seed=2").exists()
+
+
+SLURM = {
+    "sbatch": 'SLURM_JOB_ID=7 nohup sh "$1" > /dev/null 2>&1 &\necho Submitted batch job 7',
+    "srun": 'while [ "$1" != "${1#--}" ]; do\n'
+    'case "$1" in --output | --error) shift ;; esac; shift; done; exec "$@"',
+    "sacct": 'printf "JobID|State|NodeList\\n7|RUNNING|here\\n"',
+}
+
+
+def test_slurm_is_asked_for_a_gpu_and_a_run_that_sees_none_is_told(tmp_path, monkeypatch):
+    for name, content in SLURM.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    execute = launched("slurm", tmp_path / "jobs", lambda running, waiting: None, gpus=8)
+    (row,) = sweep(CONFIG, [parse_over("seed=0")], tmp_path, execute, print)["runs"]
+    assert row["error"].startswith("--gpus: this process sees no GPU")
+    (script,) = tmp_path.glob("jobs/*/*/7_submission.sh")
+    assert "#SBATCH --gres=gpu:1\n" in script.read_text()
+
+
+def test_runs_share_out_the_cores_or_have_a_gpu_each(monkeypatch):
+    everything = os.sched_getaffinity(0)
+    for jobs in (None, 1, 2):
+        shares = [place.share or frozenset() for place in places("local", 2, None, jobs)]
+        assert len(shares) == min(2, jobs or len(everything))
+        assert frozenset().union(*shares) == everything
+    assert len(places("local", 2 * len(everything), None, None)) == len(everything)
+    assert [place.visible for place in places("local", 2, visible_gpus(8), None)] == [(0,), (1,)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6,7")
+    assert [place.visible for place in places("local", 9, visible_gpus(2), None)] == [(4,), (6,)]
+    assert len(places("slurm", 30, None, None)) == 30
+    assert [place.gpu for place in places("slurm", 30, range(2), None)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("visible", "launcher", "options", "told"),
+    [
+        ("0,1", "local", {"gpus": 3}, "--gpus 3 with CUDA_VISIBLE_DEVICES=0,1: expected"),
+        ("GPU-8", "local", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=GPU-8: expected"),
+        ("0", "local", {"gpus": 0}, "expected at least 1"),
+        ("0", "local", {"jobs": -1}, "expected at least 1"),
+        ("0", "local", {"gpus": 1, "jobs": 1}, "--gpus 1 and --jobs 1: expected one of them"),
+        ("0", "slurm", {}, "there is no sbatch here"),
+    ],
+)
+def test_what_cannot_be_launched_is_refused_at_once(
+    tmp_path, monkeypatch, visible, launcher, options, told
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=told):
+        launched(launcher, tmp_path / "jobs", print, **options)
+    assert not list(tmp_path.iterdir())
