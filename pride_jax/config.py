@@ -299,6 +299,8 @@ class Evaluation(Validated):
     """Rounds from one evaluation, and checkpoint, to the next."""
     target_accuracy: float | None = None
     """Accuracy whose first round the summary tells, as McMahan et al. (2016) count."""
+    stop_at_target: bool = False
+    """Whether the run ends there."""
     comparison: bool = False
     """Whether a central model, and each client alone, is trained as long, for comparison."""
 
@@ -307,6 +309,8 @@ class Evaluation(Validated):
         self._above_zero("target_accuracy")
         if self.target_accuracy is not None and self.target_accuracy > 1:
             self._refuse("target_accuracy", "at most 1")
+        if self.stop_at_target and self.target_accuracy is None:
+            self._refuse("stop_at_target", "False without a target_accuracy")
 
 
 @dataclass(frozen=True)

@@ -319,7 +319,7 @@ def _train(
     if latest is None:
         record(None, 0.0)
     every = config.evaluation.every
-    while (round_ := int(state.round)) < config.rounds:
+    while (round_ := int(state.round)) < config.rounds and not _is_there(config, rows[-1]):
         until = min((round_ // every + 1) * every, config.rounds)
         if budget is not None:
             until = budget.release(round_, until)
@@ -335,6 +335,13 @@ def _train(
             "used up ε: start anew in another --workdir, and count what both cost"
         )
     return state, rows, budget
+
+
+def _is_there(config: Experiment, row: metrics.Row) -> bool:
+    """Whether the run ends because the accuracy that was wanted is reached."""
+    wanted = config.evaluation.target_accuracy
+    there = wanted is not None and row["test_accuracy"] >= wanted
+    return config.evaluation.stop_at_target and there and row["round"] > 0
 
 
 def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metrics.Row:

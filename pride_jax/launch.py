@@ -143,10 +143,11 @@ def carry_out(
     import jax
 
     from pride_jax.experiment import run
-    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.devices import keep_programs, use_cores
 
     try:
         use_cores(config.engine.devices)
+        keep_programs()
         if gpu and jax.default_backend() == "cpu":
             raise RunError(
                 "--gpus: this process sees no GPU: ask for as many as there are, and install the "

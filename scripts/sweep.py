@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pride_jax.config import load_config
+from pride_jax.config import Experiment, load_config
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
 from pride_jax.sweep import Execute, Watch, one_after_another, parse_over, sweep
@@ -39,7 +39,7 @@ def main() -> int:
         over = [parse_over(text) for text in arguments.over]
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
         with sweep_progress() as progress:
-            execute = executor(arguments, workdir, progress.watch)
+            execute = executor(arguments, config, workdir, progress.watch)
             result = sweep(config, over, workdir, execute, progress.ended)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,7 +51,9 @@ def main() -> int:
     return 1 if any("error" in row for row in result["runs"]) else 0
 
 
-def executor(arguments: argparse.Namespace, workdir: Path, watch: Watch) -> Execute:
+def executor(
+    arguments: argparse.Namespace, config: Experiment, workdir: Path, watch: Watch
+) -> Execute:
     """How the runs are carried out.
 
     Raises:
@@ -64,6 +66,10 @@ def executor(arguments: argparse.Namespace, workdir: Path, watch: Watch) -> Exec
         return launched(launcher, workdir / "jobs", watch, gpus=gpus, jobs=jobs)
     if gpus is not None or jobs is not None:
         raise ConfigError("--gpus and --jobs: expected a --launcher, local or slurm, with them")
+    from pride_jax.runs.devices import keep_programs, use_cores
+
+    use_cores(config.engine.devices)
+    keep_programs()
     return one_after_another(watch)
 
 

@@ -494,3 +494,18 @@ def test_a_client_that_diverges_alone_is_counted_and_left_out(tmp_path):
     rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
     assert [row["nonfinite_updates"] for row in rows[1:]] == [2, 2, 2]
     assert [row["train_loss"] for row in rows[1:]] == [None, None, None]
+
+
+def test_a_run_that_is_to_stop_at_its_target_ends_at_the_first_evaluation_there(tmp_path):
+    stopping = Evaluation(every=2, target_accuracy=0.5, stop_at_target=True)
+    config = Experiment(rounds=500, data=Data("iris"), evaluation=stopping)
+    summary = run(config, tmp_path / "run")
+    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    assert summary["rounds"] == rows[-1]["round"] < 500
+    assert [row["test_accuracy"] >= 0.5 for row in rows[1:]] == [False] * (len(rows) - 2) + [True]
+    assert run(config, tmp_path / "run", resume=True) == summary
+
+
+def test_stopping_needs_a_target():
+    with pytest.raises(ConfigError, match="stop_at_target=True: expected False without a target"):
+        Evaluation(stop_at_target=True)
