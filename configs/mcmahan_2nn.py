@@ -2,8 +2,8 @@
 
     python scripts/sweep.py --config configs/mcmahan_2nn.py --over seed=0..2 --over cohort.size=1,10
 
-with the other settings of a cell, such as `--partition.kind shards --client.batch_size None`, put in
-by further `--over`; results/mcmahan/README.md lists them, and each cell's learning rate.
+with the other settings of a cell, such as `--partition.kind shards --client.batch_size None`, put
+in by further `--over`; results/mcmahan/README.md lists them, and each cell's learning rate.
 """
 
 from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition

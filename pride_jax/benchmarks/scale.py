@@ -122,8 +122,9 @@ class Row(NamedTuple):
       device: its name.
       seconds_per_round: median.
       peak_bytes: of the process on a CPU, compilation included; of the device's memory on a GPU.
-      compile_seconds: what the first round took beyond the median.
-      matmul_share: of the device's own rate at multiplying large matrices in that precision.
+      compile_seconds: of all that was compiled before the second round.
+      matmul_share: of the devices' rate at multiplying large matrices in that precision, timed
+        between the rounds.
       repetitions: how many rounds the median is of.
     """
 
@@ -147,7 +148,7 @@ class MatmulConv(nnx.Module):
     """A convolution as one product of matrices: every window of the image is copied to a row."""
 
     def __init__(self, inputs: int, outputs: int, window: int, *, rngs: nnx.Rngs) -> None:
-        shape = (inputs * window * window, outputs)
+        shape = (window * window * inputs, outputs)
         self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(outputs))
         self.window = window
@@ -156,14 +157,15 @@ class MatmulConv(nnx.Module):
         self, x: Float[Array, "batch height width inputs"]
     ) -> Float[Array, "batch height width outputs"]:
         """Images to feature maps of the same size."""
-        windows = jax.lax.conv_general_dilated_patches(
-            x,
-            (self.window, self.window),
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return windows @ self.kernel[...] + self.bias[None, None, None]
+        side, (height, width) = self.window, x.shape[1:3]
+        padding = (side // 2, side // 2)
+        padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)))
+        windows = [
+            padded[:, row : row + height, column : column + width]
+            for row in range(side)
+            for column in range(side)
+        ]
+        return jnp.concatenate(windows, axis=-1) @ self.kernel[...] + self.bias[None, None, None]
 
 
 class MatmulCNN(nnx.Module):
@@ -267,16 +269,13 @@ def flops_of_round(case: Case, setting: Setting) -> float:
     return counted["flops"] * case.cohort * (setting.examples // _BATCH)
 
 
-def matmul_rate(precision: Precision) -> float:
-    """Floating-point operations a second of one device that multiplies large matrices."""
+def matmul(precision: Precision) -> tuple[Callable[[], Any], float]:
+    """A product of large matrices on one device, and its floating-point operations."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
-    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
-    matrix = jnp.ones((size, size), dtype)
+    matrix = jnp.ones((size, size), jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
     how = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[precision]
     multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=how))
-    jax.block_until_ready(multiply(matrix, matrix))
-    taken = [_time(lambda: multiply(matrix, matrix)) for _ in range(5)]
-    return 2 * size**3 / statistics.median(taken)
+    return lambda: multiply(matrix, matrix), 2.0 * size**3
 
 
 def peak_bytes() -> int:
@@ -294,29 +293,51 @@ def _time(function: Callable[[], Any]) -> float:
 
 
 class _Ready(NamedTuple):
-    """What a case's process says before its first timed round."""
+    """What a case's process says before its first timed round.
+
+    Attributes:
+      device: its name.
+      peak_bytes: see `Row`.
+      compile_seconds: see `Row`.
+      work: a round's floating-point operations over those of the large product.
+    """
 
     device: str
-    first_seconds: float
-    operations: float
-    rate: float
+    peak_bytes: int
+    compile_seconds: float
+    work: float
+
+
+class _Taken(NamedTuple):
+    """Seconds of a round, and of a large product on one device after it."""
+
+    round: float
+    product: float
 
 
 def _serve(case: Case, setting: Setting, cores: Sequence[int], pipe: Connection) -> None:
     """A case's process: compiles, then runs a round whenever it is asked."""
+    compiled: list[float] = []
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
     try:
         if setting.backend == "cpu":
             os.sched_setaffinity(0, cores)
             jax.config.update("jax_platforms", "cpu")
             use_cores()
+        jax.monitoring.register_event_duration_secs_listener(listen)
         run = build_round(case, setting)
-        first = _time(run)
-        peak = peak_bytes()
-        rate = matmul_rate(case.precision) * case.devices
-        pipe.send(_Ready(jax.devices()[0].device_kind, first, flops_of_round(case, setting), rate))
+        _time(run)
+        peak, seconds = peak_bytes(), sum(compiled)
+        multiply, operations = matmul(case.precision)
+        _time(multiply)
+        work = flops_of_round(case, setting) / operations
+        pipe.send(_Ready(jax.devices()[0].device_kind, peak, seconds, work))
         while pipe.recv():
-            pipe.send(_time(run))
-        pipe.send(peak)
+            pipe.send(_Taken(_time(run), _time(multiply)))
     except (PrideError, jax.errors.JaxRuntimeError) as error:
         pipe.send(PrideError(f"{case}: {error}"))
 
@@ -365,29 +386,26 @@ def measure(setting: Setting) -> list[Row]:
         for case in everything:
             pipes[case] = stack.enter_context(_process(case, setting, cores[: case.devices]))
             ready[case] = _hear(case, pipes[case])
-        times: dict[Case, list[float]] = {case: [] for case in everything}
+        times: dict[Case, list[_Taken]] = {case: [] for case in everything}
         for _ in range(setting.repetitions):
             for case, pipe in pipes.items():
-                if sum(times[case]) < setting.seconds:
+                if sum(taken.round for taken in times[case]) < setting.seconds:
                     pipe.send(True)
                     times[case].append(_hear(case, pipe))
-        rows = []
-        for case, pipe in pipes.items():
-            pipe.send(False)
-            rows.append(_row(case, setting, ready[case], times[case], _hear(case, pipe)))
-    return rows
+    return [_row(case, setting, ready[case], times[case]) for case in everything]
 
 
-def _row(case: Case, setting: Setting, ready: _Ready, times: list[float], peak: int) -> Row:
-    seconds = statistics.median(times)
+def _row(case: Case, setting: Setting, ready: _Ready, times: list[_Taken]) -> Row:
+    seconds = statistics.median(taken.round for taken in times)
+    product = statistics.median(taken.product for taken in times)
     return Row(
         **case._asdict(),
         backend=setting.backend,
         device=ready.device,
         seconds_per_round=seconds,
-        peak_bytes=peak,
-        compile_seconds=max(0.0, ready.first_seconds - seconds),
-        matmul_share=ready.operations / seconds / ready.rate,
+        peak_bytes=ready.peak_bytes,
+        compile_seconds=ready.compile_seconds,
+        matmul_share=ready.work * product / seconds / case.devices,
         repetitions=len(times),
     )
 

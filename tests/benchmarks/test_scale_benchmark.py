@@ -59,7 +59,7 @@ def test_clients_share_a_pool_that_does_not_grow_with_them():
 def test_a_product_of_matrices_is_the_convolution():
     layer = MatmulConv(3, 4, 5, rngs=nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 8, 3)), jnp.float32)
-    kernel = layer.kernel[...].reshape(3, 5, 5, 4).transpose(1, 2, 0, 3)
+    kernel = layer.kernel[...].reshape(5, 5, 3, 4)
     np.testing.assert_allclose(layer(x), conv2d(x, kernel), atol=1e-5)
 
 
