@@ -319,9 +319,9 @@ def _serve(case: Case, setting: Setting, cores: Sequence[int], pipe: Connection)
     """A case's process: compiles, then runs a round whenever it is asked."""
     compiled: list[float] = []
 
-    def listen(event: str, seconds: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+            compiled.append(duration_secs)
 
     try:
         if setting.backend == "cpu":
