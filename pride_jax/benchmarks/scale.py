@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
@@ -269,13 +270,15 @@ def flops_of_round(case: Case, setting: Setting) -> float:
     return counted["flops"] * case.cohort * (setting.examples // _BATCH)
 
 
-def matmul(precision: Precision) -> tuple[Callable[[], Any], float]:
-    """A product of large matrices on one device, and its floating-point operations."""
+def matmul(precision: Precision, devices: int) -> tuple[Callable[[], Any], float]:
+    """A product of large matrices on every device, and the floating-point operations of all."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
-    matrix = jnp.ones((size, size), jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
     how = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[precision]
+    each = NamedSharding(clients_mesh(jax.devices()[:devices]), PartitionSpec("clients"))
+    matrices = jax.device_put(jnp.ones((devices, size, size), dtype), each)
     multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=how))
-    return lambda: multiply(matrix, matrix), 2.0 * size**3
+    return lambda: multiply(matrices, matrices), 2.0 * devices * size**3
 
 
 def peak_bytes() -> int:
@@ -299,7 +302,7 @@ class _Ready(NamedTuple):
       device: its name.
       peak_bytes: see `Row`.
       compile_seconds: see `Row`.
-      work: a round's floating-point operations over those of the large product.
+      work: a round's floating-point operations over those of the large products.
     """
 
     device: str
@@ -309,7 +312,7 @@ class _Ready(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """Seconds of a round, and of a large product on one device after it."""
+    """Seconds of a round, and of a large product on every device after it."""
 
     round: float
     product: float
@@ -332,7 +335,7 @@ def _serve(case: Case, setting: Setting, cores: Sequence[int], pipe: Connection)
         run = build_round(case, setting)
         _time(run)
         peak, seconds = peak_bytes(), sum(compiled)
-        multiply, operations = matmul(case.precision)
+        multiply, operations = matmul(case.precision, case.devices)
         _time(multiply)
         work = flops_of_round(case, setting) / operations
         pipe.send(_Ready(jax.devices()[0].device_kind, peak, seconds, work))
@@ -405,7 +408,7 @@ def _row(case: Case, setting: Setting, ready: _Ready, times: list[_Taken]) -> Ro
         seconds_per_round=seconds,
         peak_bytes=ready.peak_bytes,
         compile_seconds=ready.compile_seconds,
-        matmul_share=ready.work * product / seconds / case.devices,
+        matmul_share=ready.work * product / seconds,
         repetitions=len(times),
     )
 
