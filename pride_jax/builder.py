@@ -1,5 +1,6 @@
 """From settings to functions: the one place where strings become objects."""
 
+import functools
 import itertools
 import os
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from pride_jax.runs.cores import cores
 from pride_jax.runs.secrets import KeyFiles, key_holder_keys
 from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import clients_mesh
-from pride_jax.types import Model
+from pride_jax.types import Model, matters
 
 
 def build_dataset(experiment: config.Experiment) -> Dataset:
@@ -74,7 +75,12 @@ def build_partition(experiment: config.Experiment, dataset: Dataset) -> partitio
 
 def build_model(settings: config.Model, dataset: Dataset) -> Model:
     """The model for inputs and classes such as the data set's."""
-    features, classes = dataset.train_inputs.shape[1:], dataset.num_classes
+    return _model(settings, dataset.train_inputs.shape[1:], dataset.num_classes)
+
+
+# The same functions again for the same model: what was compiled of them is not compiled anew.
+@functools.cache
+def _model(settings: config.Model, features: tuple[int, ...], classes: int) -> Model:
     match settings.name:
         case "logistic":
             return models.logistic(features, classes)
@@ -95,11 +101,12 @@ def build_client_optimizer(settings: config.Client, rounds: int) -> ClientOptimi
         decay = optax.add_decayed_weights(settings.weight_decay)
         match settings.optimizer:
             case "sgd":
-                steps = optax.trace(settings.momentum) if settings.momentum else optax.identity()
+                momentum = settings.momentum
+                steps = optax.trace(momentum) if matters(momentum) else optax.identity()
             case "adam":
                 steps = optax.scale_by_adam()
         return optax.chain(
-            steps, decay if settings.weight_decay else optax.identity(), optax.scale(-rate)
+            steps, decay if matters(settings.weight_decay) else optax.identity(), optax.scale(-rate)
         )
 
     return optimizer

@@ -1,20 +1,23 @@
 """A run, from settings to results: train, evaluate, save, resume."""
 
+import contextlib
 import hashlib
 import os
 import statistics
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Generator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
 
 from pride_jax import builder
+from pride_jax.config import Client as ClientSettings
 from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
@@ -106,20 +109,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         affordable(config.privacy, plan)
     mesh = builder.build_mesh(config.engine)
     secure = builder.build_secure_aggregation(config, secrets)
-    algorithm = federated_averaging(
-        model,
-        data,
-        builder.build_client_optimizer(config.client, config.rounds),
-        server_optimizer=builder.build_server_optimizer(config.server, config.rounds),
-        training=builder.build_local_training(config.client),
-        sampler=None if plan else builder.build_sampler(config.cohort, data.num_clients),
-        weighting=config.cohort.weighting,
-        max_norm=np.inf if plan else config.privacy.clipping_norm or np.inf,
-        plan=plan,
-        secure=secure,
-        chunk=config.engine.chunk,
-        mesh=mesh,
-    )
+    algorithm = build_algorithm(config, model, data, mesh, plan, secure)
     here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
     answer, test = predict(model, here), evaluator(model, dataset, here)
 
@@ -142,6 +132,32 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         algorithm=algorithm,
         evaluate=evaluate,
         review=review,
+    )
+
+
+def build_algorithm(
+    config: Experiment,
+    model: Model,
+    data: FederatedData,
+    mesh: Mesh,
+    plan: PrivacyPlan | None,
+    secure: SecureAggregation | None,
+) -> Algorithm:
+    """Federated training as the settings name it."""
+    max_norm = config.privacy.clipping_norm
+    return federated_averaging(
+        model,
+        data,
+        builder.build_client_optimizer(config.client, config.rounds),
+        server_optimizer=builder.build_server_optimizer(config.server, config.rounds),
+        training=builder.build_local_training(config.client),
+        sampler=None if plan else builder.build_sampler(config.cohort, data.num_clients),
+        weighting=config.cohort.weighting,
+        max_norm=np.inf if plan or max_norm is None else max_norm,
+        plan=plan,
+        secure=secure,
+        chunk=config.engine.chunk,
+        mesh=mesh,
     )
 
 
@@ -175,15 +191,13 @@ def run(
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
     with hosts.dismissing():
-        finished = _is_finished(config, workdir, resume)
+        finished = is_finished(config, workdir, resume)
     if finished:
         hosts.dismiss()
         return read_json(workdir / "summary.json")
     setting = prepare(config, workdir / "secrets")
-    with hosts.dismissing(), explained("write to", workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        with claimed(workdir):
-            summary = _run(setting, workdir, report)
+    with hosts.dismissing():
+        summary = _trained(setting, run_in_steps(setting, workdir, report))
     hosts.dismiss()
     return summary
 
@@ -212,7 +226,55 @@ def assist(config: Experiment, workdir: Path) -> None:
             setting.review(state.params)
 
 
-def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None) -> Summary:
+class Asked(NamedTuple):
+    """Rounds that a run needs: from a state until that many are done."""
+
+    state: ServerState
+    until: int
+
+
+class Trained(NamedTuple):
+    """What they gave, their infos added up, and the seconds of one."""
+
+    state: ServerState
+    info: RoundInfo
+    seconds: float
+
+
+Course = Generator[Asked, Trained, Summary]
+"""A run that asks for its rounds, so that several can be trained as one program."""
+
+
+def run_in_steps(
+    setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None
+) -> Course:
+    """Everything of a `run` but training, for a folder that `is_finished` has let pass.
+
+    Raises:
+      PrideError: as `run`.
+    """
+    with explained("write to", workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        with claimed(workdir):
+            return (yield from _run(setting, workdir, report))
+
+
+def _trained(setting: Setting, course: Course) -> Summary:
+    """The summary of a run whose rounds are trained, in every process, as it asks for them."""
+    with contextlib.closing(course):
+        try:
+            state, until = next(course)
+            while True:
+                start, round_ = time.perf_counter(), int(state.round)
+                hosts.tell(Order(Task.TRAIN, until))
+                state, info = _advance(setting, state, until)
+                seconds = (time.perf_counter() - start) / (until - round_)
+                state, until = course.send(Trained(state, info, seconds))
+        except StopIteration as end:
+            return end.value
+
+
+def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None) -> Course:
     config = setting.config
     write_json(workdir / "config.json", to_dict(config))
     seed = _claim_secrets(setting, workdir)
@@ -220,7 +282,7 @@ def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] 
     write_json(workdir / "disclosure.json", told)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
-    state, rows, budget = _train(setting, workdir, seed, report)
+    state, rows, budget = yield from _train(setting, workdir, seed, report)
     cost = NO_COST if budget is None else budget.cost()
     summary = _summarize(setting, state, rows) | cost
     told = disclosure(config, setting.secure, setting.plan, cost["releases"])
@@ -254,7 +316,7 @@ def _claim_secrets(setting: Setting, workdir: Path) -> bytes | None:
     return seed
 
 
-def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
+def is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
     """Whether the run in the folder is finished; refuses a folder that is another's."""
     saved = workdir / "config.json"
     if resume and not workdir.is_dir():
@@ -286,7 +348,7 @@ def _train(
     workdir: Path,
     seed: bytes | None,
     report: Callable[[metrics.Row], None] | None,
-) -> tuple[ServerState, list[metrics.Row], Budget | None]:
+) -> Generator[Asked, Trained, tuple[ServerState, list[metrics.Row], Budget | None]]:
     config, plan = setting.config, setting.plan
     path, folder = workdir / "metrics.jsonl", checkpoints(workdir / "checkpoints")
     latest = folder.latest()
@@ -325,10 +387,8 @@ def _train(
             until = budget.release(round_, until)
             if until == round_:
                 break
-        start = time.perf_counter()
-        hosts.tell(Order(Task.TRAIN, until))
-        state, info = _advance(setting, state, until)
-        record(info, (time.perf_counter() - start) / (until - round_))
+        state, info, seconds = yield Asked(state, until)
+        record(info, seconds)
     if len(rows) == 1:
         raise RunError(
             f"{workdir}: releases that were lost, and cannot be done again to the same bits, have "
@@ -485,19 +545,27 @@ def _compare(setting: Setting) -> Summary:
     config = setting.config
     if not config.evaluation.comparison:
         return {"central": None, "alone": None}
-    optimizer = builder.build_client_optimizer(config.client, config.rounds)
-    training = builder.build_local_training(config.client)._replace(proximal=0.0)
     init_key, key = jax.random.split(jax.random.key(config.seed))
     params = setting.model.init(init_key)
 
     data = federate(setting.dataset, with_pooled(setting.partition))
-    train = train_alone(setting.model, optimizer, training, data, config.rounds)
+    train = _train_alone(setting.model, config.client, int(data.sizes.max()), config.rounds)
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
-        setting.evaluate(train(jax.random.fold_in(key, client), params, client)).accuracy
+        setting.evaluate(train(data, jax.random.fold_in(key, client), params, client)).accuracy
         for client in holding
     ]
     return {"central": central, "alone": alone}
+
+
+@cache
+def _train_alone(
+    model: Model, client: ClientSettings, longest: int, rounds: int
+) -> Callable[[FederatedData, Key, Params, Int[Array, ""]], Params]:
+    """Compiled once for runs that differ in their data and seed only."""
+    optimizer = builder.build_client_optimizer(client, rounds)
+    training = builder.build_local_training(client)._replace(proximal=0.0)
+    return train_alone(model, optimizer, training, longest, rounds)
 
 
 def _draw(setting: Setting, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:

@@ -115,6 +115,7 @@ class RoundInfo(NamedTuple):
 OneRound = Callable[[ServerState], tuple[ServerState, RoundInfo]]
 Work = Callable[[FederatedData, ServerState, Cohort], CohortResult]
 ManyRounds = Callable[[ServerState, int], tuple[ServerState, RoundInfo]]
+RoundsOn = Callable[[FederatedData, ServerState, Int[Array, ""]], tuple[ServerState, RoundInfo]]
 
 
 class Algorithm(NamedTuple):
@@ -126,11 +127,14 @@ class Algorithm(NamedTuple):
         given: to be kept secret, and to come from the operating system, see `private_key`.
       round: state -> the state after one more round, and its info.
       rounds: ``(state, until)`` -> the state after round ``until − 1``, and the infos added up.
+      rounds_on: ``(data, state, until)``: ``rounds`` on other examples of as many clients, as a
+        pure function to be transformed; None where sums are made on the host.
     """
 
     init: Callable[..., ServerState]
     round: OneRound
     rounds: ManyRounds
+    rounds_on: RoundsOn | None
 
 
 class Reports(NamedTuple):
@@ -323,7 +327,7 @@ def federated_averaging(
     aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
     smallest = terms.smallest_cohort if plan is None else plan.smallest_cohort
     opened = _Opened(smallest, plan, shares, secure)
-    return Algorithm(init, *_through_host(data, steps, aggregator, model, opened))
+    return Algorithm(init, *_through_host(data, steps, aggregator, model, opened), None)
 
 
 class _Steps(NamedTuple):
@@ -342,7 +346,7 @@ class _Steps(NamedTuple):
     chunk: int
 
 
-def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds]:
+def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds, RoundsOn]:
     """One round, and any number of rounds, each as one compiled program."""
 
     def one_round_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
@@ -378,6 +382,7 @@ def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds
     return (
         lambda state: compiled_round(data, state),
         lambda state, until: compiled_rounds(data, state, jnp.asarray(until, jnp.int32)),
+        many_rounds_with(steps.chunk),
     )
 
 

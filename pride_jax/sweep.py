@@ -64,7 +64,7 @@ Ended = Generator[tuple[Planned, str | None], None, None]
 """Gives each run when it ends, with what went wrong, if anything."""
 
 Execute = Callable[[Sequence[Planned]], Ended]
-"""Carries out runs."""
+"""Carries out runs, or refuses to before it writes anything."""
 
 
 def parse_over(text: str) -> tuple[str, list[str]]:
@@ -161,15 +161,15 @@ def sweep(
         ordered = [rows[run.name] for run in runs if run.name in rows]
         return {"config": to_dict(config), "runs": ordered, "over_runs": _over_runs(ordered)}
 
-    with explained("write to", workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-    with claimed(workdir):
-        if missing:
-            with contextlib.closing(execute(missing)) as ended:
-                for run, error in ended:
-                    rows[run.name] = _row(run, error)
-                    write_json(workdir / "sweep.json", gather())
-                    report(rows[run.name])
+    with contextlib.ExitStack() as stack:
+        ended = stack.enter_context(contextlib.closing(execute(missing))) if missing else ()
+        with explained("write to", workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(claimed(workdir))
+        for run, error in ended:
+            rows[run.name] = _row(run, error)
+            write_json(workdir / "sweep.json", gather())
+            report(rows[run.name])
         result = gather()
         saved = workdir / "sweep.json"
         if missing or not saved.exists() or read_json(saved) != result:

@@ -14,6 +14,11 @@ Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 """A learning rate as a function of the round, as in Optax."""
 
 
+def matters(factor: float | Float[Array, ""]) -> bool:
+    """Whether a factor does anything; one that is traced may."""
+    return not isinstance(factor, int | float) or factor != 0
+
+
 class Model(NamedTuple):
     """A classifier as two pure functions; nothing beyond this knows of Flax.
 

@@ -29,6 +29,9 @@ def main() -> int:
     parser.add_argument(
         "--launcher", choices=("local", "slurm"), help="a process a run, here or through Slurm"
     )
+    parser.add_argument(
+        "--together", action="store_true", help="all runs in this process, as one compiled program"
+    )
     parser.add_argument("--gpus", type=int, help="runs launched at a time, each with a GPU")
     parser.add_argument(
         "--jobs", type=int, help="runs launched at a time, without GPUs; here one a core by default"
@@ -60,6 +63,8 @@ def executor(
       ConfigError: options that exclude each other.
     """
     launcher, gpus, jobs = arguments.launcher, arguments.gpus, arguments.jobs
+    if launcher is not None and arguments.together:
+        raise ConfigError(f"--launcher {launcher} and --together: expected one of them")
     if launcher is not None:
         from pride_jax.launch import launched
 
@@ -70,6 +75,10 @@ def executor(
 
     use_cores(config.engine.devices)
     keep_programs()
+    if arguments.together:
+        from pride_jax.together import together
+
+        return together(watch)
     return one_after_another(watch)
 
 

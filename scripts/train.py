@@ -4,6 +4,7 @@ Any setting of the config can be overridden: ``--client.learning_rate 0.1``; ``-
 Several processes, on one machine or many, train together if each is started with the same command
 and ``--coordinator ADDRESS:PORT --processes N --process I``, its own number I from 0; the first one
 keeps the run's folder.
+With ``--seeds 0..9``, ten runs are trained as one program, each in a folder of its own.
 """
 
 import argparse
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--coordinator", metavar="ADDRESS:PORT")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--process", type=int, default=0)
+    parser.add_argument("--seeds", metavar="FIRST..LAST")
     arguments, overrides = parser.parse_known_args()
     try:
         config = tyro.cli(
@@ -33,10 +35,17 @@ def main() -> int:
             default=load_config(arguments.config) if arguments.config else Experiment(),
             args=overrides,
             use_underscores=True,
-            prog="train.py --config FILE [--workdir DIR] [--resume]",
+            prog="train.py --config FILE [--workdir DIR] [--resume] [--seeds FIRST..LAST]",
         )
-        workdir = arguments.workdir or Path("runs") / arguments.config.stem
+        if arguments.seeds is not None and arguments.coordinator is not None:
+            raise ConfigError(
+                "--seeds with --coordinator: expected one process, without the latter"
+            )
         join_others(config, arguments)
+        if arguments.seeds is not None:
+            workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
+            return train_seeds(config, workdir, arguments.seeds)
+        workdir = arguments.workdir or Path("runs") / arguments.config.stem
         if arguments.process > 0:
             return assist(config, workdir)
         return train(config, workdir, arguments.resume)
@@ -87,6 +96,19 @@ def train(config: Experiment, workdir: Path, resume: bool) -> int:
     show_summary(summary, workdir)
     show_disclosure(read_json(workdir / "disclosure.json"))
     return 0
+
+
+def train_seeds(config: Experiment, workdir: Path, seeds: str) -> int:
+    """Runs an experiment with several seeds; those of them that are finished are left alone."""
+    from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
+    from pride_jax.sweep import parse_over, sweep
+    from pride_jax.together import together
+
+    over = [parse_over(f"seed={seeds}")]
+    with sweep_progress() as progress:
+        result = sweep(config, over, workdir, together(progress.watch), progress.ended)
+    show_sweep(result, workdir)
+    return 1 if any("error" in row for row in result["runs"]) else 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ ORDER = [
     {"builder"},
     {"experiment"},
     {"sweep", "benchmarks"},
-    {"launch"},
+    {"launch", "together"},
 ]
 NEIGHBOURS_APART = {"privacy", "aggregation", "training"}
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

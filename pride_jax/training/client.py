@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from pride_jax.data.federated import Batch, FederatedData, take
-from pride_jax.types import Key, Model, Params, Update
+from pride_jax.types import Key, Model, Params, Update, matters
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """In which a client multiplies; parameters, optimizer and updates are float32 in any case."""
@@ -99,12 +99,12 @@ def local_update(
     def loss(params: Params, received: Params, batch: Batch) -> tuple[Array, Array]:
         logits = logits_of(params, batch.inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-        if smoothing := training.label_smoothing:
+        if matters(smoothing := training.label_smoothing):
             spread = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
             losses = (1 - smoothing) * losses + smoothing * spread
         total = jnp.sum(jnp.where(batch.mask, losses, 0.0))
         objective = total / jnp.maximum(jnp.sum(batch.mask), 1).astype(total.dtype)
-        if training.proximal:
+        if matters(training.proximal):
             drift = jax.tree.map(jnp.subtract, params, received)
             objective += 0.5 * training.proximal * optax.tree.norm(drift, squared=True)
         return objective, total

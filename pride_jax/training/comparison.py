@@ -16,9 +16,9 @@ def train_alone(
     model: Model,
     optimizer: Callable[[Int[Array, ""]], optax.GradientTransformation],
     training: LocalTraining,
-    data: FederatedData,
+    longest: int,
     rounds: int,
-) -> Callable[[Key, Params, Int[Array, ""]], Params]:
+) -> Callable[[FederatedData, Key, Params, Int[Array, ""]], Params]:
     """Makes the function that trains on one client's examples and nothing else.
 
     The client trains as in a federation, as many rounds with the same optimizer, but keeps its own
@@ -28,13 +28,12 @@ def train_alone(
       model: what is trained.
       optimizer: the round -> its optimizer.
       training: epochs a round and batch size.
-      data: the clients' examples.
+      longest: the most examples that any client holds.
       rounds: of training.
 
     Returns:
-      A compiled function of a key, initial parameters and a client's id.
+      A compiled function of the clients' examples, a key, initial parameters and a client's id.
     """
-    longest = int(data.sizes.max())
     batch_size = training.batch_size or longest
     update_client = local_update(model, optimizer, training, longest, vmapped=False)
 
@@ -50,4 +49,4 @@ def train_alone(
 
         return jax.lax.fori_loop(0, rounds, one_round, params)
 
-    return lambda key, params, client: train(data, key, params, client)
+    return train

@@ -1,5 +1,6 @@
 """How good a model is: loss, accuracy, confusion matrix, spread over clients."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,8 +66,12 @@ Predict = Callable[
 """``(params, raw inputs, labels, shift, scale) -> Predictions``, see `predict`."""
 
 
+@functools.cache
 def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
-    """Makes the compiled function that classifies examples, batch after batch on every device."""
+    """Makes the compiled function that classifies examples, batch after batch on every device.
+
+    The same for the same model, so that runs that share it compile it once.
+    """
 
     def predict_shard(
         params: Params, inputs: Array, labels: Array, shift: Array, scale: Array
