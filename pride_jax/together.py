@@ -57,7 +57,7 @@ def together(watch: Watch) -> Execute:
 
     Their splits, partitions, initial parameters and keys are stacked; every run still writes its
     own folder, which `experiment.run` could have left, and could continue. The seconds of a round
-    are a run's share of all runs' seconds.
+    are a run's share of all runs' seconds; those in all are everybody's.
 
     Raises (when runs are given):
       ConfigError: a setting that varies is part of the program, its arrays have other shapes, or
@@ -197,14 +197,21 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
 def _check_shapes(runs: Sequence[tuple[Planned, Setting]]) -> None:
     first, one = runs[0]
     for run, other in runs[1:]:
-        for name, here, there in zip(FederatedData._fields, one.data, other.data, strict=True):
-            if (here.shape, here.dtype) != (there.shape, there.dtype):
+        for name, here in _shapes(one).items():
+            if here != (there := _shapes(other)[name]):
                 changed = differences(to_dict(one.config), to_dict(other.config))
                 raise ConfigError(
-                    f"{'; '.join(changed)}: {first.name} has {name} of shape {here.shape}, "
-                    f"{run.name} of {there.shape}; runs that are trained together need the same, "
-                    "let this vary without --together"
+                    f"{'; '.join(changed)}: {name} is {here} in {first.name}, {there} in "
+                    f"{run.name}; runs that are trained together need the same, let this vary "
+                    "without --together"
                 )
+
+
+def _shapes(setting: Setting) -> dict[str, str]:
+    """What must be the same in runs of one program."""
+    arrays = zip(FederatedData._fields, setting.data, strict=True)
+    shapes = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in arrays}
+    return shapes | {"classes": str(setting.dataset.num_classes)}
 
 
 def _divided(datas: Sequence[FederatedData]) -> tuple[FederatedData, dict[str, Array]]:

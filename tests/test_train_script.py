@@ -172,6 +172,19 @@ def test_a_run_that_cannot_start_is_told_in_a_line_and_nothing_is_written(
     assert not folder.parent.exists()
 
 
+def test_seeds_are_trained_together_and_left_as_they_are_when_they_are_finished(config, tmp_path):
+    command = ["--config", config, "--rounds", 2, "--seeds", "0..1", "--workdir", tmp_path / "all"]
+    status, output, errors = train(*command)
+    assert (status, errors) == (0, "")
+    assert "2 runs, 0 failed" in output
+    before = files(tmp_path / "all")
+    assert {path.parent.name for path in before if path.name == "summary.json"} == {
+        *("seed=0", "seed=1")
+    }
+    assert train(*command)[::2] == (0, "")
+    assert files(tmp_path / "all") == before
+
+
 # Dying and going on
 
 
