@@ -26,11 +26,12 @@ from pride_jax.experiment import (
     prepare,
     run_in_steps,
 )
-from pride_jax.federated import RoundInfo, ServerState
+from pride_jax.federated import RoundInfo, ServerState, within_memory
 from pride_jax.models import num_parameters
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
 from pride_jax.sweep import Ended, Execute, Planned, Watch
+from pride_jax.training.cohort import default_chunk
 
 NUMBERS = (
     "client.learning_rate",
@@ -150,9 +151,13 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
     )
 
     def train_one(
-        shared: FederatedData, each: _Varied, round_: Int[Array, ""], until: Int[Array, ""]
+        chunk: int,
+        shared: FederatedData,
+        each: _Varied,
+        round_: Int[Array, ""],
+        until: Int[Array, ""],
     ) -> tuple[ServerState, RoundInfo]:
-        config = _with_numbers(first.config, each.numbers)
+        config = _with(first.config, {**each.numbers, "engine.chunk": chunk})
         algorithm = build_algorithm(config, first.model, shapes, mesh, None, None)
         assert algorithm.rounds_on is not None, "check has refused other sums"
         return algorithm.rounds_on(
@@ -161,25 +166,32 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
 
     small = num_parameters(first.model) <= _VMAPPED
 
-    @jax.jit
-    def train_all(
-        shared: FederatedData,
-        data: dict[str, Array],
-        numbers: dict[str, Array],
-        which: Int[Array, "runs"],
-        states: Sequence[ServerState],
-        until: Int[Array, ""],
-    ) -> list[tuple[ServerState, RoundInfo]]:
-        round_ = states[0].round
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        chosen = jax.tree.map(lambda leaf: leaf[which], (data, numbers))
+    def train_all_with(chunk: int) -> Callable[..., list[tuple[ServerState, RoundInfo]]]:
+        def train_all(
+            shared: FederatedData,
+            data: dict[str, Array],
+            numbers: dict[str, Array],
+            which: Int[Array, "runs"],
+            states: Sequence[ServerState],
+            until: Int[Array, ""],
+        ) -> list[tuple[ServerState, RoundInfo]]:
+            round_ = states[0].round
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+            chosen = jax.tree.map(lambda leaf: leaf[which], (data, numbers))
+            varied = _Varied(stacked, *chosen)
 
-        def one(each: _Varied) -> tuple[ServerState, RoundInfo]:
-            return train_one(shared, each, round_, until)
+            def one(each: _Varied) -> tuple[ServerState, RoundInfo]:
+                return train_one(chunk, shared, each, round_, until)
 
-        varied = _Varied(stacked, *chosen)
-        results = jax.vmap(one)(varied) if small else jax.lax.map(one, varied)
-        return [jax.tree.map(operator.itemgetter(place), results) for place in range(len(states))]
+            results = jax.vmap(one)(varied) if small else jax.lax.map(one, varied)
+            return [
+                jax.tree.map(operator.itemgetter(place), results) for place in range(len(states))
+            ]
+
+        return train_all
+
+    chunk = first.config.engine.chunk or default_chunk(first.model, mesh)
+    train_all = within_memory(train_all_with, chunk)
 
     def train(
         which: Sequence[int], states: Sequence[ServerState], until: int
@@ -189,7 +201,7 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
         chosen = jnp.asarray([which[place] for place in filled])
         their_states = tuple(states[place] for place in filled)
         results = train_all(shared, varied, numbers, chosen, their_states, jnp.int32(until))
-        return jax.block_until_ready(results)[: len(which)]
+        return results[: len(which)]
 
     return train
 
@@ -236,13 +248,13 @@ def _numbers(configs: Sequence[Experiment]) -> dict[str, Float[Array, "runs"]]:
     return numbers
 
 
-def _with_numbers(config: Experiment, numbers: dict[str, Float[Array, ""]]) -> Experiment:
-    """The config with traced numbers in it, which pass no check: their values have."""
+def _with(config: Experiment, values: Mapping[str, Float[Array, ""] | int]) -> Experiment:
+    """The config with other values, unchecked: traced numbers pass no check, what they hold has."""
     changed = copy.copy(config)
-    for name, number in numbers.items():
+    for name, value in values.items():
         section, _, field = name.partition(".")
         part = copy.copy(getattr(changed, section))
-        object.__setattr__(part, field, number)
+        object.__setattr__(part, field, value)
         object.__setattr__(changed, section, part)
     return changed
 
