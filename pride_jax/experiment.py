@@ -246,9 +246,18 @@ Course = Generator[Asked, Trained, Summary]
 
 
 def run_in_steps(
-    setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None
+    setting: Setting,
+    workdir: Path,
+    report: Callable[[metrics.Row], None] | None,
+    pictures: bool = True,
 ) -> Course:
     """Everything of a `run` but training, for a folder that `is_finished` has let pass.
+
+    Args:
+      setting: what the run is made of.
+      workdir: its folder.
+      report: called with each new row of the metrics.
+      pictures: whether to draw them: a third of a second.
 
     Raises:
       PrideError: as `run`.
@@ -256,7 +265,7 @@ def run_in_steps(
     with explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         with claimed(workdir):
-            return (yield from _run(setting, workdir, report))
+            return (yield from _run(setting, workdir, report, pictures))
 
 
 def _trained(setting: Setting, course: Course) -> Summary:
@@ -274,7 +283,12 @@ def _trained(setting: Setting, course: Course) -> Summary:
             return end.value
 
 
-def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None) -> Course:
+def _run(
+    setting: Setting,
+    workdir: Path,
+    report: Callable[[metrics.Row], None] | None,
+    pictures: bool,
+) -> Course:
     config = setting.config
     write_json(workdir / "config.json", to_dict(config))
     seed = _claim_secrets(setting, workdir)
@@ -287,7 +301,8 @@ def _run(setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] 
     summary = _summarize(setting, state, rows) | cost
     told = disclosure(config, setting.secure, setting.plan, cost["releases"])
     write_json(workdir / "disclosure.json", told)
-    _draw(setting, summary, rows, workdir / "plots")
+    if pictures:
+        _draw(setting, summary, rows, workdir / "plots")
     write_json(workdir / "summary.json", summary)
     return summary
 

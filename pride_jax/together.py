@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from pride_jax import builder
@@ -57,8 +58,8 @@ def together(watch: Watch) -> Execute:
     """Carries out runs as one program, each with the results that it has by itself.
 
     Their splits, partitions, initial parameters and keys are stacked; every run still writes its
-    own folder, which `experiment.run` could have left, and could continue. The seconds of a round
-    are a run's share of all runs' seconds; those in all are everybody's.
+    own folder, which `experiment.run` could have left, pictures aside, and could continue. The
+    seconds of a round are a run's share of all runs' seconds; those in all are everybody's.
 
     Raises (when runs are given):
       ConfigError: a setting that varies is part of the program, its arrays have other shapes, or
@@ -115,18 +116,17 @@ def _prepared(run: Planned) -> Setting | str:
         return str(error)
 
 
-class _Varied(NamedTuple):
-    """What differs from run to run: an entry a run on the first axis."""
-
-    state: ServerState
-    data: dict[str, Array]
-    numbers: dict[str, Float[Array, "runs"]]
-
-
 Train = Callable[
     [Sequence[int], Sequence[ServerState], int], Sequence[tuple[ServerState, RoundInfo]]
 ]
 """``(which runs, their states, until) -> what each of them gave``."""
+
+
+class _Varied(NamedTuple):
+    """What differs from run to run, apart from the state: an entry a run on the first axis."""
+
+    data: dict[str, Array]
+    numbers: dict[str, Float[Array, "runs"]]
 
 
 def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
@@ -138,60 +138,12 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
     _check_shapes(runs)
     settings = [setting for _, setting in runs]
     first = settings[0]
-    shared, varied = _divided([setting.data for setting in settings])
-    numbers = _numbers([setting.config for setting in settings])
+    shared, varied_data = _divided([setting.data for setting in settings])
+    varied = _Varied(varied_data, _numbers([setting.config for setting in settings]))
+    sizes = np.max([setting.data.sizes for setting in settings], axis=0)
     mesh = builder.build_mesh(first.config.engine)
-    largest = np.max([setting.data.sizes for setting in settings], axis=0)
-    # All that a program needs to know of its data beforehand.
-    shapes = shared._replace(
-        inputs=np.asarray(shared.inputs[:0]),
-        labels=np.asarray(shared.labels[:0]),
-        index=np.asarray(shared.index[:0]),
-        sizes=largest,
-    )
-
-    def train_one(
-        chunk: int,
-        shared: FederatedData,
-        each: _Varied,
-        round_: Int[Array, ""],
-        until: Int[Array, ""],
-    ) -> tuple[ServerState, RoundInfo]:
-        config = _with(first.config, {**each.numbers, "engine.chunk": chunk})
-        algorithm = build_algorithm(config, first.model, shapes, mesh, None, None)
-        assert algorithm.rounds_on is not None, "check has refused other sums"
-        return algorithm.rounds_on(
-            shared._replace(**each.data), each.state._replace(round=round_), until
-        )
-
-    small = num_parameters(first.model) <= _VMAPPED
-
-    def train_all_with(chunk: int) -> Callable[..., list[tuple[ServerState, RoundInfo]]]:
-        def train_all(
-            shared: FederatedData,
-            data: dict[str, Array],
-            numbers: dict[str, Array],
-            which: Int[Array, "runs"],
-            states: Sequence[ServerState],
-            until: Int[Array, ""],
-        ) -> list[tuple[ServerState, RoundInfo]]:
-            round_ = states[0].round
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-            chosen = jax.tree.map(lambda leaf: leaf[which], (data, numbers))
-            varied = _Varied(stacked, *chosen)
-
-            def one(each: _Varied) -> tuple[ServerState, RoundInfo]:
-                return train_one(chunk, shared, each, round_, until)
-
-            results = jax.vmap(one)(varied) if small else jax.lax.map(one, varied)
-            return [
-                jax.tree.map(operator.itemgetter(place), results) for place in range(len(states))
-            ]
-
-        return train_all
-
     chunk = first.config.engine.chunk or default_chunk(first.model, mesh)
-    train_all = within_memory(train_all_with, chunk)
+    compiled = within_memory(functools.partial(_trainer, first, sizes, mesh), chunk)
 
     def train(
         which: Sequence[int], states: Sequence[ServerState], until: int
@@ -200,10 +152,63 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
         filled = [*range(len(which)), *[0] * (len(settings) - len(which))]
         chosen = jnp.asarray([which[place] for place in filled])
         their_states = tuple(states[place] for place in filled)
-        results = train_all(shared, varied, numbers, chosen, their_states, jnp.int32(until))
-        return results[: len(which)]
+        return compiled(shared, varied, chosen, their_states, jnp.int32(until))[: len(which)]
 
     return train
+
+
+def _trainer(
+    first: Setting, sizes: Int[np.ndarray, "clients"], mesh: Mesh, chunk: int
+) -> Callable[..., list[tuple[ServerState, RoundInfo]]]:
+    """The pure function of the data that all share, what varies, which runs, their states, until.
+
+    Args:
+      first: what one run is made of; the others differ in what the function is given.
+      sizes: the most examples that a client holds in any run.
+      mesh: devices, over which the clients of every run are sharded.
+      chunk: most clients of a run vmapped together.
+    """
+    # All that a program needs to know of its data beforehand.
+    shapes = first.data._replace(
+        inputs=np.asarray(first.data.inputs[:0]),
+        labels=np.asarray(first.data.labels[:0]),
+        index=np.asarray(first.data.index[:0]),
+        sizes=sizes,
+    )
+    small = num_parameters(first.model) <= _VMAPPED
+
+    def train_one(
+        data: FederatedData,
+        numbers: dict[str, Float[Array, ""]],
+        state: ServerState,
+        until: Int[Array, ""],
+    ) -> tuple[ServerState, RoundInfo]:
+        config = _with(first.config, {**numbers, "engine.chunk": chunk})
+        algorithm = build_algorithm(config, first.model, shapes, mesh, None, None)
+        assert algorithm.rounds_on is not None, "check has refused other sums"
+        return algorithm.rounds_on(data, state, until)
+
+    def train_all(
+        shared: FederatedData,
+        varied: _Varied,
+        which: Int[Array, "runs"],
+        states: Sequence[ServerState],
+        until: Int[Array, ""],
+    ) -> list[tuple[ServerState, RoundInfo]]:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        chosen = jax.tree.map(lambda leaf: leaf[which], varied)
+
+        def one(each: tuple[_Varied, ServerState]) -> tuple[ServerState, RoundInfo]:
+            (data, numbers), state = each
+            # One round for all: a loop whose end differed from run to run would mask every step.
+            state = state._replace(round=states[0].round)
+            return train_one(shared._replace(**data), numbers, state, until)
+
+        runs = (chosen, stacked)
+        results = jax.vmap(one)(runs) if small else jax.lax.map(one, runs)
+        return [jax.tree.map(operator.itemgetter(place), results) for place in range(len(states))]
+
+    return train_all
 
 
 def _check_shapes(runs: Sequence[tuple[Planned, Setting]]) -> None:
@@ -270,14 +275,11 @@ def _carry_out(
     rows: dict[int, Row] = {}
     asked: dict[int, Asked] = {}
     with contextlib.ExitStack() as stack:
-        courses = [
-            stack.enter_context(
-                contextlib.closing(
-                    run_in_steps(setting, run.folder, functools.partial(rows.__setitem__, number))
-                )
-            )
-            for number, (run, setting) in enumerate(runs)
-        ]
+        courses = []
+        for number, (run, setting) in enumerate(runs):
+            report = functools.partial(rows.__setitem__, number)
+            course = run_in_steps(setting, run.folder, report, pictures=False)
+            courses.append(stack.enter_context(contextlib.closing(course)))
         answers: dict[int, Trained | None] = dict.fromkeys(range(len(runs)))
         while answers:
             for number, answer in answers.items():

@@ -102,7 +102,6 @@ def test_each_run_has_its_own_results_whatever_varies_and_whoever_fails(tmp_path
     for name in ("plain", "numbers"):
         run(configs[name], tmp_path / name)
         assert_same(tmp_path / "one" / name, tmp_path / name)
-        assert (tmp_path / "one" / name / "plots" / "learning_curve.png").exists()
 
 
 def differ(one, other, name):
