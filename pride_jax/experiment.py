@@ -118,6 +118,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         plan=plan,
         secure=secure,
         chunk=config.engine.chunk,
+        per_client=config.engine.per_client,
         mesh=mesh,
     )
     here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
