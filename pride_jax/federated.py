@@ -34,7 +34,7 @@ from pride_jax.privacy.mechanisms import (
     integer_shares,
     mechanism_of,
 )
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
 from pride_jax.privacy.rounding import round_within
 from pride_jax.privacy.sampling import Sampler, full, sampler_of
 from pride_jax.privacy.skellam import centre
@@ -84,6 +84,8 @@ class ServerState(NamedTuple):
 class RoundInfo(NamedTuple):
     """Diagnostics of a round, or of several added up; computed from clients' data, outside any ε.
 
+    Real clients keep what is computed from their data to themselves: then it is None.
+
     Attributes:
       clients: that took part, those without examples included.
       empty: of these, how many held no example and so contributed exact zeros.
@@ -101,11 +103,11 @@ class RoundInfo(NamedTuple):
 
     clients: Int[Array, ""]
     empty: Int[Array, ""]
-    examples: Float[Array, ""]
-    loss: Float[Array, ""]
-    nonfinite: Int[Array, ""]
-    clipped: Int[Array, ""]
-    fitted: Int[Array, ""]
+    examples: Float[Array, ""] | None
+    loss: Float[Array, ""] | None
+    nonfinite: Int[Array, ""] | None
+    clipped: Int[Array, ""] | None
+    fitted: Int[Array, ""] | None
     unopened: Int[Array, ""]
     transport: Transport | None
     train_seconds: float | None
@@ -638,7 +640,7 @@ def _through_host(
         clients = ids[present].tolist()
         info = round_info(data, cohort, result)
         try:
-            survivors = smallest_sum(int(state.round), len(clients), terms, plan)
+            survivors = smallest_sum(plan, terms.smallest_cohort, int(state.round), len(clients))
             announced = aggregator.announce(int(state.round), clients, survivors)
             noise = None if shares is None else shares.draw(len(clients), len(clients))
             rows = jax.device_get(result.contributions.update)[present]
@@ -674,20 +676,6 @@ def noise_shares(plan: PrivacyPlan | None, rng: Rng) -> IntegerShares | None:
     if plan is None or plan.mechanism != "skellam":
         return None
     return integer_shares(plan, rng)
-
-
-def smallest_sum(round_: int, clients: int, terms: Terms, plan: PrivacyPlan | None) -> int:
-    """The fewest of the clients announced for a round whose sum may be opened.
-
-    Raises:
-      TooFewError: too few are announced.
-    """
-    smallest = terms.smallest_cohort if plan is None else plan.smallest_cohort
-    if clients < smallest:
-        raise TooFewError(f"Round {round_}: {clients} clients, expected {smallest}")
-    if plan is not None and plan.mechanism == "skellam":
-        return clients - plan.dropouts
-    return smallest
 
 
 def add_shares(
