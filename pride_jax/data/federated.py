@@ -146,9 +146,10 @@ def of_one_client(
         labels=jnp.asarray(labels),
         shift=jnp.asarray(shift),
         scale=jnp.asarray(scale),
-        index=jnp.arange(len(labels), dtype=jnp.int32),
-        offsets=jnp.zeros(1, jnp.int32),
-        sizes=jnp.full(1, size, jnp.int32),
+        # NumPy makes these, since a party's process would compile a program for each.
+        index=jnp.asarray(np.arange(len(labels), dtype=np.int32)),
+        offsets=jnp.asarray(np.zeros(1, np.int32)),
+        sizes=jnp.asarray(np.full(1, size, np.int32)),
     )
 
 

@@ -12,8 +12,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pride_jax.deploy.agreement import Record
+from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import respond
-from pride_jax.deploy.server import Network, serve
 from pride_jax.errors import PrideError
 
 _RECORD = "pride"
@@ -37,6 +37,9 @@ def answer(message: Message, context: Context) -> Message:
 @server.main()
 def main(grid: Grid, context: Context) -> None:
     """Serves the run that the folder describes."""
+    # Nodes, which start a process for every message, do without JAX where they can.
+    from pride_jax.deploy.server import serve
+
     serve(Path(str(context.run_config["folder"])), network(grid))
 
 

@@ -152,7 +152,7 @@ def _letter(me: Me, request: Record) -> Record:
 
 def _train(me: Me, request: Record) -> Record:
     from pride_jax.deploy import training
-    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.devices import keep_programs, use_cores
 
     directory = _called(me, request)
     _refuse_opened(me.folder, directory.round)
@@ -163,7 +163,7 @@ def _train(me: Me, request: Record) -> Record:
         (me.folder / SECRETS / _FRESH).rename(me.folder / SECRETS / _USED)
     prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
     use_cores(me.agreement.config.engine.devices)
-    training.use_cache(me.folder / "cache")
+    keep_programs()
     params = np.frombuffer(request["params"], "<f4")
     if params.shape != (me.agreement.terms.length,):
         raise ProtocolError(

@@ -34,6 +34,7 @@ from pride_jax.deploy.agreement import (
     shared_settings,
 )
 from pride_jax.deploy.journal import Done, Journal, journal
+from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import hello_bytes
 from pride_jax.errors import PrideError, RunError, TooFewError
 from pride_jax.experiment import Setting, run_in
@@ -46,7 +47,7 @@ from pride_jax.federated import (
 )
 from pride_jax.privacy.skellam import centre
 from pride_jax.reporting import metrics
-from pride_jax.runs.devices import use_cores
+from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.files import read_json, write_json
 from pride_jax.training.evaluation import evaluator
 from pride_jax.types import Cohort
@@ -56,18 +57,6 @@ OUTCOME = "outcome.json"
 REFUSALS = "refusals.jsonl"
 _HELLO_SECONDS = 5.0
 _PARTY, _KEY_HOLDER = "party", "key holder"
-
-
-class Network(NamedTuple):
-    """How requests reach nodes.
-
-    Attributes:
-      nodes: -> those that are connected.
-      exchange: requests by node, seconds to wait -> the replies that came by then, by node.
-    """
-
-    nodes: Callable[[], Sequence[int]]
-    exchange: Callable[[Mapping[int, Record], float], dict[int, Record]]
 
 
 class Ask(NamedTuple):
@@ -95,6 +84,7 @@ def serve(folder: Path, network: Network) -> None:
     try:
         agreement = load_agreement(folder)
         use_cores(agreement.config.engine.devices)
+        keep_programs()
         workdir = Path(settings["workdir"])
         ask = _introduced(agreement, network, settings, workdir)
         run_in(prepare(agreement, ask, workdir), workdir)

@@ -1,13 +1,11 @@
 """The functions that the simulation trains with, for one party and for the server."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
@@ -35,7 +33,7 @@ from pride_jax.models import num_parameters
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.protocols import build_secure_sum
 from pride_jax.training.client import ClientInfo
-from pride_jax.types import Model
+from pride_jax.types import Model, Params
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
@@ -113,17 +111,28 @@ def train_party(
       params: the server's, flat.
     """
     config, roster = agreement.config, agreement.roster
-    model = build_model(config, roster)
-    _, unflatten = ravel_pytree(model.init(jax.random.key(0)))
-    _, training_key, _ = public_keys(jax.random.key(config.seed))
-    data = of_one_client(*examples, roster.shift, roster.scale)
+    training_key = jax.jit(lambda: public_keys(jax.random.key(config.seed))[1])()
     given = client_program(agreement)(
-        training_key, jnp.int32(round_), unflatten(jnp.asarray(params)), data, jnp.int32(id_)
+        training_key,
+        jnp.asarray(np.int32(round_)),
+        _unflatten(build_model(config, roster), params),
+        of_one_client(*examples, roster.shift, roster.scale),
+        jnp.asarray(np.int32(id_)),
     )
     seen, reports = jax.device_get((given.clients, given.reports))
     told = ClientInfo(*seen)._asdict() | reports._asdict()
     row = {name: value.item() if np.isfinite(value) else None for name, value in told.items()}
     return np.asarray(given.contributions.update), {"round": round_, **row}
+
+
+def _unflatten(model: Model, flat: Float[np.ndarray, "length"]) -> Params:
+    """The parameters whose ``ravel_pytree`` is ``flat``; nothing is compiled for it."""
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    leaves, tree = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    parts = np.split(flat, ends[:-1])
+    shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(tree, shaped)
 
 
 def with_noise(
@@ -139,10 +148,3 @@ def with_noise(
         return integers
     limit = builder.build_limit(agreement.config)
     return add_shares(integers[None], shares.draw(announced, 1), limit, shares.bits)[0]
-
-
-def use_cache(folder: Path) -> None:
-    """Keeps compiled programs: every message starts a process that needs the same ones."""
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
