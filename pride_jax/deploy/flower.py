@@ -4,7 +4,7 @@
 # Flower is an extra.
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -49,7 +49,7 @@ def network(grid: Grid) -> Network:
     def nodes() -> list[int]:
         return list(grid.get_node_ids())
 
-    def exchange(requests: Mapping[int, Record], seconds: float) -> dict[int, Record]:
+    def exchange(requests: Mapping[int, Record], seconds: float) -> Iterator[tuple[int, Record]]:
         messages = [
             Message(
                 RecordDict({_RECORD: ConfigRecord(request)}),
@@ -59,18 +59,17 @@ def network(grid: Grid) -> Network:
             )
             for node, request in requests.items()
         ]
-        waiting = {id_ for id_ in grid.push_messages(messages) if id_}
+        # Of replies that Flower makes in a node's place, only this tells whose they are.
+        sent = zip(grid.push_messages(messages), requests, strict=True)
+        waiting = {id_: node for id_, node in sent if id_}
         end = time.monotonic() + seconds
-        replies: dict[int, Record] = {}
         while waiting and time.monotonic() < end:
-            for reply in grid.pull_messages(waiting):
-                waiting.discard(reply.metadata.reply_to_message_id)
-                node = reply.metadata.src_node_id
+            for reply in grid.pull_messages(list(waiting)):
+                node = waiting.pop(reply.metadata.reply_to_message_id)
                 if reply.has_error():
-                    replies[node] = {"refused": f"Flower: {reply.error.reason}"}
+                    yield node, {"refused": f"Flower: {reply.error.reason}"}
                 else:
-                    replies[node] = dict(reply.content.get(_RECORD, {}))
+                    yield node, dict(reply.content.get(_RECORD, {}))
             time.sleep(_POLL_SECONDS)
-        return replies
 
     return Network(nodes, exchange)

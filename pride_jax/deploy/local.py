@@ -117,10 +117,10 @@ def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
 
 
 @contextlib.contextmanager
-def superlink(folder: Path, port: int) -> Iterator[str]:
-    """A SuperLink of this machine, until the block ends; gives its address."""
+def superlink(folder: Path, port: int, host: str = _HOST) -> Iterator[str]:
+    """A SuperLink of this machine, until the block ends; gives its address here."""
     address = f"{_HOST}:{port}"
-    with running(folder, superlink_command(folder, _HOST, port), "superlink.log") as process:
+    with running(folder, superlink_command(folder, host, port), "superlink.log") as process:
         wait_for(address, process, folder / "superlink.log")
         link(folder, address)
         yield address

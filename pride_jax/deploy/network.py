@@ -1,6 +1,6 @@
 """How the server reaches nodes, whatever carries its requests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pride_jax.deploy.agreement import Record
@@ -11,8 +11,8 @@ class Network(NamedTuple):
 
     Attributes:
       nodes: -> those that are connected.
-      exchange: requests by node, seconds to wait -> the replies that came by then, by node.
+      exchange: requests by node, seconds to wait -> node and reply, as each comes by then.
     """
 
     nodes: Callable[[], Sequence[int]]
-    exchange: Callable[[Mapping[int, Record], float], dict[int, Record]]
+    exchange: Callable[[Mapping[int, Record], float], Iterator[tuple[int, Record]]]

@@ -27,6 +27,7 @@ _START_SECONDS = 60.0
 def superlink_command(folder: Path, host: str, port: int) -> list[str]:
     """Starts the SuperLink: TLS, only nodes that are registered, state that outlives it."""
     return [
+        *_attended("once"),
         _program("flower-superlink"),
         *("--host", host, "--port", str(port)),
         *("--ssl-ca-certfile", str(folder / AUTHORITY)),
@@ -41,6 +42,7 @@ def superlink_command(folder: Path, host: str, port: int) -> list[str]:
 def supernode_command(folder: Path, superlink: str, port: int) -> list[str]:
     """Starts a role's SuperNode: it knows the SuperLink by ``ca.crt``, and logs in with its key."""
     return [
+        *_attended("again"),
         _program("flower-supernode"),
         *("--superlink", superlink, "--port", str(port)),
         *("--root-certificates", str(folder / AUTHORITY)),
@@ -192,6 +194,10 @@ def _flwr(folder: Path, *arguments: str) -> str:
         said = " ".join((answer.stdout + answer.stderr).split())[-500:]
         raise RunError(f"flwr {arguments[0]} {arguments[1]} failed: {said}")
     return answer.stdout[answer.stdout.find("{") :]
+
+
+def _attended(how: str) -> list[str]:
+    return [sys.executable, "-m", "pride_jax.deploy.attended", how]
 
 
 def _program(name: str) -> str:

@@ -55,7 +55,9 @@ from pride_jax.types import Cohort
 SERVER = "server.json"
 OUTCOME = "outcome.json"
 REFUSALS = "refusals.jsonl"
-_HELLO_SECONDS = 5.0
+_HELLO_SECONDS, _LOOK_SECONDS = 20.0, 0.5
+_REJOIN_SECONDS = 90.0
+"""For so long the SuperLink may take a node that was killed for one that is still there."""
 _PARTY, _KEY_HOLDER = "party", "key holder"
 
 
@@ -140,15 +142,13 @@ def _introduced(
     keys = {(_PARTY, party.id): party.signing_key for party in roster.parties}
     keys |= {(_KEY_HOLDER, holder.number): holder.signing_key for holder in roster.key_holders}
     patience: float = settings["timeout"]
-    end = time.monotonic() + patience
+    end = time.monotonic() + patience + _REJOIN_SECONDS
     known: dict[tuple[str, int], int] = {}
+    strangers: set[int] = set()
     why = "no node has connected"
     shared = json.dumps(shared_settings(agreement.config))
-    while len(known) < len(keys) and time.monotonic() < end:
-        strangers = [node for node in network.nodes() if node not in known.values()]
-        if not strangers:
-            time.sleep(0.5)
-            continue
+    while len(known) < len(keys) and (left := end - time.monotonic()) > 0:
+        asked = set(network.nodes()) - strangers - set(known.values())
         challenge = os.urandom(32)
         request = {
             "kind": "hello",
@@ -156,35 +156,39 @@ def _introduced(
             "roster": roster.digest,
             "challenge": challenge,
         }
-        replies = network.exchange(
-            dict.fromkeys(strangers, request), max(_HELLO_SECONDS, end - time.monotonic())
-        )
-        for node, reply in replies.items():
-            name = str(reply.get("role")), int(reply.get("number", -1))
-            signature = reply.get("signature")
-            if "refused" in reply:
-                why = str(reply["refused"])
-            elif (
-                name not in keys
-                or not isinstance(signature, bytes)
-                or not is_signed_by(
-                    keys[name], hello_bytes(roster.digest, challenge, *name), signature
-                )
-            ):
-                why = f"node {node} is not in the roster, or does not hold the keys of who it says"
-            elif name in known:
-                why = f"two nodes say that they are {name[0]} {name[1]}"
-            else:
+        replies = network.exchange(dict.fromkeys(asked, request), min(left, _HELLO_SECONDS))
+        for node, reply in replies:
+            name = _name(keys, roster.digest, challenge, reply)
+            if name is not None and name not in known:
                 known[name] = node
+                if len(known) == len(keys):
+                    break
                 continue
-            _note(workdir, None, node, why)
+            why = str(reply.get("refused", f"node {node} has not the keys of anyone in the roster"))
+            if not why.startswith("Flower"):
+                strangers.add(node)
+            _note(workdir, None, None, f"node {node}: {why}")
+        if not asked:
+            time.sleep(_LOOK_SECONDS)
     missing = [f"{role} {number}" for role, number in keys if (role, number) not in known]
     if missing:
         raise RunError(
-            f"{', '.join(missing)} did not join within {patience:g} s ({why}): start each with "
-            "--join, and then this again"
+            f"{', '.join(missing)} did not join within {patience + _REJOIN_SECONDS:g} s ({why}): "
+            "start each with --join, and then this again with --resume"
         )
     return _ask(network, known, patience, workdir)
+
+
+def _name(
+    keys: Mapping[tuple[str, int], bytes], roster: str, challenge: bytes, reply: Record
+) -> tuple[str, int] | None:
+    """Who in the roster gave and signed a reply to ``hello``, if anyone."""
+    role, number, signature = (reply.get(name) for name in ("role", "number", "signature"))
+    if not (isinstance(role, str) and isinstance(number, int) and isinstance(signature, bytes)):
+        return None
+    public = keys.get((role, number))
+    signed = hello_bytes(roster, challenge, role, number)
+    return (role, number) if public and is_signed_by(public, signed, signature) else None
 
 
 def _ask(
@@ -193,7 +197,7 @@ def _ask(
     def exchange(role: str, kind: str, record: Record, numbers: Sequence[int]) -> dict[int, Record]:
         by_node = {known[role, number]: number for number in numbers}
         request = {"kind": kind, **record}
-        replies = network.exchange(dict.fromkeys(by_node, request), patience)
+        replies = dict(network.exchange(dict.fromkeys(by_node, request), patience))
         given = {}
         for node, number in by_node.items():
             reply = replies.get(node, {"refused": f"no answer within {patience:g} s"})
