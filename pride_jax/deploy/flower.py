@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pride_jax.deploy.agreement import Record
-from pride_jax.deploy.network import Network
+from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import respond
 from pride_jax.errors import PrideError
 
@@ -67,7 +67,7 @@ def network(grid: Grid) -> Network:
             for reply in grid.pull_messages(list(waiting)):
                 node = waiting.pop(reply.metadata.reply_to_message_id)
                 if reply.has_error():
-                    yield node, {"refused": f"Flower: {reply.error.reason}"}
+                    yield node, {UNREACHED: str(reply.error.reason)}
                 else:
                     yield node, dict(reply.content.get(_RECORD, {}))
             time.sleep(_POLL_SECONDS)

@@ -1,6 +1,7 @@
 """Every role as processes of their own on this machine, over loopback."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +89,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
       PrideError: the settings are impossible, or a folder cannot be written.
     """
     unfinished = folder.with_suffix(".tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
     dataset = builder.build_dataset(config)
     partition = builder.build_partition(config, dataset)
     enrolments = []

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from pride_jax.deploy.agreement import Record
 
+UNREACHED = "unreached"
+"""In a reply that is not the node's, but says why there is none."""
+
 
 class Network(NamedTuple):
     """How requests reach nodes.

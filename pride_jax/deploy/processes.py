@@ -15,7 +15,7 @@ from typing import IO
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.roster import Roster
-from pride_jax.deploy.server import OUTCOME
+from pride_jax.deploy.server import OUTCOME, PROCESS
 from pride_jax.errors import RunError
 from pride_jax.runs.files import read_json
 
@@ -154,7 +154,8 @@ def start_run(superlink: Path, server: Path, app: Path = APP) -> None:
     Raises:
       RunError: the SuperLink refuses.
     """
-    (server / OUTCOME).unlink(missing_ok=True)
+    for old in (OUTCOME, PROCESS):
+        (server / old).unlink(missing_ok=True)
     settings = f'folder="{server.resolve()}"'
     _flwr(superlink, "run", str(app), _LINK, "--run-config", settings, "--format", "json")
 
@@ -165,12 +166,25 @@ def ended(server: Path) -> bool:
     Raises:
       RunError: it has, but not well.
     """
-    path = server / OUTCOME
+    path, gone = server / OUTCOME, _is_gone(server / PROCESS)
     if not path.exists():
+        if gone:
+            raise RunError("The server's process is gone: go on with --resume")
         return False
     if (error := read_json(path)["error"]) is not None:
         raise RunError(error)
     return True
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether the process that wrote its number there has ended."""
+    try:
+        os.kill(int(path.read_text()), 0)
+    except (FileNotFoundError, ValueError):
+        return False
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def free_ports(count: int) -> list[int]:

@@ -34,7 +34,7 @@ from pride_jax.deploy.agreement import (
     shared_settings,
 )
 from pride_jax.deploy.journal import Done, Journal, journal
-from pride_jax.deploy.network import Network
+from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import hello_bytes
 from pride_jax.errors import PrideError, RunError, TooFewError
 from pride_jax.experiment import Setting, run_in
@@ -54,6 +54,7 @@ from pride_jax.types import Cohort
 
 SERVER = "server.json"
 OUTCOME = "outcome.json"
+PROCESS = "server.pid"
 REFUSALS = "refusals.jsonl"
 _HELLO_SECONDS, _LOOK_SECONDS = 20.0, 0.5
 _REJOIN_SECONDS = 90.0
@@ -82,6 +83,7 @@ def serve(folder: Path, network: Network) -> None:
       network: reaches the nodes.
     """
     settings = read_json(folder / SERVER)
+    (folder / PROCESS).write_text(str(os.getpid()))
     outcome: dict[str, str | None] = {"error": None}
     try:
         agreement = load_agreement(folder)
@@ -164,10 +166,12 @@ def _introduced(
                 if len(known) == len(keys):
                     break
                 continue
-            why = str(reply.get("refused", f"node {node} has not the keys of anyone in the roster"))
-            if not why.startswith("Flower"):
-                strangers.add(node)
-            _note(workdir, None, None, f"node {node}: {why}")
+            if UNREACHED in reply:
+                why = reply[UNREACHED]
+                continue
+            strangers.add(node)
+            why = str(reply.get("refused", "it has not the keys of anyone in the roster"))
+            _note(workdir, None, None, f"node {node} is not listened to: {why}")
         if not asked:
             time.sleep(_LOOK_SECONDS)
     missing = [f"{role} {number}" for role, number in keys if (role, number) not in known]
@@ -195,16 +199,24 @@ def _ask(
     network: Network, known: Mapping[tuple[str, int], int], patience: float, workdir: Path
 ) -> Ask:
     def exchange(role: str, kind: str, record: Record, numbers: Sequence[int]) -> dict[int, Record]:
-        by_node = {known[role, number]: number for number in numbers}
-        request = {"kind": kind, **record}
-        replies = dict(network.exchange(dict.fromkeys(by_node, request), patience))
+        waiting = {known[role, number]: number for number in numbers}
+        request, end = {"kind": kind, **record}, time.monotonic() + patience
         given = {}
-        for node, number in by_node.items():
-            reply = replies.get(node, {"refused": f"no answer within {patience:g} s"})
-            if "refused" in reply:
-                _note(workdir, record["round"], number, f"{role}, {kind}: {reply['refused']}")
-            else:
-                given[number] = reply
+        why = dict.fromkeys(waiting, f"no answer within {patience:g} s")
+        while waiting and (left := end - time.monotonic()) > 0:
+            for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
+                if UNREACHED in reply:
+                    # A cut is waited for.
+                    why[node] = reply[UNREACHED]
+                    continue
+                number = waiting.pop(node)
+                if "refused" in reply:
+                    _note(workdir, record["round"], number, f"{role}, {kind}: {reply['refused']}")
+                else:
+                    given[number] = reply
+            time.sleep(_LOOK_SECONDS)
+        for node, number in waiting.items():
+            _note(workdir, record["round"], number, f"{role}, {kind}: {why[node]}")
         return given
 
     def parties(kind: str, record: Record, ids: Sequence[int]) -> dict[int, Record]:

@@ -130,7 +130,7 @@ def children(pid):
     return found
 
 
-def wait_until(condition, seconds=120):
+def wait_until(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -144,33 +144,27 @@ class Relay:
         host, _, port = address.rpartition(":")
         self.target = host, int(port)
         self.sent = self.received = 0
-        self.is_cut = False
         self.sockets = set()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = 0
+        self.mend()
+        self.address = f"127.0.0.1:{self.port}"
 
     def cut(self):
-        """Ends all connections and takes no new ones."""
-        self.is_cut = True
-        for each in list(self.sockets):
+        """Ends all connections; new ones are refused."""
+        for each in (self.listener, *self.sockets):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-
-    def mend(self):
-        self.is_cut = False
-
-    def close(self):
-        self.cut()
         self.listener.close()
 
-    def _accept(self):
+    def mend(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def _accept(self, listener):
         with contextlib.suppress(OSError):
             while True:
-                near, _ = self.listener.accept()
-                if self.is_cut:
-                    near.close()
-                    continue
+                near, _ = listener.accept()
                 far = socket.create_connection(self.target)
                 for one, other, name in ((near, far, "sent"), (far, near, "received")):
                     self.sockets.add(one)
@@ -183,7 +177,7 @@ class Relay:
             while data := one.recv(65536):
                 setattr(self, name, getattr(self, name) + len(data))
                 other.sendall(data)
-        for each in (one, other):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
         self.sockets.discard(one)
+        one.close()

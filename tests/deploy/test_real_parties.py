@@ -1,20 +1,36 @@
 """Real parties, each in processes of its own: what goes wrong, and what becomes of it."""
 
+import contextlib
+import json
+import os
+import shutil
+import signal
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from federation import Relay, simulated, wait_until
+from federation import Federation, Relay, children, simulated, wait_until
 
 from pride_jax.config import (
     Aggregation,
     Client,
+    Cohort,
     Data,
     Experiment,
     Model,
     Partition,
 )
-from pride_jax.deploy.processes import stop
+from pride_jax.deploy.certificates import make_certificates
+from pride_jax.deploy.processes import (
+    free_ports,
+    register,
+    running,
+    stop,
+    superlink_command,
+    wait_for,
+)
+from pride_jax.deploy.processes import link as link_to
 from pride_jax.errors import RunError
 
 pytestmark = pytest.mark.deploy
@@ -99,7 +115,7 @@ def respond(honest, folder, request):
 
 def test_the_round_goes_on_without_who_is_killed_or_silent(federation, tmp_path):
     config = with_parties(TWO, 4, rounds=1)
-    parties = federation(config, timeout=30.0)
+    parties = federation(config, timeout=45.0)
     for name in ("party-1", "party-2"):
         parties.tamper(name, STARTS_AND_SLEEPS.format(round=0))
     parties.begin()
@@ -112,7 +128,7 @@ def test_the_round_goes_on_without_who_is_killed_or_silent(federation, tmp_path)
 
 def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, tmp_path):
     config = replace(ENCRYPTED, rounds=2)
-    parties = federation(config, timeout=30.0)
+    parties = federation(config, timeout=45.0)
     parties.tamper("key-holder", STARTS_AND_SLEEPS.replace('"train"', '"open"').format(round=1))
     parties.begin()
     wait_until((parties.role("key-holder") / "training").exists)
@@ -129,8 +145,53 @@ def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, t
     assert summary["lost_messages"] == 0
 
 
+WAITS_AT_ROUND_ONE = """
+import time
+
+
+def respond(honest, folder, request):
+    if request["kind"] == "train" and request["round"] == 1:
+        (folder / "asked").touch()
+        while not (folder / "go-on").exists():
+            time.sleep(0.1)
+    return honest(folder, request)
+"""
+
+
+@pytest.mark.parametrize("where", ["party-0", "key-holder"])
+def test_a_server_that_was_killed_goes_on_to_the_same_bits(where, tmp_path):
+    folder = tmp_path / "superlink"
+    make_certificates(folder, ["127.0.0.1"])
+    config = replace(ENCRYPTED, rounds=2)
+    (port,) = free_ports(1)
+    command = superlink_command(folder, "127.0.0.1", port)
+    address = f"127.0.0.1:{port}"
+    with Federation(config, tmp_path / "federation", (folder, address)) as parties:
+        code = WAITS_AT_ROUND_ONE
+        if where == "key-holder":
+            code = code.replace('"train"', '"open"')
+        parties.tamper(where, code)
+        with running(folder, command, "superlink.log") as process:
+            wait_for(address, process, folder / "superlink.log")
+            link_to(folder, address)
+            parties.begin()
+            wait_until((parties.role(where) / "asked").exists)
+            for pid in children(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        assert not parties.ended()
+        (parties.role(where) / "go-on").touch()
+        # It may open a sum now, and tell nobody: the server is gone.
+        with running(folder, command, "superlink.log") as process:
+            wait_for(address, process, folder / "superlink.log")
+            parties.start()
+            summary = parties.finish()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
+    assert summary["lost_messages"] == 0
+
+
 def test_a_cut_of_half_a_minute_is_waited_for(federation, link, tmp_path):
-    parties = federation(TWO, timeout=120.0)
+    parties = federation(TWO, timeout=150.0)
     relay = Relay(link[1])
     parties.begin(["party-0"])
     parties.node("party-1", relay.address)
@@ -140,14 +201,82 @@ def test_a_cut_of_half_a_minute_is_waited_for(federation, link, tmp_path):
     assert not parties.ended()
     relay.mend()
     summary = parties.finish()
-    relay.close()
+    relay.cut()
     assert summary["parameters_sha256"] == simulated(TWO, tmp_path / "sim")
     assert summary["lost_messages"] == 0
 
 
+def test_the_server_sees_no_update_and_no_secret_and_what_is_sent_is_what_was_predicted(
+    federation, link, tmp_path
+):
+    config = replace(ENCRYPTED, rounds=2, model=Model("mlp", hidden=(400,)))
+    parties = federation(config)
+    relay = Relay(link[1])
+    parties.tamper("party-1", KEEPS_ITS_INTEGERS)
+    parties.begin(["party-0", "key-holder"])
+    parties.node("party-1", relay.address)
+    summary = parties.finish()
+    relay.cut()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
+    party = parties.role("party-1")
+    secrets = [
+        (party / "secrets" / "signing-key").read_bytes(),
+        (party / "examples.npz").read_bytes()[200:264],
+        *_primes(parties.role("key-holder") / "secrets" / "paillier-key.json"),
+    ]
+    for width in ("<i2", "<i4", "<i8", "<f4"):
+        values = np.load(party / "integers.npy").astype(width)
+        secrets += [values[at : at + 8].tobytes() for at in range(0, 1000, 100)]
+        assert len(np.unique(values)) > 100
+    # All that the server's processes keep: its folder, the run's, the SuperLink's and its state.
+    files = [
+        file
+        for folder in (parties.server, parties.workdir, link[0])
+        for file in folder.rglob("*")
+        if file.is_file()
+    ]
+    content = b"".join(file.read_bytes() for file in files)
+    assert summary["parameters_sha256"].encode() in content
+    assert not [secret for secret in secrets if secret in content or _hex(secret) in content]
+    predicted = summary["bytes_per_client_round"]
+    per_round = relay.sent / config.rounds
+    assert predicted <= per_round <= 1.05 * predicted + 60_000
+
+
+KEEPS_ITS_INTEGERS = """
+import numpy as np
+
+from pride_jax.deploy import training
+
+_real = training.train_party
+
+
+def _kept(agreement, id_, examples, round_, params):
+    integers, told = _real(agreement, id_, examples, round_, params)
+    np.save(_folder / "integers.npy", integers)
+    return integers, told
+
+
+def respond(honest, folder, request):
+    global _folder
+    _folder = folder
+    training.train_party = _kept
+    return honest(folder, request)
+"""
+
+
+def _primes(file):
+    numbers = json.loads(file.read_text())
+    return [int(numbers[name], 16).to_bytes(64, "big") for name in ("p", "q")]
+
+
+def _hex(secret):
+    return secret.hex().encode()
+
+
 def test_masks_of_one_who_dies_after_its_keys_are_taken_away(federation, tmp_path):
     config = with_parties(MASKED, 5, rounds=2)
-    parties = federation(config, timeout=30.0)
+    parties = federation(config, timeout=45.0)
     parties.tamper("party-4", STARTS_AND_SLEEPS.format(round=1))
     parties.begin()
     wait_until((parties.role("party-4") / "training").exists)
@@ -155,3 +284,41 @@ def test_masks_of_one_who_dies_after_its_keys_are_taken_away(federation, tmp_pat
     summary = parties.finish()
     assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {1: [4]})
     assert summary["lost_messages"] == 1
+
+
+def test_strangers_are_not_listened_to(federation, tmp_path):
+    config = replace(TWO, rounds=1)
+    parties, others = federation(config, timeout=5.0), federation(config)
+    # A node that may log in, and says that it is party 1, without that party's key.
+    register(parties.link[0], others.roster)
+    for name in ("enrolment.json", "roster.json", "agreed.json"):
+        shutil.copy(parties.role("party-1") / name, others.role("party-1") / name)
+    others.node("party-1")
+    parties.begin(["party-0"])
+    with pytest.raises(RunError, match="party 1 did not join"):
+        parties.finish()
+    assert any("not the keys of anyone" in row["reason"] for row in parties.refusals())
+    # One that the SuperLink does not know cannot even log in.
+    unknown = federation(config)
+    unknown.node("party-0")
+    log = unknown.role("party-0") / "supernode.log"
+    wait_until(lambda: "Failed to" in log.read_text())
+
+
+def test_a_private_round_that_lost_a_party_is_not_opened_but_paid_for(federation):
+    config = with_parties(
+        TWO,
+        3,
+        rounds=1,
+        cohort=Cohort(weighting="uniform"),
+        privacy=Privacy(
+            clipping_norm=0.5, mechanism="skellam", noise_multiplier=1.0, delta=1e-2, colluders=0
+        ),
+        aggregation=Aggregation("plain", bits=12),
+    )
+    parties = federation(config, timeout=45.0)
+    parties.tamper("party-2", STARTS_AND_SLEEPS.format(round=0))
+    parties.begin()
+    summary = parties.finish()
+    assert (summary["unopened_sums"], summary["releases"]) == (1, 1)
+    assert parties.rows()[0]["test_loss"] == parties.rows()[1]["test_loss"]
