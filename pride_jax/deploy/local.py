@@ -120,7 +120,12 @@ def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
 
 @contextlib.contextmanager
 def superlink(folder: Path, port: int, host: str = _HOST) -> Iterator[str]:
-    """A SuperLink of this machine, until the block ends; gives its address here."""
+    """A SuperLink of this machine, until the block ends; gives its address here.
+
+    It knows nothing of an earlier one: a run that was killed would still be running for it.
+    """
+    for old in (*folder.glob("superlink.db*"), *folder.glob("registered-*")):
+        old.unlink()
     address = f"{_HOST}:{port}"
     with running(folder, superlink_command(folder, host, port), "superlink.log") as process:
         wait_for(address, process, folder / "superlink.log")

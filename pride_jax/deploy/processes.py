@@ -25,7 +25,7 @@ _START_SECONDS = 60.0
 
 
 def superlink_command(folder: Path, host: str, port: int) -> list[str]:
-    """Starts the SuperLink: TLS, only nodes that are registered, state that outlives it."""
+    """Starts the SuperLink: TLS, and only nodes that are registered."""
     return [
         *_attended("once"),
         _program("flower-superlink"),

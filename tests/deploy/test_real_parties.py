@@ -1,16 +1,13 @@
 """Real parties, each in processes of its own: what goes wrong, and what becomes of it."""
 
-import contextlib
 import json
-import os
 import shutil
-import signal
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from federation import Federation, Relay, children, simulated, wait_until
+from federation import Relay, simulated, wait_until
 
 from pride_jax.config import (
     Aggregation,
@@ -21,16 +18,10 @@ from pride_jax.config import (
     Model,
     Partition,
 )
-from pride_jax.deploy.certificates import make_certificates
 from pride_jax.deploy.processes import (
-    free_ports,
     register,
-    running,
     stop,
-    superlink_command,
-    wait_for,
 )
-from pride_jax.deploy.processes import link as link_to
 from pride_jax.errors import RunError
 
 pytestmark = pytest.mark.deploy
@@ -142,51 +133,6 @@ def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, t
     summary = parties.finish()
     assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
     # What was asked before is asked again: nobody trains for a second sum of the round.
-    assert summary["lost_messages"] == 0
-
-
-WAITS_AT_ROUND_ONE = """
-import time
-
-
-def respond(honest, folder, request):
-    if request["kind"] == "train" and request["round"] == 1:
-        (folder / "asked").touch()
-        while not (folder / "go-on").exists():
-            time.sleep(0.1)
-    return honest(folder, request)
-"""
-
-
-@pytest.mark.parametrize("where", ["party-0", "key-holder"])
-def test_a_server_that_was_killed_goes_on_to_the_same_bits(where, tmp_path):
-    folder = tmp_path / "superlink"
-    make_certificates(folder, ["127.0.0.1"])
-    config = replace(ENCRYPTED, rounds=2)
-    (port,) = free_ports(1)
-    command = superlink_command(folder, "127.0.0.1", port)
-    address = f"127.0.0.1:{port}"
-    with Federation(config, tmp_path / "federation", (folder, address)) as parties:
-        code = WAITS_AT_ROUND_ONE
-        if where == "key-holder":
-            code = code.replace('"train"', '"open"')
-        parties.tamper(where, code)
-        with running(folder, command, "superlink.log") as process:
-            wait_for(address, process, folder / "superlink.log")
-            link_to(folder, address)
-            parties.begin()
-            wait_until((parties.role(where) / "asked").exists)
-            for pid in children(process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        assert not parties.ended()
-        (parties.role(where) / "go-on").touch()
-        # It may open a sum now, and tell nobody: the server is gone.
-        with running(folder, command, "superlink.log") as process:
-            wait_for(address, process, folder / "superlink.log")
-            parties.start()
-            summary = parties.finish()
-    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
     assert summary["lost_messages"] == 0
 
 
