@@ -14,8 +14,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from pride_jax import config, models
-from pride_jax.aggregation.plain import plain
-from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.features import with_scattering
@@ -24,8 +22,8 @@ from pride_jax.federated import ClientOptimizer, SecureAggregation
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan, default_capacity
 from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
-from pride_jax.runs.cores import cores
-from pride_jax.runs.secrets import KeyFiles, key_holder_keys
+from pride_jax.protocols import build_key_files, build_secure_sum
+from pride_jax.runs.secrets import key_holder_keys
 from pride_jax.training.client import LocalTraining
 from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, matters
@@ -73,14 +71,10 @@ def build_partition(experiment: config.Experiment, dataset: Dataset) -> partitio
             return partition.by_group(dataset.groups)
 
 
-def build_model(settings: config.Model, dataset: Dataset) -> Model:
-    """The model for inputs and classes such as the data set's."""
-    return _model(settings, dataset.train_inputs.shape[1:], dataset.num_classes)
-
-
 # The same functions again for the same model: what was compiled of them is not compiled anew.
 @functools.cache
-def _model(settings: config.Model, features: tuple[int, ...], classes: int) -> Model:
+def build_model(settings: config.Model, features: tuple[int, ...], classes: int) -> Model:
+    """The model for inputs of that shape and so many classes."""
     match settings.name:
         case "logistic":
             return models.logistic(features, classes)
@@ -222,61 +216,6 @@ def build_mesh(settings: config.Engine) -> Mesh:
         )
     by_process = itertools.groupby(jax.devices(), lambda device: device.process_index)
     return clients_mesh([device for _, own in by_process for device in list(own)[:count]])
-
-
-def build_secure_sum(settings: config.Aggregation) -> SecureSum:
-    """The protocol that adds updates, other than ``none``."""
-    # Each protocol's libraries are imported where it is chosen.
-    workers = settings.workers or len(cores())
-    match settings.protocol:
-        case "plain":
-            return plain()
-        case "paillier":
-            from pride_jax.aggregation.paillier import paillier
-
-            return paillier(settings.key_bits, settings.exponent, workers)
-        case "threshold":
-            from pride_jax.aggregation.threshold import threshold_paillier
-
-            return threshold_paillier(
-                settings.key_bits,
-                settings.holders,
-                settings.threshold,
-                settings.exponent,
-                workers,
-            )
-        case "masking":
-            from pride_jax.aggregation.masking import masking
-
-            return masking()
-        case "bfv":
-            from pride_jax.aggregation.lattice import bfv
-
-            return bfv()
-        case "ckks":
-            from pride_jax.aggregation.lattice import ckks
-
-            return ckks()
-    raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
-
-
-def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
-    """How the protocol's key holder keeps its keys; None where it has none."""
-    match settings.protocol:
-        case "paillier":
-            from pride_jax.aggregation import paillier_keys as keys
-        case "threshold":
-            from pride_jax.aggregation import threshold_keys as keys
-        case "bfv" | "ckks":
-            from pride_jax.aggregation import lattice as keys
-        case _:
-            return None
-
-    def load(folder: Path) -> tuple[Secret, Public]:
-        secret = keys.load_secret(folder)
-        return secret, secret.public
-
-    return KeyFiles(keys.save_secret, load)
 
 
 def build_secure_aggregation(

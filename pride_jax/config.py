@@ -286,6 +286,9 @@ class Engine(Validated):
     devices: int | None = None
     """Devices of each process, over which clients are sharded: CPU cores or GPUs; all if not
     given."""
+    per_client: bool = False
+    """Each client is trained by itself, on its own examples alone, as a party of a deployment is:
+    to the same bits, and slower. For protocols that add integers."""
 
     def _check(self) -> None:
         self._at_least(1, "chunk", "devices")
@@ -334,6 +337,11 @@ class Experiment(Validated):
     def _check(self) -> None:
         self._at_least(0, "seed")
         self._at_least(1, "rounds")
+        if self.engine.per_client and self.aggregation.protocol == "none":
+            raise ConfigError(
+                "engine.per_client=True with aggregation.protocol='none': expected a protocol that "
+                "adds integers, such as plain, paillier or masking"
+            )
 
 
 def load_config(file: Path) -> Experiment:

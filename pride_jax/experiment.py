@@ -5,7 +5,7 @@ import hashlib
 import os
 import statistics
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ from pride_jax.federated import (
 )
 from pride_jax.models import num_parameters
 from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.protocols import build_key_files
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
@@ -53,33 +54,49 @@ Summary = dict[str, Any]
 _OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
 
 
+class Simulated(NamedTuple):
+    """What only a simulation has: every client's examples.
+
+    Attributes:
+      dataset: its training inputs are empty where several processes hold their clients' ones.
+      partition: whose each training example is.
+      data: the training examples of this process's clients.
+      review: how many of its own examples each client's model classifies rightly; with several
+        processes, each must call it.
+    """
+
+    dataset: Dataset
+    partition: Partition
+    data: FederatedData
+    review: Callable[[Params], Int[np.ndarray, "clients"]]
+
+
 class Setting(NamedTuple):
     """Everything a run is made of.
 
     Attributes:
       config: the settings.
-      dataset: its training inputs are empty where several processes hold their clients' ones.
-      partition: whose each training example is.
-      data: the training examples of this process's clients.
       model: what is trained.
-      secure: how updates are added unseen, if they are.
+      secure: how updates are added unseen; of a real server, without the key holder's secret.
       plan: what is private, if anything.
-      algorithm: federated training; with several processes, each must call it.
-      evaluate: figures on the test examples.
-      review: how many of its own examples each client's model classifies rightly; with several
-        processes, each must call it.
+      algorithm: the rounds, wherever clients train.
+      evaluate: tests parameters on the test examples.
+      sizes: each client's number of examples.
+      test_examples: how many those are.
+      inputs: -> digest of what else the released models depend on.
+      simulated: None where clients are real.
     """
 
     config: Experiment
-    dataset: Dataset
-    partition: Partition
-    data: FederatedData
     model: Model
     secure: SecureAggregation | None
     plan: PrivacyPlan | None
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
-    review: Callable[[Params], Int[np.ndarray, "clients"]]
+    sizes: Int[np.ndarray, "clients"]
+    test_examples: int
+    inputs: Callable[[], str]
+    simulated: Simulated | None
 
 
 def prepare(config: Experiment, secrets: Path) -> Setting:
@@ -101,9 +118,9 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     dataset = builder.build_dataset(config)
     partition = builder.build_partition(config, dataset)
     data = federate(dataset, partition, host, count)
+    model = builder.build_model(config.model, dataset.train_inputs.shape[1:], dataset.num_classes)
     if count > 1:
         dataset = dataset._replace(train_inputs=dataset.train_inputs[:0].copy())
-    model = builder.build_model(config.model, dataset)
     plan = builder.build_plan(config, data.num_clients, num_parameters(model))
     if plan is not None:
         affordable(config.privacy, plan)
@@ -123,15 +140,15 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
 
     return Setting(
         config=config,
-        dataset=dataset,
-        partition=partition,
-        data=data,
         model=model,
         secure=secure,
         plan=plan,
         algorithm=algorithm,
         evaluate=evaluate,
-        review=review,
+        sizes=partition.sizes,
+        test_examples=len(dataset.test_labels),
+        inputs=partial(_digest, data),
+        simulated=Simulated(dataset, partition, data, review),
     )
 
 
@@ -157,6 +174,7 @@ def build_algorithm(
         plan=plan,
         secure=secure,
         chunk=config.engine.chunk,
+        per_client=config.engine.per_client,
         mesh=mesh,
     )
 
@@ -195,7 +213,13 @@ def run(
     if finished:
         hosts.dismiss()
         return read_json(workdir / "summary.json")
-    setting = prepare(config, workdir / "secrets")
+    return run_in(prepare(config, workdir / "secrets"), workdir, report)
+
+
+def run_in(
+    setting: Setting, workdir: Path, report: Callable[[metrics.Row], None] | None = None
+) -> Summary:
+    """As `run`, for what is prepared, in a folder that `is_finished` has looked at."""
     with hosts.dismissing():
         summary = _trained(setting, run_in_steps(setting, workdir, report))
     hosts.dismiss()
@@ -223,7 +247,8 @@ def assist(config: Experiment, workdir: Path) -> None:
         if order.task == Task.TRAIN:
             state, _ = _advance(setting, state, order.round)
         if order.task == Task.REVIEW:
-            setting.review(state.params)
+            assert setting.simulated is not None, "what is prepared from a config is simulated"
+            setting.simulated.review(state.params)
 
 
 class Asked(NamedTuple):
@@ -289,17 +314,17 @@ def _run(
     report: Callable[[metrics.Row], None] | None,
     pictures: bool,
 ) -> Course:
-    config = setting.config
+    config, real = setting.config, setting.simulated is None
     write_json(workdir / "config.json", to_dict(config))
     seed = _claim_secrets(setting, workdir)
-    told = disclosure(config, setting.secure, setting.plan, None)
+    told = disclosure(config, setting.secure, setting.plan, None, real)
     write_json(workdir / "disclosure.json", told)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(setting, workdir, seed, report)
     cost = NO_COST if budget is None else budget.cost()
     summary = _summarize(setting, state, rows) | cost
-    told = disclosure(config, setting.secure, setting.plan, cost["releases"])
+    told = disclosure(config, setting.secure, setting.plan, cost["releases"], real)
     write_json(workdir / "disclosure.json", told)
     if pictures:
         _draw(setting, summary, rows, workdir / "plots")
@@ -315,8 +340,8 @@ def _claim_secrets(setting: Setting, workdir: Path) -> bytes | None:
     """
     config, folder = setting.config, workdir / "secrets"
     savers, seed = [], None
-    files = builder.build_key_files(config.aggregation)
-    if files is not None and setting.secure is not None:
+    files = build_key_files(config.aggregation)
+    if files is not None and setting.secure is not None and setting.simulated is not None:
         secret = setting.secure.key_holder[0]
         savers.append(lambda folder: files.save(folder, secret))
     if setting.plan is not None and config.privacy.seed is None:
@@ -332,7 +357,11 @@ def _claim_secrets(setting: Setting, workdir: Path) -> bytes | None:
 
 
 def is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
-    """Whether the run in the folder is finished; refuses a folder that is another's."""
+    """Whether the run in a folder is finished.
+
+    Raises:
+      RunError: the folder is another run's, or there is none to resume.
+    """
     saved = workdir / "config.json"
     if resume and not workdir.is_dir():
         raise RunError(f"There is nothing to resume in {workdir}: start without --resume")
@@ -369,8 +398,7 @@ def _train(
     latest = folder.latest()
     budget = None
     if plan is not None:
-        digest = _digest(setting.data)
-        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, digest)
+        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, setting.inputs())
     rows = metrics.keep_until(path, -1 if latest is None else latest)
     if latest is not None and (not rows or rows[-1]["round"] != latest):
         raise RunError(
@@ -427,25 +455,25 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
     """
     measured = setting.evaluate(state.params)
     round_ = int(state.round)
-    diverged = info is not None and 0 < int(info.clients) == int(info.nonfinite)
+    nonfinite = _count(info.nonfinite) if info else 0
+    diverged = info is not None and 0 < int(info.clients) == nonfinite
     if diverged or not np.isfinite(measured.loss):
         raise RunError(
             f"Training diverged: by round {round_} the test loss is {measured.loss} and "
-            f"{int(info.nonfinite) if info else 0} updates were NaN or infinite. Lower "
+            f"{nonfinite or 0} updates were NaN or infinite. Lower "
             "client.learning_rate or server.learning_rate, or set privacy.clipping_norm"
         )
     row = {"round": round_, "test_accuracy": measured.accuracy, "test_loss": measured.loss}
     if info is None:
         return row
-    seen, transport = float(info.examples), info.transport
+    transport = info.transport
     row |= {
-        # Null where nobody trained, or the loss of a client whose update was thrown away is NaN.
-        "train_loss": float(info.loss) / seen if seen and np.isfinite(info.loss) else None,
+        "train_loss": _mean_loss(info),
         "clients": int(info.clients),
         "empty_clients": int(info.empty),
-        "nonfinite_updates": int(info.nonfinite),
-        "clipped_updates": int(info.clipped),
-        "fitted_updates": int(info.fitted),
+        "nonfinite_updates": _count(info.nonfinite),
+        "clipped_updates": _count(info.clipped),
+        "fitted_updates": _count(info.fitted),
         "unopened_sums": int(info.unopened),
         "bytes_per_client_round": 4 * num_parameters(setting.model),
     }
@@ -455,6 +483,18 @@ def _row(setting: Setting, state: ServerState, info: RoundInfo | None) -> metric
         row["seconds_train"] = info.train_seconds
         row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
     return row
+
+
+def _mean_loss(info: RoundInfo) -> float | None:
+    """Null where nobody tells, nobody trained, or a client whose update was thrown away has NaN."""
+    if info.loss is None or info.examples is None or not float(info.examples):
+        return None
+    return float(info.loss) / float(info.examples) if np.isfinite(info.loss) else None
+
+
+def _count(counted: Array | None) -> int | None:
+    """What was counted; null where real clients keep it to themselves."""
+    return None if counted is None else int(counted)
 
 
 def _carried(state: ServerState) -> dict[str, Any]:
@@ -498,10 +538,8 @@ def _private(words: tuple[int, int]) -> Key:
 
 
 def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) -> Summary:
-    config, dataset, partition = setting.config, setting.dataset, setting.partition
+    config, sizes = setting.config, setting.sizes
     measured = setting.evaluate(state.params)
-    hosts.tell(Order(Task.REVIEW))
-    spread = client_spread(setting.review(state.params), partition.sizes)
     rounds = rows[1:]
     return {
         "test_accuracy": measured.accuracy,
@@ -515,18 +553,42 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
         "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
         "parameters": num_parameters(setting.model),
         "parameters_sha256": _fingerprint(state.params),
-        "clients": len(partition.sizes),
-        "empty_clients": int(np.sum(partition.sizes == 0)),
-        "train_examples": len(dataset.train_labels),
-        "unused_examples": int(len(dataset.train_labels) - len(np.unique(partition.index))),
-        "test_examples": len(dataset.test_labels),
+        "clients": len(sizes),
+        "empty_clients": int(np.sum(sizes == 0)),
+        "test_examples": setting.test_examples,
         **{
-            name: sum(row[name] for row in rounds)
+            name: _sum(row[name] for row in rounds)
             for name in ("nonfinite_updates", "clipped_updates", "fitted_updates", "unopened_sums")
         },
-        "accuracy_over_clients": spread._asdict(),
-        **_compare(setting),
+        **_examined(setting, state.params),
         "confusion": measured.confusion.tolist(),
+    }
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Null if any is."""
+    told = list(counts)
+    return None if None in told else sum(count or 0 for count in told)
+
+
+def _examined(setting: Setting, params: Params) -> Summary:
+    """What takes all clients' examples to tell, or nulls where clients are real."""
+    if setting.simulated is None:
+        return {
+            "train_examples": int(np.sum(setting.sizes)),
+            "unused_examples": 0,
+            "accuracy_over_clients": None,
+            "central": None,
+            "alone": None,
+        }
+    dataset, partition, _, review = setting.simulated
+    hosts.tell(Order(Task.REVIEW))
+    spread = client_spread(review(params), partition.sizes)
+    return {
+        "train_examples": len(dataset.train_labels),
+        "unused_examples": int(len(dataset.train_labels) - len(np.unique(partition.index))),
+        "accuracy_over_clients": spread._asdict(),
+        **_compare(setting, setting.simulated),
     }
 
 
@@ -555,7 +617,7 @@ def _stages(rounds: list[metrics.Row]) -> dict[str, float]:
     }
 
 
-def _compare(setting: Setting) -> Summary:
+def _compare(setting: Setting, simulated: Simulated) -> Summary:
     """The central model's accuracy and each client's alone, or nulls where none is asked for."""
     config = setting.config
     if not config.evaluation.comparison:
@@ -563,7 +625,7 @@ def _compare(setting: Setting) -> Summary:
     init_key, key = jax.random.split(jax.random.key(config.seed))
     params = setting.model.init(init_key)
 
-    data = federate(setting.dataset, with_pooled(setting.partition))
+    data = federate(simulated.dataset, with_pooled(simulated.partition))
     train = _train_alone(setting.model, config.client, int(data.sizes.max()), config.rounds)
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
@@ -595,7 +657,7 @@ def _draw(setting: Setting, summary: Summary, rows: list[metrics.Row], folder: P
     plots.save(plots.learning_curve(rows, baselines), folder / "learning_curve.png")
     confusion = np.array(summary["confusion"])
     plots.save(plots.confusion_matrix(confusion), folder / "confusion_matrix.png")
-    counts = label_counts(
-        setting.partition, setting.dataset.train_labels, setting.dataset.num_classes
-    )
-    plots.save(plots.label_map(counts), folder / "client_labels.png")
+    if setting.simulated is not None:
+        dataset, partition, *_ = setting.simulated
+        counts = label_counts(partition, dataset.train_labels, dataset.num_classes)
+        plots.save(plots.label_map(counts), folder / "client_labels.png")

@@ -19,14 +19,12 @@ from jaxtyping import Array, Bool, Float, Int, Int32, Int64, PyTree
 from pride_jax.aggregation.fixed_point import REFUSED, dequantize, fit, quantize
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
 from pride_jax.aggregation.simulation import (
-    Aggregator,
-    Announced,
     Network,
     Transport,
     perfect,
     simulate,
 )
-from pride_jax.data.federated import FederatedData, place
+from pride_jax.data.federated import FederatedData, of_one_client, place
 from pride_jax.errors import ConfigError, ProtocolError, RunError, TooFewError
 from pride_jax.models import num_parameters
 from pride_jax.privacy.clipping import clip_by_norm
@@ -36,17 +34,18 @@ from pride_jax.privacy.mechanisms import (
     integer_shares,
     mechanism_of,
 )
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
 from pride_jax.privacy.rounding import round_within
 from pride_jax.privacy.sampling import Sampler, full, sampler_of
 from pride_jax.privacy.skellam import centre
-from pride_jax.training.client import LocalTraining
+from pride_jax.training.client import ClientInfo, LocalTraining, num_batches
 from pride_jax.training.cohort import (
     CohortResult,
     Contribute,
     TrainCohort,
     clients_mesh,
     default_chunk,
+    train_client,
     train_cohort,
 )
 from pride_jax.training.server import mean_update, server_step
@@ -85,6 +84,8 @@ class ServerState(NamedTuple):
 class RoundInfo(NamedTuple):
     """Diagnostics of a round, or of several added up; computed from clients' data, outside any ε.
 
+    Real clients keep what is computed from their data to themselves: then it is None.
+
     Attributes:
       clients: that took part, those without examples included.
       empty: of these, how many held no example and so contributed exact zeros.
@@ -102,11 +103,11 @@ class RoundInfo(NamedTuple):
 
     clients: Int[Array, ""]
     empty: Int[Array, ""]
-    examples: Float[Array, ""]
-    loss: Float[Array, ""]
-    nonfinite: Int[Array, ""]
-    clipped: Int[Array, ""]
-    fitted: Int[Array, ""]
+    examples: Float[Array, ""] | None
+    loss: Float[Array, ""] | None
+    nonfinite: Int[Array, ""] | None
+    clipped: Int[Array, ""] | None
+    fitted: Int[Array, ""] | None
     unopened: Int[Array, ""]
     transport: Transport | None
     train_seconds: float | None
@@ -205,6 +206,7 @@ def federated_averaging(
     plan: PrivacyPlan | None = None,
     secure: SecureAggregation | None = None,
     chunk: int | None = None,
+    per_client: bool = False,
     mesh: Mesh | None = None,
 ) -> Algorithm:
     """FedAvg (McMahan et al. 2016) and its relatives.
@@ -229,15 +231,21 @@ def federated_averaging(
       plan: differential privacy, in the place of ``sampler`` and ``max_norm``; calibrated.
       secure: how to add updates unseen.
       chunk: most clients vmapped together; a measured default if None.
+      per_client: each client is trained by a call of its own of one program, on its own examples
+        alone, as a party of a deployment does it: the same bits, and slower. Only with ``secure``.
       mesh: devices, see `clients_mesh`; all there are if None. ``data`` holds the examples of this
         process's clients.
 
     Raises:
       ConfigError: the settings of ``secure`` are impossible, or contradict the plan.
     """
+    if per_client and secure is None:
+        raise ConfigError(
+            "per_client=True without secure: expected a protocol that adds integers, such as plain"
+        )
     if plan is not None:
         _check_plan(plan, model, data, sampler, max_norm, secure)
-        sampler, max_norm = sampler_of(plan), plan.clipping_norm
+        max_norm = plan.clipping_norm
     mesh = mesh or clients_mesh(jax.devices())
     if secure is not None and mesh.shape["hosts"] > 1:
         raise ConfigError(
@@ -246,10 +254,23 @@ def federated_averaging(
         )
     longest = int(data.sizes.max())
     data = place(data, mesh)
-    replicate = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    sampler = sampler or full(data.num_clients)
-    optimizer = server_optimizer or optax.sgd(1.0)
-    slots = cohort_slots(sampler)
+    server = server_part(
+        model,
+        data.num_clients,
+        server_optimizer=server_optimizer,
+        sampler=sampler,
+        weighting=weighting,
+        plan=plan,
+        mesh=mesh,
+    )
+    contribute = contribution(max_norm, plan, secure)
+    if secure is not None and per_client:
+        program = single_client(
+            model, client_optimizer, training, contribute, weighting=weighting, longest=longest
+        )
+        one_by_one = _one_by_one(program, data, num_parameters(model), mesh)
+        return _through_host(data, server, one_by_one, model, plan, secure)
+    slots = cohort_slots(server.sampler)
     chunk = min(chunk or default_chunk(model, mesh), -(-slots // mesh.shape["clients"]))
 
     def train_with(chunk: int) -> TrainCohort:
@@ -257,14 +278,73 @@ def federated_averaging(
             model,
             client_optimizer,
             training,
-            contribution(max_norm, plan, secure),
+            contribute,
             longest=longest,
             chunk=chunk,
             mesh=mesh,
             collect="rows" if secure else "sum",
         )
 
+    def work_with(chunk: int) -> Work:
+        train = train_with(chunk)
+
+        def work(data: FederatedData, state: ServerState, cohort: Cohort) -> CohortResult:
+            round_key = jax.random.fold_in(state.keys.training, state.round)
+            weights = client_weights(data.sizes, cohort, weighting)
+            norms = None
+            if state.privacy is not None and plan is not None and plan.clipping == "adaptive":
+                norms = jnp.full_like(weights, state.privacy.norm)
+            given = Given(weights, norms)
+            return train(round_key, state.round, state.params, data, cohort, given)
+
+        return work
+
+    if secure is None:
+        return Algorithm(server.init, *_on_device(data, server, work_with, chunk))
+    return _through_host(data, server, within_memory(work_with, chunk), model, plan, secure)
+
+
+class Server(NamedTuple):
+    """The server's part of a round, which needs no examples, as pure functions.
+
+    Attributes:
+      init: as of `Algorithm`.
+      sampler: who takes part.
+      draw: state -> the round's cohort.
+      finish: clients' numbers of examples, state, those in the sum, the sum -> the next state.
+    """
+
+    init: Callable[..., ServerState]
+    sampler: Sampler
+    draw: Callable[[ServerState], Cohort]
+    finish: Callable[[Int[Array, "clients"], ServerState, Cohort, Contribution], ServerState]
+
+
+def server_part(
+    model: Model,
+    num_clients: int,
+    *,
+    server_optimizer: optax.GradientTransformation | None,
+    sampler: Sampler | None,
+    weighting: Weighting,
+    plan: PrivacyPlan | None,
+    mesh: Mesh,
+) -> Server:
+    """Makes the server's part of `federated_averaging`, whose arguments these are.
+
+    Args:
+      model: what is trained.
+      num_clients: as many as there are.
+      server_optimizer: as there.
+      sampler: as there; the plan's if there is one.
+      weighting: as there.
+      plan: as there.
+      mesh: as there.
+    """
+    sampler = sampler_of(plan) if plan is not None else sampler or full(num_clients)
+    optimizer = server_optimizer or optax.sgd(1.0)
     mechanism = mechanism_of(plan) if plan is not None else None
+    replicate = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
     def init(key: Key, private: Key | None = None, round_: int = 0) -> ServerState:
         if plan is not None and private is None:
@@ -272,7 +352,7 @@ def federated_averaging(
                 "private=None with a privacy plan: expected the secret key of noise and cohorts; "
                 "make one with private_key()"
             )
-        model_key, training_key, sampling_key = jax.random.split(key, 3)
+        model_key, training_key, sampling_key = public_keys(key)
         if private is not None:
             sampling_key, noise_key = jax.random.split(private)
         else:
@@ -287,76 +367,134 @@ def federated_averaging(
     def draw(state: ServerState) -> Cohort:
         return sampler(jax.random.fold_in(state.keys.sampling, state.round), state.round)
 
-    def work_with(chunk: int) -> Work:
-        train = train_with(chunk)
-
-        def work(data: FederatedData, state: ServerState, cohort: Cohort) -> CohortResult:
-            round_key = jax.random.fold_in(state.keys.training, state.round)
-            weights = client_weights(data, cohort, weighting)
-            norms = None
-            if state.privacy is not None and plan is not None and plan.clipping == "adaptive":
-                norms = jnp.full_like(weights, state.privacy.norm)
-            given = Given(weights, norms)
-            return train(round_key, state.round, state.params, data, cohort, given)
-
-        return work
-
     def finish(
-        data: FederatedData, state: ServerState, cohort: Cohort, sums: Contribution
+        sizes: Int[Array, "clients"], state: ServerState, cohort: Cohort, sums: Contribution
     ) -> ServerState:
         total, privacy = sums.update, state.privacy
         if mechanism is None or plan is None or privacy is None:
-            weight = jnp.sum(client_weights(data, cohort, weighting))
+            weight = jnp.sum(client_weights(sizes, cohort, weighting))
         else:
             total, privacy = mechanism.release(
                 state.keys.noise, privacy, state.round, total, sums.within
             )
-            weight = expected_weight(data, plan, weighting)
+            weight = expected_weight(sizes, plan, weighting)
         params, opt_state = server_step(
             optimizer, state.opt_state, state.params, mean_update(total, weight)
         )
         return ServerState(state.round + 1, params, opt_state, state.keys, privacy)
 
-    steps = _Steps(draw, work_with, finish, chunk)
-    if secure is None:
-        return Algorithm(init, *_on_device(data, steps))
-    shares = None
-    if plan is not None and plan.mechanism == "skellam":
-        shares = integer_shares(plan, secure.rng)
-    terms = sum_terms(model, secure, plan, slots, shares.bits if shares else secure.bits)
-    aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
-    smallest = terms.smallest_cohort if plan is None else plan.smallest_cohort
-    opened = _Opened(smallest, plan, shares, secure)
-    return Algorithm(init, *_through_host(data, steps, aggregator, model, opened), None)
+    return Server(init, sampler, draw, finish)
 
 
-class _Steps(NamedTuple):
-    """A round in three pure steps; between the last two, contributions become their sum.
+def public_keys(key: Key) -> Key:
+    """Of a run's public seed: the keys of the model, of training and, without a plan, sampling."""
+    return jax.random.split(key, 3)
 
-    Attributes:
-      draw: state -> its cohort.
-      work: a chunk -> the function that trains a cohort in such chunks.
-      finish: state, cohort and what it contributed -> the next state.
-      chunk: most clients vmapped together.
+
+SingleClient = Callable[[Key, Int[Array, ""], Params, FederatedData, Int[Array, ""]], CohortResult]
+"""``(training key, round, params, its examples, id) -> CohortResult``, see `single_client`."""
+
+
+def single_client(
+    model: Model,
+    client_optimizer: ClientOptimizer,
+    training: LocalTraining,
+    contribute: Contribute,
+    *,
+    weighting: Weighting,
+    longest: int,
+) -> SingleClient:
+    """One client's part of a round as one compiled program: a party's, and its simulation's.
+
+    Args:
+      model: what is trained.
+      client_optimizer: the round -> its clients' optimizer.
+      training: epochs, batch size and proximal term.
+      contribute: from `contribution`.
+      weighting: as in `federated_averaging`.
+      longest: the most examples that any client holds; public, as all weights by examples are.
+
+    Returns:
+      A function of the run's training key, the round, the server's parameters, the client's own
+      examples from `of_one_client`, and its id.
     """
+    batch_size = training.batch_size or longest
+    train = train_client(
+        model, client_optimizer, training, contribute, longest=longest, vmapped=False
+    )
 
-    draw: Callable[[ServerState], Cohort]
-    work: Callable[[int], Work]
-    finish: Callable[[FederatedData, ServerState, Cohort, Contribution], ServerState]
-    chunk: int
+    @jax.jit
+    def one_client(
+        key: Key,
+        round_: Int[Array, ""],
+        params: Params,
+        data: FederatedData,
+        client: Int[Array, ""],
+    ) -> CohortResult:
+        size = data.sizes[0]
+        weight = jnp.ones(())
+        if weighting == "examples":
+            weight = size.astype(jnp.float32) / jnp.float32(longest)
+        return train(
+            jax.random.fold_in(key, round_),
+            round_,
+            params,
+            data,
+            jnp.int32(0),
+            client,
+            size,
+            num_batches(size, batch_size),
+            Given(weight, None),
+        )
+
+    return one_client
 
 
-def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds, RoundsOn]:
+def _one_by_one(program: SingleClient, data: FederatedData, length: int, mesh: Mesh) -> Work:
+    """Trains the clients of a cohort one after another, on the first device."""
+    device = mesh.devices.flat[0]
+    inputs, labels, shift, scale, index, offsets, sizes = jax.device_get(data)
+    none, zero = jnp.zeros(()), jnp.zeros((), jnp.int32)
+    nobody = ClientInfo(none, none), Reports(zero, zero, zero)
+
+    @functools.cache
+    def own(client: int) -> FederatedData:
+        rows = index[offsets[client] : offsets[client] + sizes[client]]
+        return jax.device_put(of_one_client(inputs[rows], labels[rows], shift, scale), device)
+
+    def work(data: FederatedData, state: ServerState, cohort: Cohort) -> CohortResult:
+        del data
+        key, round_, params = jax.device_put(
+            (state.keys.training, state.round, state.params), device
+        )
+        ids, present = jax.device_get(cohort)
+        results = [
+            jax.device_get(program(key, round_, params, own(client), jnp.int32(client)))
+            for client in ids[present].tolist()
+        ]
+        rows = np.zeros((len(ids), length), np.int32)
+        if results:
+            rows[present] = [result.contributions.update for result in results]
+        counts = [nobody, *((result.clients, result.reports) for result in results)]
+        clients, reports = jax.tree.map(lambda *leaves: sum(leaves), *counts)
+        return CohortResult(Contribution(rows, None), clients, reports)
+
+    return work
+
+
+def _on_device(
+    data: FederatedData, server: Server, work_with: Callable[[int], Work], chunk: int
+) -> tuple[OneRound, ManyRounds, RoundsOn]:
     """One round, and any number of rounds, each as one compiled program."""
 
     def one_round_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
-        work = steps.work(chunk)
+        work = work_with(chunk)
 
         def one_round(data: FederatedData, state: ServerState) -> tuple[ServerState, RoundInfo]:
-            cohort = steps.draw(state)
+            cohort = server.draw(state)
             result = work(data, state, cohort)
             info = round_info(data, cohort, result)
-            return steps.finish(data, state, cohort, result.contributions), info
+            return server.finish(data.sizes, state, cohort, result.contributions), info
 
         return one_round
 
@@ -377,12 +515,12 @@ def _on_device(data: FederatedData, steps: _Steps) -> tuple[OneRound, ManyRounds
 
         return many_rounds
 
-    compiled_round = within_memory(one_round_with, steps.chunk)
-    compiled_rounds = within_memory(many_rounds_with, steps.chunk)
+    compiled_round = within_memory(one_round_with, chunk)
+    compiled_rounds = within_memory(many_rounds_with, chunk)
     return (
         lambda state: compiled_round(data, state),
         lambda state, until: compiled_rounds(data, state, jnp.asarray(until, jnp.int32)),
-        many_rounds_with(steps.chunk),
+        many_rounds_with(chunk),
     )
 
 
@@ -430,45 +568,86 @@ def within_memory(make: Callable[[int], Callable[..., Any]], chunk: int) -> Call
     return call
 
 
-class _Opened(NamedTuple):
-    """Which sums are opened, and how integers become floats again.
+class Collected(NamedTuple):
+    """The sum of a cohort's integers.
 
     Attributes:
-      smallest_cohort: fewest clients announced for a sum.
-      plan: what is private, if anything.
-      shares: of noise, that clients add.
-      secure: how updates are quantised.
+      total: the sum; None where it was not opened, which costs a plan's release all the same.
+      contributors: whose integers are in it.
+      info: of the round.
     """
 
-    smallest_cohort: int
-    plan: PrivacyPlan | None
-    shares: IntegerShares | None
-    secure: SecureAggregation
+    total: Int64[np.ndarray, "length"] | None
+    contributors: tuple[int, ...]
+    info: RoundInfo
+
+
+Collect = Callable[[ServerState, Cohort], Collected]
+"""Has a cohort train, and adds its integers up; raises TooFewError where a sum must be opened."""
+
+
+def host_rounds(
+    model: Model,
+    server: Server,
+    sizes: Int[Array, "clients"],
+    secure: SecureAggregation,
+    collect: Collect,
+) -> Algorithm:
+    """Rounds whose sum is made on the host, by whatever collects it.
+
+    A sum that is not opened counts as zeros: with a plan, the round has been accounted for.
+    """
+    draw, finish = jax.jit(server.draw), jax.jit(server.finish)
+    flat, unflatten = ravel_pytree(model.init(jax.random.key(0)))
+
+    def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
+        cohort = draw(state)
+        total, contributors, info = collect(state, cohort)
+        if total is None:
+            floats = jnp.zeros_like(flat)
+        else:
+            floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
+            in_sum = cohort.mask & np.isin(jax.device_get(cohort.ids), contributors)
+            cohort = cohort._replace(mask=in_sum)
+        return finish(sizes, state, cohort, Contribution(unflatten(floats), None)), info
+
+    def many_rounds(state: ServerState, until: int) -> tuple[ServerState, RoundInfo]:
+        state, total = one_round(state)
+        while int(state.round) < until:
+            state, info = one_round(state)
+            total = add_infos(total, info)
+        return state, total
+
+    return Algorithm(server.init, one_round, many_rounds, None)
 
 
 def _through_host(
-    data: FederatedData, steps: _Steps, aggregator: Aggregator, model: Model, opened: _Opened
-) -> tuple[OneRound, ManyRounds]:
-    """Rounds whose sum is made on the host.
+    data: FederatedData,
+    server: Server,
+    work: Work,
+    model: Model,
+    plan: PrivacyPlan | None,
+    secure: SecureAggregation,
+) -> Algorithm:
+    """Rounds whose clients, aggregator and key holders are played on the host.
 
-    Clients prepare for it, and draw their shares of its noise, while the device trains. With a
-    plan, a sum that is not opened counts as zeros: the round has been accounted for.
+    Clients prepare for the sum, and draw their shares of its noise, while the device trains.
     """
-    draw, finish = jax.jit(steps.draw), jax.jit(steps.finish)
-    work = within_memory(steps.work, steps.chunk)
-    flat, unflatten = ravel_pytree(model.init(jax.random.key(0)))
-    smallest, plan, shares, secure = opened
+    slots = cohort_slots(server.sampler)
+    shares = noise_shares(plan, secure.rng)
+    terms = sum_terms(model, secure, plan, slots, shares.bits if shares else secure.bits)
+    aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
 
-    def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
+    def collect(state: ServerState, cohort: Cohort) -> Collected:
         start = time.perf_counter()
-        cohort = draw(state)
         result = work(data, state, cohort)
         ids, present = jax.device_get(cohort)
         clients = ids[present].tolist()
         info = round_info(data, cohort, result)
         try:
-            announced = announce(int(state.round), clients)
-            noise = None if shares is None else shares.draw(len(clients))
+            survivors = smallest_sum(plan, terms.smallest_cohort, int(state.round), len(clients))
+            announced = aggregator.announce(int(state.round), clients, survivors)
+            noise = None if shares is None else shares.draw(len(clients), len(clients))
             rows = jax.device_get(result.contributions.update)[present]
             info = info._replace(train_seconds=time.perf_counter() - start)
             if shares is None or noise is None:
@@ -481,37 +660,27 @@ def _through_host(
         except TooFewError:
             if plan is None:
                 raise
-            return unopened(state, cohort, info, len(clients), time.perf_counter() - start)
-        floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
-        in_sum = cohort.mask & np.isin(ids, added.contributors)
-        sums = Contribution(unflatten(floats), None)
-        after = finish(data, state, cohort._replace(mask=in_sum), sums)
-        return after, info._replace(transport=added.transport)
+            nothing = Transport(len(clients), 0, 0.0, 0.0, 0.0, 0.0)
+            return unopened(info, nothing, time.perf_counter() - start)
+        return Collected(total, added.contributors, info._replace(transport=added.transport))
 
-    def announce(round_: int, clients: list[int]) -> Announced:
-        if len(clients) < smallest:
-            raise TooFewError(f"Round {round_}: {len(clients)} clients, expected {smallest}")
-        survivors = smallest if shares is None else len(clients) - shares.dropouts
-        return aggregator.announce(round_, clients, survivors)
+    return host_rounds(model, server, data.sizes, secure, collect)
 
-    def unopened(
-        state: ServerState, cohort: Cohort, info: RoundInfo, clients: int, seconds: float
-    ) -> tuple[ServerState, RoundInfo]:
-        sums = Contribution(unflatten(jnp.zeros_like(flat)), None)
-        return finish(data, state, cohort, sums), info._replace(
-            unopened=jnp.ones((), jnp.int32),
-            transport=Transport(clients, 0, 0.0, 0.0, 0.0, 0.0),
-            train_seconds=seconds,
-        )
 
-    def many_rounds(state: ServerState, until: int) -> tuple[ServerState, RoundInfo]:
-        state, total = one_round(state)
-        while int(state.round) < until:
-            state, info = one_round(state)
-            total = add_infos(total, info)
-        return state, total
+def unopened(info: RoundInfo, transport: Transport, seconds: float) -> Collected:
+    """What is collected of a sum that is not opened."""
+    return Collected(
+        None,
+        (),
+        info._replace(unopened=jnp.ones((), jnp.int32), transport=transport, train_seconds=seconds),
+    )
 
-    return one_round, many_rounds
+
+def noise_shares(plan: PrivacyPlan | None, rng: Rng) -> IntegerShares | None:
+    """The noise that clients add to their integers, if the plan asks for any."""
+    if plan is None or plan.mechanism != "skellam":
+        return None
+    return integer_shares(plan, rng)
 
 
 def add_shares(
@@ -635,23 +804,23 @@ def private_key(seed: bytes | None = None) -> Key:
 
 
 def client_weights(
-    data: FederatedData, cohort: Cohort, weighting: Weighting
+    sizes: Int[Array, "clients"], cohort: Cohort, weighting: Weighting
 ) -> Float[Array, "slots"]:
     """Public weights of at most 1: a client's share of the largest client's examples, or 1."""
     if weighting == "uniform":
         return cohort.mask.astype(jnp.float32)
-    sizes = jnp.where(cohort.mask, data.sizes[cohort.ids], 0)
-    return sizes.astype(jnp.float32) / jnp.max(data.sizes).astype(jnp.float32)
+    present = jnp.where(cohort.mask, sizes[cohort.ids], 0)
+    return present.astype(jnp.float32) / jnp.max(sizes).astype(jnp.float32)
 
 
 def expected_weight(
-    data: FederatedData, plan: PrivacyPlan, weighting: Weighting
+    sizes: Int[Array, "clients"], plan: PrivacyPlan, weighting: Weighting
 ) -> Float[Array, ""]:
     """What a cohort's `client_weights` add up to on average: a denominator that nobody changes."""
     if weighting == "uniform":
         return jnp.asarray(plan.expected_cohort, jnp.float32)
-    sizes = data.sizes.astype(jnp.float32)
-    return plan.rate * jnp.sum(sizes / jnp.max(sizes))
+    weights = sizes.astype(jnp.float32)
+    return plan.rate * jnp.sum(weights / jnp.max(weights))
 
 
 def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> RoundInfo:

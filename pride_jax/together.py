@@ -21,6 +21,7 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.experiment import (
     Asked,
     Setting,
+    Simulated,
     Trained,
     build_algorithm,
     is_finished,
@@ -138,9 +139,9 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
     _check_shapes(runs)
     settings = [setting for _, setting in runs]
     first = settings[0]
-    shared, varied_data = _divided([setting.data for setting in settings])
+    shared, varied_data = _divided([_simulated(setting).data for setting in settings])
     varied = _Varied(varied_data, _numbers([setting.config for setting in settings]))
-    sizes = np.max([setting.data.sizes for setting in settings], axis=0)
+    sizes = np.max([setting.sizes for setting in settings], axis=0)
     mesh = builder.build_mesh(first.config.engine)
     chunk = first.config.engine.chunk or default_chunk(first.model, mesh)
     compiled = within_memory(functools.partial(_trainer, first, sizes, mesh), chunk)
@@ -169,10 +170,11 @@ def _trainer(
       chunk: most clients of a run vmapped together.
     """
     # All that a program needs to know of its data beforehand.
-    shapes = first.data._replace(
-        inputs=np.asarray(first.data.inputs[:0]),
-        labels=np.asarray(first.data.labels[:0]),
-        index=np.asarray(first.data.index[:0]),
+    data = _simulated(first).data
+    shapes = data._replace(
+        inputs=np.asarray(data.inputs[:0]),
+        labels=np.asarray(data.labels[:0]),
+        index=np.asarray(data.index[:0]),
         sizes=sizes,
     )
     small = num_parameters(first.model) <= _VMAPPED
@@ -226,9 +228,15 @@ def _check_shapes(runs: Sequence[tuple[Planned, Setting]]) -> None:
 
 def _shapes(setting: Setting) -> dict[str, str]:
     """What must be the same in runs of one program."""
-    arrays = zip(FederatedData._fields, setting.data, strict=True)
+    simulated = _simulated(setting)
+    arrays = zip(FederatedData._fields, simulated.data, strict=True)
     shapes = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in arrays}
-    return shapes | {"classes": str(setting.dataset.num_classes)}
+    return shapes | {"classes": str(simulated.dataset.num_classes)}
+
+
+def _simulated(setting: Setting) -> Simulated:
+    assert setting.simulated is not None, "what is prepared from a config is simulated"
+    return setting.simulated
 
 
 def _divided(datas: Sequence[FederatedData]) -> tuple[FederatedData, dict[str, Array]]:

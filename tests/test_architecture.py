@@ -12,8 +12,10 @@ ORDER = [
     {"privacy", "aggregation", "training"},
     {"federated"},
     {"attacks", "runs", "reporting"},
+    {"protocols"},
     {"builder"},
     {"experiment"},
+    {"deploy"},
     {"sweep", "benchmarks"},
     {"launch", "together"},
 ]

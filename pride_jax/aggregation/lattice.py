@@ -258,6 +258,28 @@ def load_secret(folder: Path) -> LatticeSecret:
     )
 
 
+def public_from_bytes(data: bytes) -> LatticePublic:
+    """The key in ``data``, as ``to_bytes`` made it.
+
+    TenSEAL reads the context, in C++: give it only what was enrolled.
+
+    Raises:
+      ProtocolError: not a key of a known scheme, or one with its secret part.
+    """
+    scheme, separator, context = data.partition(b"\0")
+    known = {_BFV.name.encode(), _CKKS.name.encode()}
+    try:
+        fits = bool(separator) and scheme in known and not _public_context(context).has_secret_key()
+    except (RuntimeError, ValueError):
+        fits = False
+    if not fits:
+        raise ProtocolError(
+            f"A lattice key of {len(data)} bytes is none of {sorted(map(bytes.decode, known))}, "
+            "or holds its secret part: enrol it again"
+        )
+    return LatticePublic(scheme.decode(), context)
+
+
 def layout(scheme: Scheme, terms: Terms) -> Layout:
     """The fewest digits whose sums over the largest cohort are always right.
 

@@ -113,6 +113,35 @@ class MaskingPublic(Public):
         return self.sealing + self.pairing + self.own
 
 
+def public_from_bytes(data: bytes) -> MaskingPublic:
+    """The keys in ``data``, which is nothing but what ``to_bytes`` made of them.
+
+    Raises:
+      ProtocolError: anything else.
+    """
+    if len(data) != 3 * _KEY_BYTES:
+        raise ProtocolError(
+            f"Masking keys of {len(data)} bytes, expected {3 * _KEY_BYTES}: they were cut short or "
+            "are of another protocol"
+        )
+    return MaskingPublic(*_thirds(data))
+
+
+def secret_from_bytes(data: bytes) -> "MaskingSecret":
+    """The keys that ``MaskingSecret.to_bytes`` gave.
+
+    Raises:
+      ProtocolError: anything else; it quotes nothing of them.
+    """
+    if len(data) != 3 * _KEY_BYTES:
+        raise ProtocolError(f"Secret masking keys of {len(data)} bytes, expected {3 * _KEY_BYTES}")
+    return MaskingSecret(*_thirds(data))
+
+
+def _thirds(data: bytes) -> list[bytes]:
+    return [data[at : at + _KEY_BYTES] for at in range(0, len(data), _KEY_BYTES)]
+
+
 @dataclass(frozen=True, repr=False)
 class MaskingSecret(Secret):
     """A client's keys of one round, 32 bytes each, for one message.
@@ -128,6 +157,10 @@ class MaskingSecret(Secret):
     def public(self) -> MaskingPublic:
         """Its public part."""
         return MaskingPublic(_public(self.sealing), _public(self.pairing), _digest(self.own))
+
+    def to_bytes(self) -> bytes:
+        """The three, to be kept until the round is over in a file that only its owner can read."""
+        return self.sealing + self.pairing + self.own
 
 
 def _sights(threshold: Threshold) -> tuple[Sight, ...]:

@@ -6,8 +6,9 @@ The format, all numbers big-endian::
     key fingerprint 32 | length 8 | bits 2 | limit 8 (IEEE double) | smallest cohort 4 |
     largest cohort 4 | body length 8 | body | signature 64, or nothing
 
-There is exactly one encoding of a message: ``to_bytes(from_bytes(data)) == data``. The signature is
-the client's Ed25519 signature of ``"PRIDEsum"`` and the SHA-256 of all bytes before it.
+Totals and shares travel in the same format under other magics, see ``totals``. There is exactly one
+encoding of a message: ``to_bytes(from_bytes(data)) == data``. The signature is the client's Ed25519
+signature of ``"PRIDEsum"`` and the SHA-256 of all bytes before it.
 
 What the checks see where the directory names signers: any change at all, and any message that is
 not from the client it names. Without signers: any change to the magic, version, protocol, round,
@@ -33,7 +34,8 @@ from pride_jax.aggregation.signatures import (
 )
 from pride_jax.errors import ConfigError, ProtocolError, TooFewError
 
-_MAGIC = b"PRIDEsum"
+MESSAGE = b"PRIDEsum"
+"""The magic of clients' messages; nothing signed under it can pass for anything else."""
 _VERSION = 2
 _FORMAT = struct.Struct(">8sH32sQQ32sQHdIIQ")
 
@@ -112,20 +114,20 @@ class WrongSignatureError(MessageError):
     """Signed by nobody in the roster: changed on the way, or forged."""
 
 
-def to_bytes(message: Message) -> bytes:
+def to_bytes(message: Message, magic: bytes = MESSAGE) -> bytes:
     """A message as bytes."""
-    return _header_bytes(message) + message.body + message.signature
+    return _header_bytes(message, magic) + message.body + message.signature
 
 
-def sign_message(secret: SigningSecret, message: Message) -> Message:
+def sign_message(secret: SigningSecret, message: Message, magic: bytes = MESSAGE) -> Message:
     """The message with its sender's signature over header and body."""
-    return message._replace(signature=sign(secret, _signed_bytes(message)))
+    return message._replace(signature=sign(secret, signed_bytes(message, magic)))
 
 
-def _header_bytes(message: Message) -> bytes:
+def _header_bytes(message: Message, magic: bytes) -> bytes:
     about, terms = message.header, message.header.terms
     return _FORMAT.pack(
-        _MAGIC,
+        magic,
         _VERSION,
         about.protocol.encode("ascii"),
         about.round,
@@ -140,13 +142,14 @@ def _header_bytes(message: Message) -> bytes:
     )
 
 
-def _signed_bytes(message: Message) -> bytes:
-    digest = hashlib.sha256(_header_bytes(message))
+def signed_bytes(message: Message, magic: bytes = MESSAGE) -> bytes:
+    """What its sender signs: the magic and the SHA-256 of header and body."""
+    digest = hashlib.sha256(_header_bytes(message, magic))
     digest.update(message.body)
-    return _MAGIC + digest.digest()
+    return magic + digest.digest()
 
 
-def from_bytes(data: bytes) -> Message:
+def from_bytes(data: bytes, magic: bytes = MESSAGE) -> Message:
     """The message in ``data``, which is nothing but that message.
 
     Raises:
@@ -157,7 +160,7 @@ def from_bytes(data: bytes) -> Message:
             None, f"{len(data)} bytes, expected at least {_FORMAT.size}: it was truncated"
         )
     (
-        magic,
+        found,
         version,
         protocol,
         round_number,
@@ -170,10 +173,10 @@ def from_bytes(data: bytes) -> Message:
         largest_cohort,
         body_length,
     ) = _FORMAT.unpack_from(data)
-    if (magic, version) != (_MAGIC, _VERSION):
+    if (found, version) != (magic, _VERSION):
         raise MalformedError(
             None,
-            f"it starts with {magic!r} version {version}, expected {_MAGIC!r} version {_VERSION}: "
+            f"it starts with {found!r} version {version}, expected {magic!r} version {_VERSION}: "
             "sender and receiver need the same release",
         )
     end = _FORMAT.size + body_length
@@ -289,7 +292,7 @@ def _check_signature(directory: Directory, message: Message) -> None:
         raise UnknownSignerError(
             client, f"it has no signing key in the directory of round {directory.round}: enrol it"
         )
-    signed = _signed_bytes(message)
+    signed = signed_bytes(message)
     if is_signed_by(signers[client], signed, signature):
         return
     for other in sorted(directory.members.intersection(signers)):

@@ -8,19 +8,22 @@ from pathlib import Path
 from pride_jax.errors import ProtocolError
 
 
-def write_owner_only(path: Path, data: bytes) -> None:
-    """Writes a new file with mode 0600 in a folder with mode 0700, all of it or nothing.
+def write_owner_only(path: Path, data: bytes, *, replace: bool = False) -> None:
+    """Writes a file with mode 0600 in a folder with mode 0700, all of it or nothing.
+
+    It is on disk when this returns.
 
     Args:
       path: the file; its folder is made if it is missing.
       data: its content.
+      replace: the file may exist.
 
     Raises:
       ProtocolError: the file exists, or others can enter its folder.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_shared(path.parent, path.parent.stat(), "chmod 700")
-    if path.exists():
+    if path.exists() and not replace:
         raise ProtocolError(
             f"{path} exists and holds a secret: move it away if it is no longer needed"
         )
@@ -32,6 +35,11 @@ def write_owner_only(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         Path(temporary).unlink(missing_ok=True)
 

@@ -90,6 +90,40 @@ def ciphertext_bytes(public: PaillierPublic) -> int:
     return -(-public.key.nsquare.bit_length() // 8)
 
 
+def public_from_bytes(data: bytes, key_bits: int) -> PaillierPublic:
+    """The key in ``data``, which is nothing but what ``to_bytes`` made of a key of that size.
+
+    Raises:
+      ProtocolError: anything else.
+    """
+    size = key_bits // 4
+    if len(data) != 2 * size:
+        raise ProtocolError(
+            f"A {key_bits}-bit Paillier key of {len(data)} bytes, expected {2 * size}: enrol it "
+            "again"
+        )
+    n, base = (int.from_bytes(data[at : at + size], "big") for at in (0, size))
+    check_public_numbers(key_bits, n, (base,))
+    return PaillierPublic(PaillierPublicKey(n), base)
+
+
+def check_public_numbers(key_bits: int, n: int, bases: tuple[int, ...]) -> None:
+    """Refuses a modulus of another size, or a base that is none modulo n².
+
+    Raises:
+      ProtocolError: as above.
+    """
+    if n.bit_length() != key_bits or not n % 2:
+        raise ProtocolError(
+            f"A Paillier modulus of {n.bit_length()} bits, expected an odd one of {key_bits}: "
+            "enrol the key again"
+        )
+    if any(not 1 < base < n * n or gmpy2.gcd(base, n) != 1 for base in bases):
+        raise ProtocolError(
+            "A Paillier key whose base is not an invertible number in 2 … n² - 1: enrol it again"
+        )
+
+
 def save_secret(folder: Path, secret: PaillierSecret) -> None:
     """Keeps a key pair in a folder that only its owner can enter.
 

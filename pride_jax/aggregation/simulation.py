@@ -37,7 +37,10 @@ Network = Callable[[Sequence[bytes]], Sequence[bytes]]
 
 
 class Transport(NamedTuple):
-    """What a sum cost; times are of one process playing every role, in seconds.
+    """What a sum cost; times are in seconds.
+
+    In a simulation one process plays every role. Of real clients nobody else knows their times,
+    which are None, and the time to combine and open includes their answers.
 
     Attributes:
       lost: clients that were announced and are not in the sum.
@@ -50,8 +53,8 @@ class Transport(NamedTuple):
 
     lost: int
     bytes_sent: int
-    prepare_seconds: float
-    protect_seconds: float
+    prepare_seconds: float | None
+    protect_seconds: float | None
     combine_seconds: float
     open_seconds: float
 
@@ -60,7 +63,7 @@ class Transport(NamedTuple):
         return [
             (name.removesuffix("_seconds"), value)
             for name, value in self._asdict().items()
-            if name.endswith("_seconds")
+            if name.endswith("_seconds") and value is not None
         ]
 
 

@@ -30,6 +30,7 @@ from phe import PaillierPublicKey
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.paillier_keys import (
     PaillierPublic,
+    check_public_numbers,
     ciphertext_bytes,
     obfuscation_base,
     random_below,
@@ -168,6 +169,28 @@ def safe_prime(rng: Rng, bits: int, workers: int = 1) -> mpz:
                 for prime in threads.map(_safe_prime, candidates[at : at + batch]):
                     if prime and prime.bit_length() == bits:
                         return prime
+
+
+def public_from_bytes(data: bytes, key_bits: int) -> ThresholdPublic:
+    """The key in ``data``, which is nothing but what ``to_bytes`` made of a key of that size.
+
+    Raises:
+      ProtocolError: anything else.
+    """
+    size = key_bits // 4
+    counts = data[2 * size : 2 * size + 4]
+    threshold, holders = int.from_bytes(counts[:2], "big"), int.from_bytes(counts[2:], "big")
+    if len(data) != (3 + holders) * size + 4 or not 2 <= threshold <= holders:
+        raise ProtocolError(
+            f"A {key_bits}-bit threshold key of {len(data)} bytes for {threshold} of {holders} "
+            f"holders, expected {3 * size + 4} and {size} a holder: enrol it again"
+        )
+    numbers = data[: 2 * size] + data[2 * size + 4 :]
+    n, base, verification, *keys = (
+        int.from_bytes(numbers[at : at + size], "big") for at in range(0, len(numbers), size)
+    )
+    check_public_numbers(key_bits, n, (base, verification, *keys))
+    return ThresholdPublic(PaillierPublicKey(n), base, threshold, verification, tuple(keys))
 
 
 def save_secret(folder: Path, secret: DealtSecrets) -> None:

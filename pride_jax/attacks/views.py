@@ -158,7 +158,7 @@ def noised_integers(
 
     rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
     shares = integer_shares(plan, rng)
-    noised = add_shares(rows, shares.draw(len(rows)), secure.limit, shares.bits)
+    noised = add_shares(rows, shares.draw(len(rows), len(rows)), secure.limit, shares.bits)
     return dequantize(noised, secure.limit, plan.bits)
 
 

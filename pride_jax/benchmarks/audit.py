@@ -138,9 +138,11 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
             f"client.weight_decay={config.client.weight_decay}: expected 0 in an audit, whose "
             "absent canaries must add exact zeros"
         )
-    longest = int(prepared.data.sizes.max())
+    assert prepared.simulated is not None, "what is prepared from a config is simulated"
+    data = prepared.simulated.data
+    longest = int(data.sizes.max())
     examples = longest if config.cohort.weighting == "examples" else 1
-    added = with_canaries(prepared.model, prepared.data, setting.canaries, examples)
+    added = with_canaries(prepared.model, data, setting.canaries, examples)
     plan = enlarged(prepared.plan, added)
     one = _one_run(config, prepared, plan, added)
     keys = jax.random.split(jax.random.key(setting.seed), setting.repetitions)

@@ -240,6 +240,7 @@ def engine_round(
 
     def run() -> Outcome:
         after, info = algorithm.round(start)
+        assert info.loss is not None, "simulated clients tell it"
         return Outcome(after.params, info.loss)
 
     return run

@@ -177,7 +177,7 @@ def _noise_seconds(setting: Setting, plan: PrivacyPlan) -> float:
     shares, times = integer_shares(plan, os.urandom), []
     for _ in range(setting.repetitions):
         start = time.perf_counter()
-        shares.draw(setting.clients)
+        shares.draw(setting.clients, setting.clients)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 

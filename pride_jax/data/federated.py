@@ -129,6 +129,30 @@ def place(data: FederatedData, mesh: Mesh) -> FederatedData:
     return jax.tree.map(put, data, data_specs())
 
 
+def of_one_client(
+    inputs: Shaped[np.ndarray, "examples ..."],
+    labels: Int[np.ndarray, "examples"],
+    shift: Float[np.ndarray, "..."],
+    scale: Float[np.ndarray, "..."],
+) -> FederatedData:
+    """The examples of one client that knows of no other, in the order in which it holds them."""
+    size = len(labels)
+    if not size:
+        # Nothing can be taken from an array without rows, not even under a mask.
+        inputs = np.zeros((1, *inputs.shape[1:]), inputs.dtype)
+        labels = np.zeros(1, labels.dtype)
+    return FederatedData(
+        inputs=jnp.asarray(inputs),
+        labels=jnp.asarray(labels),
+        shift=jnp.asarray(shift),
+        scale=jnp.asarray(scale),
+        # NumPy makes these, since a party's process would compile a program for each.
+        index=jnp.asarray(np.arange(len(labels), dtype=np.int32)),
+        offsets=jnp.asarray(np.zeros(1, np.int32)),
+        sizes=jnp.asarray(np.full(1, size, np.int32)),
+    )
+
+
 def normalize(
     inputs: Shaped[Array, "batch ..."], shift: Float[Array, "..."], scale: Float[Array, "..."]
 ) -> Float[Array, "batch ..."]:

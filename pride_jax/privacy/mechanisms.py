@@ -96,13 +96,13 @@ class IntegerShares(NamedTuple):
     Attributes:
       bits: of the residues that are sent, and of the opened sum's.
       dropouts: announced clients that may be missing from a sum.
-      draw: number of clients announced, at least the plan's smallest cohort -> their shares. It
-        can run while the device trains.
+      draw: number of clients announced, at least the plan's smallest cohort, and how many of them
+        draw here -> these clients' shares. It can run while the device trains.
     """
 
     bits: int
     dropouts: int
-    draw: Callable[[int], Int64[np.ndarray, "clients length"]]
+    draw: Callable[[int, int], Int64[np.ndarray, "clients length"]]
 
 
 def integer_shares(plan: PrivacyPlan, rng: Rng) -> IntegerShares:
@@ -115,9 +115,9 @@ def integer_shares(plan: PrivacyPlan, rng: Rng) -> IntegerShares:
     variance, length, quantised = plan.total_variance, plan.dimension, plan.bits
     assert length is not None and quantised is not None, "the plan checks it"
 
-    def draw(announced: int) -> Int64[np.ndarray, "clients length"]:
+    def draw(announced: int, here: int) -> Int64[np.ndarray, "clients length"]:
         # One client at a time: its numbers fit into the cache.
-        return np.stack([skellam(rng, variance / announced, length) for _ in range(announced)])
+        return np.stack([skellam(rng, variance / announced, length) for _ in range(here)])
 
     bits = wire_bits(
         bits=quantised,

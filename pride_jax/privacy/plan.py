@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pride_jax.config import Validated
-from pride_jax.errors import ConfigError
+from pride_jax.errors import ConfigError, TooFewError
 
 _UNSUPPORTED = {
     ("gaussian", "cyclic_poisson"): (
@@ -332,3 +332,25 @@ class PrivacyPlan(Validated):
           ConfigError: the plan rounds nothing to integers, or has no noise multiplier yet.
         """
         return self.known_noise_multiplier**2 * self.max_squared_norm
+
+
+def smallest_sum(
+    plan: PrivacyPlan | None, smallest_cohort: int, round_: int, announced: int
+) -> int:
+    """The fewest of the clients announced for a round whose integer sum may be opened.
+
+    Args:
+      plan: what is private, if anything.
+      smallest_cohort: the fewest without a plan.
+      round_: the round.
+      announced: clients called to it.
+
+    Raises:
+      TooFewError: too few are announced.
+    """
+    smallest = smallest_cohort if plan is None else plan.smallest_cohort
+    if announced < smallest:
+        raise TooFewError(f"Round {round_}: {announced} clients, expected {smallest}")
+    if plan is not None and plan.mechanism == "skellam":
+        return announced - plan.dropouts
+    return smallest

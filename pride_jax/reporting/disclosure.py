@@ -30,6 +30,12 @@ _SIMULATED = (
     "and key holders' memory of what they opened, were new in every round. Nothing is "
     "constant-time."
 )
+_REAL = (
+    "Every role ran in processes of its own. What a client sends is its signed message and, where "
+    "clients open the sums, its keys, letters and shares; nothing else that depends on its data, "
+    "but that it answered, and when. Who can start runs at the SuperLink chooses the code that the "
+    "nodes run. Nothing is constant-time."
+)
 
 
 def disclosure(
@@ -37,6 +43,7 @@ def disclosure(
     secure: SecureAggregation | None,
     plan: PrivacyPlan | None,
     releases: int | None,
+    real: bool = False,
 ) -> dict[str, Any]:
     """What a run must say of itself.
 
@@ -45,6 +52,7 @@ def disclosure(
       secure: how it added updates.
       plan: what is private, if anything.
       releases: made by it, those that had to be done again included; the plan's if None.
+      real: whether every role ran in processes of its own.
 
     Returns:
       ``protocol``, ``sights`` (who sees what, from the protocol's own description), ``guarantee``
@@ -52,7 +60,8 @@ def disclosure(
     """
     sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
     secret = plan is not None and plan.sampling != "full"
-    statements = [_PUBLIC, _SECRET_ROSTER if secret else _ROSTER, _OUTSIDE, _SIMULATED]
+    statements = [_PUBLIC, _SECRET_ROSTER if secret else _ROSTER]
+    statements += [_REAL] if real else [_OUTSIDE, _SIMULATED]
     if plan is None:
         guarantee = _NO_DP
         sights += (_EVERYONE,)

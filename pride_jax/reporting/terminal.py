@@ -86,13 +86,14 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
             (f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"),
         )
     spread = summary["accuracy_over_clients"]
-    yield (
-        "on clients' own examples",
-        (
-            f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
-            f"worst {spread['minimum']:.4f}"
-        ),
-    )
+    if spread is not None:
+        yield (
+            "on clients' own examples",
+            (
+                f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
+                f"worst {spread['minimum']:.4f}"
+            ),
+        )
     if summary["rounds_to_target"] is not None:
         yield "rounds to target", f"{summary['rounds_to_target']:.1f}"
     yield (

@@ -21,10 +21,12 @@ class KeyFiles(NamedTuple):
     Attributes:
       save: folder, secret -> None.
       load: folder -> secret and public key.
+      read_public: what the public key's ``to_bytes`` gave -> that key.
     """
 
     save: Callable[[Path, Any], None]
     load: Callable[[Path], tuple[Secret, Public]]
+    read_public: Callable[[bytes], Public]
 
 
 def key_holder_keys(

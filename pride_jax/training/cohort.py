@@ -41,6 +41,11 @@ TrainCohort = Callable[
 ``given`` has an entry a slot, such as clients' weights."""
 
 
+TrainClient = Callable[..., CohortResult]
+"""``(round key, round, params, data, client's place in data, its id, size, batches, given) ->
+CohortResult`` of one, see `train_client`."""
+
+
 class _Slots(NamedTuple):
     """Clients in the order and shape in which they are trained."""
 
@@ -68,6 +73,48 @@ def clients_mesh(devices: Sequence[Any]) -> Mesh:
     shape = (len(count), len(devices) // len(count))
     axes = (AxisType.Auto, AxisType.Auto)
     return jax.make_mesh(shape, ("hosts", "clients"), axes, devices=devices)
+
+
+def train_client(
+    model: Model,
+    optimizer: Callable[[Int[Array, ""]], optax.GradientTransformation],
+    training: LocalTraining,
+    contribute: Contribute,
+    *,
+    longest: int,
+    vmapped: bool,
+) -> TrainClient:
+    """Makes the function of one client: it trains, and makes its contribution of the update.
+
+    Its keys are folded from the round's by its id, wherever its examples lie.
+
+    Args:
+      model: what is trained.
+      optimizer: the round -> its clients' optimizer.
+      training: what a client does, see `local_update`.
+      contribute: what it adds, from a key of its own.
+      longest: the most examples that any client holds.
+      vmapped: as in `local_update`.
+    """
+    update_client = local_update(model, optimizer, training, longest, vmapped=vmapped)
+
+    def train(
+        round_key: Key,
+        round_: Int[Array, ""],
+        params: Params,
+        data: FederatedData,
+        place: Int[Array, ""],
+        client: Int[Array, ""],
+        size: Int[Array, ""],
+        batches: Int[Array, ""],
+        given: PyTree[Array],
+    ) -> CohortResult:
+        training_key, contribution_key = jax.random.split(jax.random.fold_in(round_key, client))
+        update, info = update_client(training_key, round_, params, data, place, size, batches)
+        contribution, report = contribute(contribution_key, update, given)
+        return CohortResult(contribution, info, report)
+
+    return train
 
 
 def train_cohort(
@@ -106,9 +153,11 @@ def train_cohort(
     """
     hosts, devices = mesh.shape["hosts"], mesh.shape["clients"]
     batch_size = training.batch_size or longest
-    update_client = local_update(model, optimizer, training, longest, vmapped=chunk > 1)
+    train_one = train_client(
+        model, optimizer, training, contribute, longest=longest, vmapped=chunk > 1
+    )
 
-    def train_client(
+    def train_slot(
         round_key: Key,
         round_: Int[Array, ""],
         params: Params,
@@ -116,12 +165,9 @@ def train_cohort(
         slot: _Slots,
         batches: Int[Array, ""],
     ) -> CohortResult:
-        training_key, contribution_key = jax.random.split(jax.random.fold_in(round_key, slot.ids))
-        update, info = update_client(
-            training_key, round_, params, data, slot.ids, slot.sizes, batches
+        given = train_one(
+            round_key, round_, params, data, slot.ids, slot.ids, slot.sizes, batches, slot.given
         )
-        contribution, report = contribute(contribution_key, update, slot.given)
-        given = CohortResult(contribution, info, report)
         return jax.tree.map(lambda leaf: jnp.where(slot.mask, leaf, jnp.zeros_like(leaf)), given)
 
     def train_chunk(
@@ -134,9 +180,9 @@ def train_cohort(
         batches = num_batches(jnp.max(slots.sizes), batch_size)
         if chunk == 1:
             slot = jax.tree.map(lambda leaf: leaf[0], slots)
-            given = train_client(round_key, round_, params, data, slot, batches)
+            given = train_slot(round_key, round_, params, data, slot, batches)
             return jax.tree.map(lambda leaf: leaf[None], given)
-        return jax.vmap(train_client, in_axes=(None, None, None, None, 0, None))(
+        return jax.vmap(train_slot, in_axes=(None, None, None, None, 0, None))(
             round_key, round_, params, data, slots, batches
         )
 

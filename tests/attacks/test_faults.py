@@ -168,9 +168,9 @@ def reused_noise_key(monkeypatch):
 def realised_denominator(monkeypatch):
     real, seen = federated.client_weights, []
 
-    def watched(data, cohort, weighting):
-        seen.append(jnp.sum(cohort.mask & (data.sizes[cohort.ids] > 0)))
-        return real(data, cohort, weighting)
+    def watched(sizes, cohort, weighting):
+        seen.append(jnp.sum(cohort.mask & (sizes[cohort.ids] > 0)))
+        return real(sizes, cohort, weighting)
 
     monkeypatch.setattr(federated, "client_weights", watched)
     monkeypatch.setattr(federated, "expected_weight", lambda *_: seen[-1].astype(jnp.float32))

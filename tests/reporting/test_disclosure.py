@@ -5,9 +5,9 @@ import os
 import pytest
 
 from pride_jax.aggregation.secure_sum import Role
-from pride_jax.builder import build_secure_sum
 from pride_jax.config import Aggregation, Experiment
 from pride_jax.federated import SecureAggregation
+from pride_jax.protocols import build_secure_sum
 from pride_jax.reporting.disclosure import disclosure
 
 

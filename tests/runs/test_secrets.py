@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 
 from pride_jax.aggregation.secure_sum import Directory, Role, Terms
-from pride_jax.builder import build_key_files, build_secure_sum
 from pride_jax.config import Aggregation
 from pride_jax.errors import ProtocolError, RunError
+from pride_jax.protocols import build_key_files, build_secure_sum
 from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
 
 KEYED = [

@@ -1,0 +1,159 @@
+"""What config and roster imply for every role, worked out once and kept beside them."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pride_jax.aggregation.masking import public_from_bytes
+from pride_jax.aggregation.messages import from_bytes
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Public,
+    Role,
+    SecureSum,
+    Terms,
+)
+from pride_jax.config import Experiment, load_config, to_dict
+from pride_jax.deploy.roster import Roster, load_roster
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
+from pride_jax.protocols import build_key_files, build_secure_sum
+from pride_jax.runs.files import read_json, write_json
+
+CONFIG = "config.py"
+ROSTER = "roster.json"
+_DERIVED = "agreed.json"
+_LOCAL = {"aggregation": ("workers",), "data": ("dir",), "engine": None, "evaluation": None}
+"""Settings that a role may have of its own: they change nothing that others depend on."""
+
+
+Record = dict[str, Any]
+"""Names and their ints, texts, bytes, or lists of such, as they travel and are kept."""
+
+
+class Agreement(NamedTuple):
+    """What every role of a run knows.
+
+    Attributes:
+      config: the settings.
+      roster: who takes part.
+      protocol: how sums are protected.
+      public_key: the key holder's.
+      terms: of a sum, but for the fewest clients of a round.
+      plan: what is private, if anything.
+      noise_bits: bits of what is sent where clients add shares of noise; None where they do not.
+    """
+
+    config: Experiment
+    roster: Roster
+    protocol: SecureSum
+    public_key: Public
+    terms: Terms
+    plan: PrivacyPlan | None
+    noise_bits: int | None
+
+    @property
+    def has_key_holder(self) -> bool:
+        """Whether a key holder opens the sums: not the clients, and not the server alone."""
+        return bool(self.roster.key_holders)
+
+
+def write_config(folder: Path, config: Experiment) -> None:
+    """Puts a config into a role's folder, as the Python file that it is read from."""
+    text = (
+        '"""The settings of this run."""\n\nfrom pathlib import PosixPath  # noqa: F401\n\n'
+        f"from pride_jax.config import *  # noqa: F403\n\nconfig = {config!r}\n"
+    )
+    (folder / CONFIG).write_text(text)
+
+
+def load_agreement(folder: Path) -> Agreement:
+    """What the config and the roster in a role's own folder imply.
+
+    Raises:
+      PrideError: they cannot be read, or contradict each other.
+    """
+    config, roster = load_config(folder / CONFIG), load_roster(folder / ROSTER)
+    settings = config.aggregation
+    if settings.protocol in ("none", "threshold"):
+        raise ConfigError(
+            f"aggregation.protocol={settings.protocol!r}: expected plain, paillier, masking, "
+            "bfv or ckks with real parties"
+        )
+    files = build_key_files(settings)
+    if (files is None) == bool(roster.key_holders):
+        raise ConfigError(
+            f"The roster has {len(roster.key_holders)} key holders, but "
+            f"aggregation.protocol={settings.protocol!r} {'none' if files is None else 'needs one'}"
+        )
+    public_key = Public() if files is None else files.read_public(roster.public_key)
+    derived = _derived(folder, config, roster)
+    return Agreement(
+        config=config,
+        roster=roster,
+        protocol=build_secure_sum(settings),
+        public_key=public_key,
+        terms=Terms(**derived["terms"]),
+        plan=None if derived["plan"] is None else PrivacyPlan(**derived["plan"]),
+        noise_bits=derived["noise_bits"],
+    )
+
+
+def shared_settings(config: Experiment) -> dict[str, Any]:
+    """The settings in which all roles must agree."""
+    settings = to_dict(config)
+    for section, names in _LOCAL.items():
+        for name in names or list(settings[section]):
+            settings[section].pop(name)
+    return settings
+
+
+def directory_from(agreement: Agreement, record: Record) -> Directory:
+    """The directory of a round, as each role makes it for itself.
+
+    Args:
+      agreement: what the role knows.
+      record: ``round`` and ``cohort``, the parties called to it; where parties have keys for a
+        round, who sent one in time (``keyed``) and these ``publics``; then ``letters``.
+
+    Raises:
+      PrideError: a party is not in the roster, a key or letter is none, or there are too few.
+    """
+    round_, cohort = record["round"], tuple(record["cohort"])
+    enrolled = agreement.roster.parties
+    if any(not 0 <= client < len(enrolled) for client in cohort):
+        raise ConfigError(f"Cohort {list(cohort)}: expected parties of the roster only")
+    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: agreement.public_key}
+    if "keyed" in record:
+        # Who sent no key for the round is not in it.
+        publics = map(public_from_bytes, record["publics"])
+        sent = dict(zip(record["keyed"], publics, strict=True))
+        cohort = tuple(client for client in cohort if client in sent)
+        keys |= {client: sent[client] for client in cohort}
+    letters = map(from_bytes, record.get("letters", ()))
+    terms = agreement.terms
+    smallest = smallest_sum(agreement.plan, terms.smallest_cohort, round_, len(cohort))
+    return Directory(
+        round_,
+        cohort,
+        dataclasses.replace(terms, smallest_cohort=smallest),
+        keys,
+        {client: enrolled[client].signing_key for client in cohort},
+        {letter.client: letter for letter in letters},
+    )
+
+
+def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]:
+    """What takes JAX and a while to work out, from the file that keeps it, or anew."""
+    path = folder / _DERIVED
+    about = json.loads(json.dumps([shared_settings(config), roster.digest]))
+    if path.exists():
+        kept = read_json(path)
+        if kept["of"] == about:
+            return kept
+    from pride_jax.deploy.training import derive
+
+    derived = {"of": about, **derive(config, roster)}
+    write_json(path, derived)
+    return json.loads(json.dumps(derived))

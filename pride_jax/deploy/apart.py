@@ -1,0 +1,118 @@
+"""Every role on a machine of its own: what each does there."""
+
+import contextlib
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from pride_jax import builder
+from pride_jax.config import Experiment, to_dict
+from pride_jax.deploy.agreement import ROSTER, load_agreement, write_config
+from pride_jax.deploy.certificates import AUTHORITY, make_certificates
+from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
+from pride_jax.deploy.local import follow, superlink
+from pride_jax.deploy.processes import (
+    environment,
+    free_ports,
+    register,
+    start_run,
+    supernode_command,
+)
+from pride_jax.deploy.roster import save_roster
+from pride_jax.deploy.server import SERVER
+from pride_jax.errors import RunError
+from pride_jax.experiment import Summary, is_finished
+from pride_jax.reporting import metrics
+from pride_jax.runs.files import explained, read_json, write_json
+
+
+def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host: str) -> None:
+    """Makes the server's folder: certificates, and the roster of all who have enrolled.
+
+    ``roster.json`` and ``ca.crt`` go from there into everyone's own folder.
+
+    Args:
+      folder: new.
+      config: the settings.
+      enrolments: everyone's ``enrolment.json``.
+      host: name or address under which nodes reach the server.
+
+    Raises:
+      PrideError: the folder cannot be made, or an enrolment is missing or there twice.
+    """
+    roster = collect_roster(enrolments, builder.build_dataset(config))
+    with explained("write to", folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty: enrol in a new folder")
+    make_certificates(folder, [host])
+    save_roster(folder / ROSTER, roster)
+
+
+def serve_apart(
+    config: Experiment,
+    folder: Path,
+    workdir: Path,
+    *,
+    port: int,
+    resume: bool = False,
+    timeout: float = 600.0,
+    report: Callable[[metrics.Row], None] | None = None,
+) -> Summary:
+    """As `experiment.run`, with parties that join from their own machines.
+
+    Args:
+      config: the settings.
+      folder: the server's, from `enrol_server`.
+      workdir: the run's folder.
+      port: on which nodes reach the SuperLink.
+      resume: continue from the latest checkpoint.
+      timeout: seconds to wait for an answer.
+      report: called with each new row of the metrics.
+
+    Raises:
+      PrideError: the run cannot start, resume or go on; what was written stays usable.
+    """
+    if is_finished(config, workdir, resume):
+        return read_json(workdir / "summary.json")
+    _need(folder, SECRETS, ROSTER, AUTHORITY)
+    write_config(folder, config)
+    agreement = load_agreement(folder)
+    with explained("write to", workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", to_dict(config))
+    write_json(folder / SERVER, {"workdir": str(workdir.resolve()), "timeout": timeout})
+    with superlink(folder, port, "0.0.0.0"):
+        register(folder, agreement.roster)
+        start_run(folder, folder)
+        return follow(folder, workdir, report)
+
+
+def join(config: Experiment, folder: Path, address: str) -> int:
+    """Runs a role's SuperNode, until it is stopped.
+
+    Args:
+      config: the settings; the server's must be the same.
+      folder: the role's own, with everyone's ``roster.json`` and the server's ``ca.crt``.
+      address: the SuperLink's, as host:port.
+
+    Raises:
+      PrideError: the folder is not complete, or what is in it contradicts the config.
+    """
+    _need(folder, SECRETS, ENROLMENT, ROSTER, AUTHORITY)
+    write_config(folder, config)
+    load_agreement(folder)
+    (port,) = free_ports(1)
+    command = supernode_command(folder, address, port)
+    with contextlib.suppress(KeyboardInterrupt):
+        return subprocess.call(command, env=environment(folder))
+    return 0
+
+
+def _need(folder: Path, *names: str) -> None:
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise RunError(
+            f"{folder} lacks {', '.join(missing)}: --enrol makes the folder, and the server's "
+            f"{ROSTER} and {AUTHORITY} go into everyone's"
+        )

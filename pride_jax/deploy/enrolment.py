@@ -1,0 +1,175 @@
+"""A role's own folder: its secrets, made where they stay, and the public half to enrol."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
+from pride_jax.aggregation.secure_sum import Role, Secret
+from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.config import Experiment
+from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
+from pride_jax.errors import ConfigError, RunError
+from pride_jax.protocols import build_key_files, build_secure_sum
+from pride_jax.runs.files import explained, read_json, write_json
+
+ENROLMENT = "enrolment.json"
+EXAMPLES = "examples.npz"
+SECRETS = "secrets"
+NODE_KEY = "node-key"
+_SIGNING_KEY = "signing-key"
+
+
+class Examples(NamedTuple):
+    """A party's own examples, raw, in the order in which it holds them."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+def enrol_party(folder: Path, id_: int, examples: Examples) -> None:
+    """Makes a party's folder: its keys, its examples, and ``enrolment.json`` to hand in.
+
+    Args:
+      folder: new, or empty; on the party's own machine.
+      id_: the party's number, from 0.
+      examples: its own; they stay in the folder.
+
+    Raises:
+      PrideError: the folder cannot be made, or the examples are none.
+    """
+    inputs, labels = examples
+    if not len(labels) or len(inputs) != len(labels):
+        raise ConfigError(
+            f"{len(inputs)} inputs and {len(labels)} labels: expected as many, and at least one"
+        )
+    public = _make_keys(folder)
+    with explained("write to", folder):
+        np.savez(folder / EXAMPLES, inputs=inputs, labels=labels.astype(np.int32))
+        (folder / EXAMPLES).chmod(0o600)
+    write_json(
+        folder / ENROLMENT, {"role": "party", "number": id_, "examples": len(labels), **public}
+    )
+
+
+def enrol_key_holder(folder: Path, config: Experiment) -> None:
+    """Makes the key holder's folder: all its keys, and ``enrolment.json`` to hand in.
+
+    Raises:
+      PrideError: the folder cannot be made, or the protocol has no single key holder.
+    """
+    settings = config.aggregation
+    files = build_key_files(settings)
+    if files is None or settings.protocol == "threshold":
+        raise ConfigError(
+            f"aggregation.protocol={settings.protocol!r} has no single key holder: enrol one for "
+            "paillier, bfv or ckks only"
+        )
+    public = _make_keys(folder)
+    secret, public_key = build_secure_sum(settings).keygen(os.urandom, Role.KEY_HOLDER)
+    files.save(folder / SECRETS, secret)
+    key = public_key.to_bytes().hex()
+    write_json(folder / ENROLMENT, {"role": "key holder", "number": 0, "public_key": key, **public})
+
+
+def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
+    """The roster of everyone whose enrolment was handed in.
+
+    Args:
+      enrolments: their files.
+      dataset: for what is public of all data: shapes, classes, constants.
+
+    Raises:
+      PrideError: a file is not an enrolment, or someone is missing or there twice.
+    """
+    parties, holders, public_key = [], [], b""
+    for path in enrolments:
+        entry = read_json(path)
+        try:
+            keys = bytes.fromhex(entry["signing_key"]), entry["node_key"]
+            if entry["role"] == "party":
+                parties.append(Party(entry["number"], entry["examples"], *keys))
+            else:
+                holders.append(KeyHolder(entry["number"], *keys))
+                public_key = bytes.fromhex(entry["public_key"])
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(
+                f"{path} is not an enrolment: expected {ENROLMENT} of --enrol"
+            ) from None
+    roster = Roster(
+        features=tuple(dataset.train_inputs.shape[1:]),
+        classes=dataset.num_classes,
+        shift=np.asarray(dataset.shift, np.float32),
+        scale=np.asarray(dataset.scale, np.float32),
+        parties=tuple(sorted(parties)),
+        key_holders=tuple(sorted(holders)),
+        public_key=public_key,
+    )
+    check_roster(roster)
+    return roster
+
+
+def load_examples(folder: Path) -> Examples:
+    """A party's own examples.
+
+    Raises:
+      RunError: they cannot be read.
+    """
+    path = folder / EXAMPLES
+    with explained("read", path):
+        try:
+            with np.load(path) as saved:
+                return Examples(saved["inputs"], saved["labels"])
+        except (ValueError, KeyError, EOFError) as error:
+            raise RunError(f"{path} does not hold inputs and labels ({error})") from None
+
+
+def load_signing_key(folder: Path) -> SigningSecret:
+    """The role's own signing key.
+
+    Raises:
+      ProtocolError: it is missing or open to others.
+    """
+    seed = read_owner_only(folder / SECRETS / _SIGNING_KEY)
+    return signing_key(lambda _: seed)
+
+
+def load_key(folder: Path, config: Experiment) -> Secret:
+    """The key holder's own secret.
+
+    Raises:
+      ProtocolError: it is missing, damaged or open to others.
+    """
+    files = build_key_files(config.aggregation)
+    assert files is not None, "a key holder is enrolled only where there is a key"
+    return files.load(folder / SECRETS)[0]
+
+
+def _make_keys(folder: Path) -> dict[str, str]:
+    """Makes the keys with which a role signs and its node logs in; returns their public halves."""
+    with explained("write to", folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty: enrol in a new folder")
+    seed = os.urandom(32)
+    write_owner_only(folder / SECRETS / _SIGNING_KEY, seed)
+    node = ec.generate_private_key(ec.SECP384R1())
+    write_owner_only(
+        folder / SECRETS / NODE_KEY,
+        node.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+    )
+    public = node.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return {
+        "signing_key": signing_key(lambda _: seed).public.hex(),
+        "node_key": public.decode(),
+    }

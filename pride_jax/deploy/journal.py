@@ -1,0 +1,118 @@
+"""What the server writes down of each sum, so that none is opened in two ways when it dies.
+
+A holder opens one sum a round. So the question to the holders is on disk before it is asked, and a
+server that was killed asks that very question again; the opened sum is on disk before the model
+steps, and rounds since the last checkpoint are done again from it. It holds what the server was
+sent: protected messages, and sums.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+from jaxtyping import Int64
+
+from pride_jax.deploy.agreement import Record
+from pride_jax.errors import RunError
+from pride_jax.runs.files import explained, write_atomically
+
+
+class Done(NamedTuple):
+    """A sum that was opened.
+
+    Attributes:
+      total: the sum.
+      contributors: whose integers are in it.
+      called: how many parties were.
+      bytes_sent: by all of them.
+      training: seconds until their messages were there.
+      combining: seconds to add them.
+      opening: seconds until the sum was open.
+    """
+
+    total: Int64[np.ndarray, "length"]
+    contributors: tuple[int, ...]
+    called: int
+    bytes_sent: int
+    training: float
+    combining: float
+    opening: float
+
+
+class Journal(NamedTuple):
+    """A folder of questions and sums.
+
+    Attributes:
+      question: round -> what the holders were to be asked, or None.
+      ask: round, that -> None, once it is on disk.
+      sum: round -> the opened sum, or None.
+      open: round, that -> None, once it is on disk; rounds that checkpoints cover are dropped.
+    """
+
+    question: Callable[[int], Record | None]
+    ask: Callable[[int, Record], None]
+    sum: Callable[[int], Done | None]
+    open: Callable[[int, Done], None]
+
+
+def journal(folder: Path, every: int) -> Journal:
+    """Opens a folder of questions and sums, making it if needed.
+
+    Args:
+      folder: the folder.
+      every: rounds from one checkpoint to the next.
+
+    Raises (all functions):
+      RunError: the folder cannot be written, or a file in it is damaged.
+    """
+    with explained("write to", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def file(round_: int, what: str) -> Path:
+        return folder / f"{round_}.{what}"
+
+    def question(round_: int) -> Record | None:
+        return _read(file(round_, "asked"))
+
+    def ask(round_: int, record: Record) -> None:
+        _write(file(round_, "asked"), record)
+
+    def sum_(round_: int) -> Done | None:
+        content = _read(file(round_, "sum"))
+        if content is None:
+            return None
+        total = np.frombuffer(content.pop("total"), "<i8").astype(np.int64)
+        contributors = tuple(content.pop("contributors"))
+        return Done(total, contributors, **content)
+
+    def open_(round_: int, done: Done) -> None:
+        content = done._asdict() | {
+            "total": done.total.astype("<i8").tobytes(),
+            "contributors": list(done.contributors),
+        }
+        _write(file(round_, "sum"), content)
+        with explained("write to", folder):
+            file(round_, "asked").unlink(missing_ok=True)
+            for old in folder.glob("*.sum"):
+                if int(old.stem) < round_ // every * every:
+                    old.unlink()
+
+    return Journal(question, ask, sum_, open_)
+
+
+def _write(path: Path, content: Record) -> None:
+    packed = msgpack.packb(content)
+    assert packed is not None, "it is given bytes, not a stream"
+    write_atomically(path, packed)
+
+
+def _read(path: Path) -> Record | None:
+    if not path.exists():
+        return None
+    with explained("read", path):
+        try:
+            return msgpack.unpackb(path.read_bytes())
+        except ValueError as error:
+            raise RunError(f"{path} is damaged ({error}): restore it, or start anew") from None

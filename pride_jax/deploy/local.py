@@ -1,0 +1,166 @@
+"""Every role as processes of their own on this machine, over loopback."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pride_jax import builder
+from pride_jax.config import Experiment, to_dict
+from pride_jax.data.datasets import Dataset
+from pride_jax.deploy.agreement import ROSTER, load_agreement, write_config
+from pride_jax.deploy.certificates import AUTHORITY, make_certificates
+from pride_jax.deploy.enrolment import (
+    ENROLMENT,
+    Examples,
+    collect_roster,
+    enrol_key_holder,
+    enrol_party,
+)
+from pride_jax.deploy.processes import (
+    ended,
+    free_ports,
+    link,
+    register,
+    running,
+    start_run,
+    superlink_command,
+    supernode_command,
+    wait_for,
+)
+from pride_jax.deploy.roster import Roster, load_roster, save_roster
+from pride_jax.deploy.server import SERVER
+from pride_jax.experiment import Summary, is_finished
+from pride_jax.protocols import build_key_files
+from pride_jax.reporting import metrics
+from pride_jax.runs.files import read_json, write_json
+
+DEPLOYMENT = "deployment"
+_HOST = "127.0.0.1"
+
+
+def run_local(
+    config: Experiment,
+    workdir: Path,
+    *,
+    resume: bool = False,
+    timeout: float = 600.0,
+    report: Callable[[metrics.Row], None] | None = None,
+) -> Summary:
+    """As `experiment.run`, with every role in processes of its own on this machine.
+
+    Beside what a run leaves, ``deployment`` holds each role's folder, with its logs.
+
+    Args:
+      config: the settings.
+      workdir: the run's folder.
+      resume: continue from the latest checkpoint.
+      timeout: seconds to wait for an answer.
+      report: called with each new row of the metrics.
+
+    Raises:
+      PrideError: the run cannot start, resume or go on; what was written stays usable.
+    """
+    if is_finished(config, workdir, resume):
+        return read_json(workdir / "summary.json")
+    folder = workdir / DEPLOYMENT
+    if not folder.exists():
+        enrol_all(config, folder)
+    write_json(workdir / "config.json", to_dict(config))
+    settings = {"workdir": str(workdir.resolve()), "timeout": timeout}
+    write_json(folder / "server" / SERVER, settings)
+    server = folder / "server"
+    roster = load_roster(server / ROSTER)
+    port, *ports = free_ports(1 + len(roster.parties) + len(roster.key_holders))
+    with superlink(server, port) as address:
+        register(server, roster)
+        with supernodes(folder, roster, address, ports):
+            start_run(server, server)
+            return follow(server, workdir, report)
+
+
+def enrol_all(config: Experiment, folder: Path) -> None:
+    """Makes every role's folder, as each would on its own machine, and deals the examples.
+
+    Raises:
+      PrideError: the settings are impossible, or a folder cannot be written.
+    """
+    unfinished = folder.with_suffix(".tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    dataset = builder.build_dataset(config)
+    partition = builder.build_partition(config, dataset)
+    enrolments = []
+    ends = np.cumsum(partition.sizes)
+    for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
+        enrol_party(
+            unfinished / f"party-{id_}", id_, _dealt(dataset, partition.index[end - size : end])
+        )
+        enrolments.append(unfinished / f"party-{id_}" / ENROLMENT)
+    if build_key_files(config.aggregation) is not None:
+        enrol_key_holder(unfinished / "key-holder", config)
+        enrolments.append(unfinished / "key-holder" / ENROLMENT)
+    server = unfinished / "server"
+    make_certificates(server, [_HOST])
+    roster = collect_roster(enrolments, dataset)
+    authority = (server / AUTHORITY).read_bytes()
+    for each in (server, *(path.parent for path in enrolments)):
+        save_roster(each / ROSTER, roster)
+        write_config(each, config)
+        (each / AUTHORITY).write_bytes(authority)
+        load_agreement(each)
+    unfinished.rename(folder)
+
+
+def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
+    return Examples(dataset.train_inputs[index], dataset.train_labels[index])
+
+
+@contextlib.contextmanager
+def superlink(folder: Path, port: int, host: str = _HOST) -> Iterator[str]:
+    """A SuperLink of this machine, until the block ends; gives its address here.
+
+    It knows nothing of an earlier one: a run that was killed would still be running for it.
+    """
+    for old in (*folder.glob("superlink.db*"), *folder.glob("registered-*")):
+        old.unlink()
+    address = f"{_HOST}:{port}"
+    with running(folder, superlink_command(folder, host, port), "superlink.log") as process:
+        wait_for(address, process, folder / "superlink.log")
+        link(folder, address)
+        yield address
+
+
+@contextlib.contextmanager
+def supernodes(folder: Path, roster: Roster, address: str, ports: list[int]) -> Iterator[None]:
+    """Everyone's SuperNode, until the block ends."""
+    roles = [folder / f"party-{party.id}" for party in roster.parties]
+    roles += [folder / "key-holder" for _ in roster.key_holders]
+    with contextlib.ExitStack() as stack:
+        for role, port in zip(roles, ports, strict=True):
+            command = supernode_command(role, address, port)
+            stack.enter_context(running(role, command, "supernode.log"))
+        yield
+
+
+def follow(
+    server: Path, workdir: Path, report: Callable[[metrics.Row], None] | None = None
+) -> Summary:
+    """Reports a run's rows as they come, and gives its summary at its end.
+
+    Raises:
+      RunError: it ended otherwise.
+    """
+    path, seen = workdir / "metrics.jsonl", 0
+    is_over = False
+    while not is_over:
+        is_over = ended(server)
+        rows = metrics.read(path) if path.exists() else []
+        for row in rows[seen:]:
+            if report:
+                report(row)
+        seen = len(rows)
+        time.sleep(0.3)
+    return read_json(workdir / "summary.json")

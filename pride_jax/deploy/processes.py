@@ -1,0 +1,221 @@
+"""Flower's processes: a SuperLink, a SuperNode for every role, and a run."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
+from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
+from pride_jax.deploy.roster import Roster
+from pride_jax.deploy.server import OUTCOME, PROCESS
+from pride_jax.errors import RunError
+from pride_jax.runs.files import read_json
+
+APP = Path(__file__).parent / "app"
+_LINK = "federation"
+_START_SECONDS = 60.0
+
+
+def superlink_command(folder: Path, host: str, port: int) -> list[str]:
+    """Starts the SuperLink: TLS, and only nodes that are registered."""
+    return [
+        *_attended("once"),
+        _program("flower-superlink"),
+        *("--host", host, "--port", str(port)),
+        *("--ssl-ca-certfile", str(folder / AUTHORITY)),
+        *("--ssl-certfile", str(folder / CERTIFICATE)),
+        *("--ssl-keyfile", str(folder / SECRETS / KEY)),
+        "--enable-supernode-auth",
+        *("--database", str(folder / "superlink.db")),
+        "--disable-runtime-dependency-installation",
+    ]
+
+
+def supernode_command(folder: Path, superlink: str, port: int) -> list[str]:
+    """Starts a role's SuperNode: it knows the SuperLink by ``ca.crt``, and logs in with its key."""
+    return [
+        *_attended("again"),
+        _program("flower-supernode"),
+        *("--superlink", superlink, "--port", str(port)),
+        *("--root-certificates", str(folder / AUTHORITY)),
+        *("--auth-supernode-private-key", str(folder / SECRETS / NODE_KEY)),
+        *("--node-config", f'folder="{folder.resolve()}"'),
+    ]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """A Flower process's environment: nothing is reported home, all state is in its folder.
+
+    Compiled programs are kept there, too: every message starts a process that needs the same ones.
+    """
+    here = Path(sys.executable).parent
+    return os.environ | {
+        "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}",
+        "FLWR_HOME": str((folder / "flower").resolve()),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
+        "JAX_COMPILATION_CACHE_DIR": str((folder / "programs").resolve()),
+    }
+
+
+@contextlib.contextmanager
+def running(folder: Path, command: Sequence[str], log: str) -> Iterator[subprocess.Popen]:
+    """A process that writes to ``folder / log`` and ends, with its children, with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / log).open("ab") as output:
+        process = _start(folder, command, output)
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+def _start(folder: Path, command: Sequence[str], output: IO[bytes]) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment(folder),
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Ends a process and those it started: kindly, then not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+            if number == signal.SIGKILL:
+                return
+
+
+def link(folder: Path, address: str) -> None:
+    """Tells the ``flwr`` command of the SuperLink."""
+    home = folder / "flower"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\naddress = "{address}"\n'
+        f'root-certificates = "{(folder / AUTHORITY).resolve()}"\n'
+    )
+
+
+def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    """Waits until a server accepts connections.
+
+    Raises:
+      RunError: it ended, or did not in time.
+    """
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+            return
+        time.sleep(0.2)
+    raise RunError(f"The SuperLink does not answer at {address}: see {log}")
+
+
+def register(folder: Path, roster: Roster) -> None:
+    """Lets the nodes of everyone in the roster, and no others, log in at the SuperLink.
+
+    Raises:
+      RunError: the SuperLink refuses.
+    """
+    done = folder / f"registered-{roster.digest[:16]}"
+    if done.exists():
+        return
+    for number, each in enumerate((*roster.parties, *roster.key_holders)):
+        path = folder / f"node-{number}.pub"
+        path.write_text(each.node_key)
+        _flwr(folder, "supernode", "register", str(path), _LINK, "--format", "json")
+        path.unlink()
+    done.touch()
+
+
+def start_run(superlink: Path, server: Path, app: Path = APP) -> None:
+    """Starts a run.
+
+    Args:
+      superlink: the folder of the SuperLink.
+      server: that of the server, whose run it is.
+      app: what Flower sends to the nodes.
+
+    Raises:
+      RunError: the SuperLink refuses.
+    """
+    for old in (OUTCOME, PROCESS):
+        (server / old).unlink(missing_ok=True)
+    settings = f'folder="{server.resolve()}"'
+    _flwr(superlink, "run", str(app), _LINK, "--run-config", settings, "--format", "json")
+
+
+def ended(server: Path) -> bool:
+    """Whether the server's run has ended.
+
+    Raises:
+      RunError: it has, but not well.
+    """
+    path, gone = server / OUTCOME, _is_gone(server / PROCESS)
+    if not path.exists():
+        if gone:
+            raise RunError("The server's process is gone: go on with --resume")
+        return False
+    if (error := read_json(path)["error"]) is not None:
+        raise RunError(error)
+    return True
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether the process that wrote its number there has ended."""
+    try:
+        os.kill(int(path.read_text()), 0)
+    except (FileNotFoundError, ValueError):
+        return False
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _flwr(folder: Path, *arguments: str) -> str:
+    answer = subprocess.run(
+        [_program("flwr"), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+    )
+    if answer.returncode:
+        said = " ".join((answer.stdout + answer.stderr).split())[-500:]
+        raise RunError(f"flwr {arguments[0]} {arguments[1]} failed: {said}")
+    return answer.stdout[answer.stdout.find("{") :]
+
+
+def _attended(how: str) -> list[str]:
+    return [sys.executable, "-m", "pride_jax.deploy.attended", how]
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=environment(Path())["PATH"])
+    if found is None:
+        raise RunError(f"{name} is not installed: pip install -e '.[deploy]'")
+    return found

@@ -1,0 +1,251 @@
+"""What a party and a key holder answer: from its own folder and one request, to one reply.
+
+Each request is a flat record, as is its reply. Nothing that a request says is believed that the
+role can know for itself: config, roster, terms and its own id come from its folder.
+
+========= ================== ============================================================
+request   to                 reply
+========= ================== ============================================================
+hello     everyone           who it is, signed
+keys      a party            its public keys for the round
+letter    a party            its letter to the others
+train     a party            its message: integers, protected and signed
+share     a party            its share of a total, signed
+open      the key holder     its share of the sum of the messages that it adds, signed
+========= ================== ============================================================
+
+Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pride_jax.aggregation import masking
+from pride_jax.aggregation.holder import Holder, help_open, help_open_total
+from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
+from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
+from pride_jax.aggregation.secure_sum import Directory, Role, Secret, Share
+from pride_jax.aggregation.signatures import sign
+from pride_jax.aggregation.totals import signed_share, total_from_bytes
+from pride_jax.config import differences
+from pride_jax.deploy.agreement import (
+    Agreement,
+    Record,
+    directory_from,
+    load_agreement,
+    shared_settings,
+)
+from pride_jax.deploy.enrolment import (
+    ENROLMENT,
+    SECRETS,
+    load_examples,
+    load_key,
+    load_signing_key,
+)
+from pride_jax.deploy.memory import Opened, load_opened, question, save_opened
+from pride_jax.errors import ProtocolError, RunError
+from pride_jax.reporting import metrics
+from pride_jax.runs.files import claimed, read_json
+
+HELLO = b"PRIDEhlo"
+_FRESH, _USED = "round-keys", "round-keys-used"
+
+
+class Me(NamedTuple):
+    """A role: its folder, what it knows, and which party or key holder it is."""
+
+    folder: Path
+    agreement: Agreement
+    role: str
+    number: int
+
+
+def respond(folder: Path, request: Record) -> Record:
+    """A role's reply.
+
+    Args:
+      folder: the role's own.
+      request: as received.
+
+    Raises:
+      PrideError: the request is refused; nothing was sent.
+    """
+    # One at a time: what was opened must be remembered before anything else is.
+    with claimed(folder):
+        entry = read_json(folder / ENROLMENT)
+        me = Me(folder, load_agreement(folder), entry["role"], entry["number"])
+        kind = request.get("kind")
+        answers = _PARTY if me.role == "party" else _KEY_HOLDER
+        if kind not in answers:
+            raise ProtocolError(f"kind={kind!r}: a {me.role} answers {sorted(answers)} only")
+        try:
+            return answers[kind](me, request)
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(
+                f"A request of kind {kind!r} is incomplete or of wrong types ({error})"
+            ) from None
+
+
+def hello_bytes(roster: str, challenge: bytes, role: str, number: int) -> bytes:
+    """What a role signs to tell who it is.
+
+    Args:
+      roster: digest of the roster.
+      challenge: random, from the server.
+      role: ``party`` or ``key holder``.
+      number: its id.
+    """
+    return HELLO + json.dumps([roster, challenge.hex(), role, number]).encode()
+
+
+def _hello(me: Me, request: Record) -> Record:
+    changed = differences(json.loads(request["config"]), shared_settings(me.agreement.config))
+    if changed:
+        raise RunError(
+            f"The server's settings are not this {me.role}'s: {'; '.join(changed)} (its -> "
+            "here). Everyone needs the same config"
+        )
+    roster = me.agreement.roster.digest
+    if request["roster"] != roster:
+        raise RunError("The server's roster is not the one here: everyone needs the same file")
+    signed = hello_bytes(roster, request["challenge"], me.role, me.number)
+    signature = sign(load_signing_key(me.folder), signed)
+    return {"role": me.role, "number": me.number, "signature": signature}
+
+
+def _called(me: Me, request: Record) -> Directory:
+    """The directory of a round to which this party was called.
+
+    Raises:
+      ProtocolError: it was not.
+    """
+    directory = directory_from(me.agreement, request)
+    if me.number not in directory.roster:
+        raise ProtocolError(f"Party {me.number} is not called to round {directory.round}")
+    return directory
+
+
+def _keys(me: Me, request: Record) -> Record:
+    round_ = request["round"]
+    _refuse_opened(me.folder, round_)
+    secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
+    assert isinstance(secret, masking.MaskingSecret), "only masking has keys for a round"
+    content = round_.to_bytes(8, "big") + secret.to_bytes()
+    (me.folder / SECRETS / _USED).unlink(missing_ok=True)
+    write_owner_only(me.folder / SECRETS / _FRESH, content, replace=True)
+    return {"public": public.to_bytes()}
+
+
+def _letter(me: Me, request: Record) -> Record:
+    directory = _called(me, request)
+    letters = me.agreement.protocol.letters
+    assert letters is not None, "protocols whose clients open sums have letters"
+    secret = _round_secret(me.folder, _FRESH, directory.round)
+    letter = letters.write(os.urandom, directory, secret, me.number)
+    return {"letter": to_bytes(sign_message(load_signing_key(me.folder), letter))}
+
+
+def _train(me: Me, request: Record) -> Record:
+    from pride_jax.deploy import training
+    from pride_jax.runs.devices import keep_programs, use_cores
+
+    directory = _called(me, request)
+    _refuse_opened(me.folder, directory.round)
+    secret = Secret()
+    if me.agreement.protocol.openers == Role.CLIENT:
+        secret = _round_secret(me.folder, _FRESH, directory.round)
+        # A mask that had two vectors under it would give their difference away.
+        (me.folder / SECRETS / _FRESH).rename(me.folder / SECRETS / _USED)
+    prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
+    use_cores(me.agreement.config.engine.devices)
+    keep_programs()
+    params = np.frombuffer(request["params"], "<f4")
+    if params.shape != (me.agreement.terms.length,):
+        raise ProtocolError(
+            f"{len(params)} parameters, expected {me.agreement.terms.length}: everyone needs the "
+            "same config"
+        )
+    integers, told = training.train_party(
+        me.agreement, me.number, load_examples(me.folder), directory.round, params
+    )
+    metrics.append(me.folder / "metrics.jsonl", told)
+    noised = training.with_noise(me.agreement, os.urandom, integers, len(directory.roster))
+    message = me.agreement.protocol.protect(directory, prepared, noised)
+    return {"message": to_bytes(sign_message(load_signing_key(me.folder), message))}
+
+
+def _share(me: Me, request: Record) -> Record:
+    directory = _called(me, request)
+    total = total_from_bytes(request["total"])
+
+    def help_(holder: Holder) -> tuple[Share, Holder]:
+        return help_open_total(me.agreement.protocol, holder, directory, total)
+
+    asked = question(directory.fingerprint, request["total"])
+    return _opening(me, lambda: _round_secret(me.folder, _USED, directory.round), asked, help_)
+
+
+def _open(me: Me, request: Record) -> Record:
+    directory = directory_from(me.agreement, request)
+    messages = [from_bytes(message) for message in request["messages"]]
+
+    def help_(holder: Holder) -> tuple[Share, Holder]:
+        return help_open(me.agreement.protocol, holder, directory, messages)
+
+    asked = question(directory.fingerprint, *sorted(request["messages"]))
+    return _opening(me, lambda: load_key(me.folder, me.agreement.config), asked, help_)
+
+
+def _opening(
+    me: Me,
+    secret: Callable[[], Secret],
+    asked: str,
+    help_: Callable[[Holder], tuple[Share, Holder]],
+) -> Record:
+    """Helps to open one sum, remembering it first; the same question gets the same answer."""
+    opened = load_opened(me.folder)
+    if asked == opened.asked:
+        return {"share": opened.answer}
+    enrolled = {party.id: party.signing_key for party in me.agreement.roster.parties}
+    smallest = me.agreement.terms.smallest_cohort
+    share, after = help_(Holder(secret(), enrolled, smallest, opened.next_round))
+    answer = signed_share(load_signing_key(me.folder), share)
+    save_opened(me.folder, Opened(after.next_round, asked, answer))
+    return {"share": answer}
+
+
+def _refuse_opened(folder: Path, round_: int) -> None:
+    next_round = load_opened(folder).next_round
+    if round_ < next_round:
+        raise ProtocolError(f"Round {round_} is over: a sum of round {next_round - 1} was opened")
+
+
+def _round_secret(folder: Path, name: str, round_: int) -> Secret:
+    """The keys that this party made for a round.
+
+    Raises:
+      ProtocolError: it has none of this round, or has used them.
+    """
+    path = folder / SECRETS / name
+    content = read_owner_only(path) if path.exists() else b""
+    if content[:8] != round_.to_bytes(8, "big"):
+        raise ProtocolError(
+            f"No keys of round {round_} that are still to be used: ask for keys of the round first"
+        )
+    return masking.secret_from_bytes(content[8:])
+
+
+Answer = Callable[[Me, Record], Record]
+_PARTY: Mapping[Any, Answer] = {
+    "hello": _hello,
+    "keys": _keys,
+    "letter": _letter,
+    "train": _train,
+    "share": _share,
+}
+_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "open": _open}

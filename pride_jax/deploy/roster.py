@@ -1,0 +1,162 @@
+"""The roster: everyone's public keys, and all that parties know of one another; enrolled once."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from pride_jax.errors import ConfigError
+from pride_jax.runs.files import read_json, write_json
+
+
+class Party(NamedTuple):
+    """A client with examples of its own.
+
+    Attributes:
+      id: its place in the roster, from 0.
+      examples: how many it holds; weights by examples are public.
+      signing_key: Ed25519, 32 bytes.
+      node_key: of its SuperNode, as OpenSSH writes it.
+    """
+
+    id: int
+    examples: int
+    signing_key: bytes
+    node_key: str
+
+
+class KeyHolder(NamedTuple):
+    """Who helps to open sums.
+
+    Attributes:
+      number: as its shares have it: 0, or from 1 where there are several.
+      signing_key: Ed25519, 32 bytes.
+      node_key: of its SuperNode, as OpenSSH writes it.
+    """
+
+    number: int
+    signing_key: bytes
+    node_key: str
+
+
+class Roster(NamedTuple):
+    """Who takes part, and what is public of the data.
+
+    Attributes:
+      features: shape of an example's inputs.
+      classes: how many there are.
+      shift: with ``scale``, public constants: a model sees ``(inputs − shift) · scale``.
+      scale: see ``shift``.
+      parties: by ascending id, from 0.
+      key_holders: by ascending number; none where clients open the sums, or nothing is hidden.
+      public_key: the key holder's, as bytes; empty where there is none.
+    """
+
+    features: tuple[int, ...]
+    classes: int
+    shift: Float[np.ndarray, "..."]
+    scale: Float[np.ndarray, "..."]
+    parties: tuple[Party, ...]
+    key_holders: tuple[KeyHolder, ...]
+    public_key: bytes
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Examples of each party."""
+        return tuple(party.examples for party in self.parties)
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal rosters only."""
+        return hashlib.sha256(json.dumps(_to_dict(self), sort_keys=True).encode()).hexdigest()
+
+
+def save_roster(path: Path, roster: Roster) -> None:
+    """Writes a roster as JSON."""
+    write_json(path, _to_dict(roster))
+
+
+def load_roster(path: Path) -> Roster:
+    """The roster in a file.
+
+    Raises:
+      ConfigError: it is not one.
+      RunError: it cannot be read.
+    """
+    content = read_json(path)
+    try:
+        roster = Roster(
+            features=tuple(int(size) for size in content["features"]),
+            classes=int(content["classes"]),
+            shift=np.asarray(content["shift"], np.float32),
+            scale=np.asarray(content["scale"], np.float32),
+            parties=tuple(
+                Party(
+                    int(each["id"]),
+                    int(each["examples"]),
+                    bytes.fromhex(each["signing_key"]),
+                    str(each["node_key"]),
+                )
+                for each in content["parties"]
+            ),
+            key_holders=tuple(
+                KeyHolder(
+                    int(each["number"]), bytes.fromhex(each["signing_key"]), str(each["node_key"])
+                )
+                for each in content["key_holders"]
+            ),
+            public_key=bytes.fromhex(content["public_key"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path} is not a roster ({type(error).__name__}: {error}): make it anew from "
+            "everyone's enrolment"
+        ) from None
+    check_roster(roster)
+    return roster
+
+
+def check_roster(roster: Roster) -> None:
+    """Refuses a roster in which someone is missing, or there twice.
+
+    Raises:
+      ConfigError: as above.
+    """
+    ids = [party.id for party in roster.parties]
+    if not ids or ids != list(range(len(ids))):
+        raise ConfigError(
+            f"The roster's parties are {ids}, expected 0, 1, 2, … without a gap: collect "
+            "everyone's enrolment once"
+        )
+    everyone = (*roster.parties, *roster.key_holders)
+    for what in ("signing_key", "node_key"):
+        keys = [getattr(each, what) for each in everyone]
+        if len(set(keys)) < len(keys):
+            raise ConfigError(
+                f"Two in the roster have one {what}: each enrols with keys of its own"
+            )
+    if any(len(each.signing_key) != 32 for each in everyone):
+        raise ConfigError("A signing key in the roster is not of 32 bytes: enrol it again")
+    empty = [party.id for party in roster.parties if party.examples < 1]
+    if empty:
+        raise ConfigError(f"Parties {empty} hold no example: expected at least one each")
+
+
+def _to_dict(roster: Roster) -> dict[str, Any]:
+    return {
+        "features": list(roster.features),
+        "classes": roster.classes,
+        "shift": roster.shift.tolist(),
+        "scale": roster.scale.tolist(),
+        "parties": [
+            party._asdict() | {"signing_key": party.signing_key.hex()} for party in roster.parties
+        ],
+        "key_holders": [
+            holder._asdict() | {"signing_key": holder.signing_key.hex()}
+            for holder in roster.key_holders
+        ],
+        "public_key": roster.public_key.hex(),
+    }

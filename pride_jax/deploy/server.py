@@ -1,0 +1,401 @@
+"""The server of real parties: it samples, asks, combines, has the sum opened, and steps."""
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from pride_jax import builder
+from pride_jax.aggregation.messages import (
+    MessageError,
+    NotInRosterError,
+    from_bytes,
+    sift,
+    to_bytes,
+)
+from pride_jax.aggregation.secure_sum import Message, Role, Secret
+from pride_jax.aggregation.signatures import is_signed_by
+from pride_jax.aggregation.simulation import Transport
+from pride_jax.aggregation.totals import share_from_bytes, total_to_bytes
+from pride_jax.deploy import training
+from pride_jax.deploy.agreement import (
+    Agreement,
+    Record,
+    directory_from,
+    load_agreement,
+    shared_settings,
+)
+from pride_jax.deploy.journal import Done, Journal, journal
+from pride_jax.deploy.network import UNREACHED, Network
+from pride_jax.deploy.roles import hello_bytes
+from pride_jax.errors import PrideError, RunError, TooFewError
+from pride_jax.experiment import Setting, run_in
+from pride_jax.federated import (
+    Collected,
+    RoundInfo,
+    ServerState,
+    host_rounds,
+    unopened,
+)
+from pride_jax.privacy.skellam import centre
+from pride_jax.reporting import metrics
+from pride_jax.runs.devices import keep_programs, use_cores
+from pride_jax.runs.files import read_json, write_json
+from pride_jax.training.evaluation import evaluator
+from pride_jax.types import Cohort
+
+SERVER = "server.json"
+OUTCOME = "outcome.json"
+PROCESS = "server.pid"
+REFUSALS = "refusals.jsonl"
+_HELLO_SECONDS, _LOOK_SECONDS = 20.0, 0.5
+_REJOIN_SECONDS = 90.0
+"""For so long the SuperLink may take a node that was killed for one that is still there."""
+_PARTY, _KEY_HOLDER = "party", "key holder"
+
+
+class Ask(NamedTuple):
+    """How the server speaks with everyone who said who it is.
+
+    Attributes:
+      parties: kind of request, its record, parties -> their replies, of those who gave one.
+      key_holder: kind of request, its record -> the key holder's reply; RunError without.
+    """
+
+    parties: Callable[[str, Record, Sequence[int]], dict[int, Record]]
+    key_holder: Callable[[str, Record], Record]
+
+
+def serve(folder: Path, network: Network) -> None:
+    """Runs an experiment with real parties; how it ended is in ``outcome.json``.
+
+    Args:
+      folder: the server's own: config, roster, and in ``server.json`` the run's folder and how
+        long to wait for replies.
+      network: reaches the nodes.
+    """
+    settings = read_json(folder / SERVER)
+    (folder / PROCESS).write_text(str(os.getpid()))
+    outcome: dict[str, str | None] = {"error": None}
+    try:
+        agreement = load_agreement(folder)
+        use_cores(agreement.config.engine.devices)
+        keep_programs()
+        workdir = Path(settings["workdir"])
+        ask = _introduced(agreement, network, settings, workdir)
+        run_in(prepare(agreement, ask, workdir), workdir)
+    except PrideError as error:
+        outcome["error"] = str(error)
+    except BaseException as error:
+        outcome["error"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        write_json(folder / OUTCOME, outcome)
+
+
+def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Setting:
+    """Everything a run with real parties is made of, as far as the server has it."""
+    config, roster, plan = agreement.config, agreement.roster, agreement.plan
+    dataset = builder.build_dataset(config)
+    mesh = builder.build_mesh(config.engine)
+    model = training.build_model(config, roster)
+    secure = training.secure_aggregation(config, agreement.protocol, agreement.public_key)
+    collect = functools.partial(
+        _collect, agreement, ask, journal(workdir / "sums", config.evaluation.every), workdir
+    )
+    algorithm = host_rounds(
+        model,
+        training.server_of(config, roster, plan, mesh),
+        jnp.asarray(roster.sizes, jnp.int32),
+        secure,
+        collect,
+    )
+    return Setting(
+        config=config,
+        model=model,
+        secure=secure,
+        plan=plan,
+        algorithm=algorithm,
+        evaluate=evaluator(model, dataset, mesh),
+        sizes=np.asarray(roster.sizes),
+        test_examples=len(dataset.test_labels),
+        inputs=lambda: roster.digest,
+        simulated=None,
+    )
+
+
+def _introduced(
+    agreement: Agreement, network: Network, settings: dict[str, Any], workdir: Path
+) -> Ask:
+    """Waits until everyone in the roster has said, and signed, who it is.
+
+    Raises:
+      RunError: someone has not, in time; nodes that the roster does not know are refused.
+    """
+    roster = agreement.roster
+    keys = {(_PARTY, party.id): party.signing_key for party in roster.parties}
+    keys |= {(_KEY_HOLDER, holder.number): holder.signing_key for holder in roster.key_holders}
+    patience: float = settings["timeout"]
+    end = time.monotonic() + patience + _REJOIN_SECONDS
+    known: dict[tuple[str, int], int] = {}
+    strangers: set[int] = set()
+    why = "no node has connected"
+    shared = json.dumps(shared_settings(agreement.config))
+    while len(known) < len(keys) and (left := end - time.monotonic()) > 0:
+        asked = set(network.nodes()) - strangers - set(known.values())
+        challenge = os.urandom(32)
+        request = {
+            "kind": "hello",
+            "config": shared,
+            "roster": roster.digest,
+            "challenge": challenge,
+        }
+        replies = network.exchange(dict.fromkeys(asked, request), min(left, _HELLO_SECONDS))
+        for node, reply in replies:
+            name = _name(keys, roster.digest, challenge, reply)
+            if name is not None and name not in known:
+                known[name] = node
+                if len(known) == len(keys):
+                    break
+                continue
+            if UNREACHED in reply:
+                why = reply[UNREACHED]
+                continue
+            strangers.add(node)
+            why = str(reply.get("refused", "it has not the keys of anyone in the roster"))
+            _note(workdir, None, None, f"node {node} is not listened to: {why}")
+        if not asked:
+            time.sleep(_LOOK_SECONDS)
+    missing = [f"{role} {number}" for role, number in keys if (role, number) not in known]
+    if missing:
+        raise RunError(
+            f"{', '.join(missing)} did not join within {patience + _REJOIN_SECONDS:g} s ({why}): "
+            "start each with --join, and then this again with --resume"
+        )
+    return _ask(network, known, patience, workdir)
+
+
+def _name(
+    keys: Mapping[tuple[str, int], bytes], roster: str, challenge: bytes, reply: Record
+) -> tuple[str, int] | None:
+    """Who in the roster gave and signed a reply to ``hello``, if anyone."""
+    role, number, signature = (reply.get(name) for name in ("role", "number", "signature"))
+    if not (isinstance(role, str) and isinstance(number, int) and isinstance(signature, bytes)):
+        return None
+    public = keys.get((role, number))
+    signed = hello_bytes(roster, challenge, role, number)
+    return (role, number) if public and is_signed_by(public, signed, signature) else None
+
+
+def _ask(
+    network: Network, known: Mapping[tuple[str, int], int], patience: float, workdir: Path
+) -> Ask:
+    def exchange(role: str, kind: str, record: Record, numbers: Sequence[int]) -> dict[int, Record]:
+        waiting = {known[role, number]: number for number in numbers}
+        request, end = {"kind": kind, **record}, time.monotonic() + patience
+        given = {}
+        why = dict.fromkeys(waiting, f"no answer within {patience:g} s")
+        while waiting and (left := end - time.monotonic()) > 0:
+            for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
+                if UNREACHED in reply:
+                    # A cut is waited for.
+                    why[node] = reply[UNREACHED]
+                    continue
+                number = waiting.pop(node)
+                if "refused" in reply:
+                    _note(workdir, record["round"], number, f"{role}, {kind}: {reply['refused']}")
+                else:
+                    given[number] = reply
+            time.sleep(_LOOK_SECONDS)
+        for node, number in waiting.items():
+            _note(workdir, record["round"], number, f"{role}, {kind}: {why[node]}")
+        return given
+
+    def parties(kind: str, record: Record, ids: Sequence[int]) -> dict[int, Record]:
+        return exchange(_PARTY, kind, record, ids)
+
+    def key_holder(kind: str, record: Record) -> Record:
+        given = exchange(_KEY_HOLDER, kind, record, [0])
+        if not given:
+            why = metrics.read(workdir / REFUSALS)[-1]["reason"]
+            raise RunError(
+                f"Round {record['round']}: the key holder opened nothing ({why}). Mend that, and "
+                "go on with --resume"
+            )
+        return given[0]
+
+    return Ask(parties, key_holder)
+
+
+def _collect(
+    agreement: Agreement,
+    ask: Ask,
+    kept: Journal,
+    workdir: Path,
+    state: ServerState,
+    cohort: Cohort,
+) -> Collected:
+    """Has a cohort of real parties train, and its sum opened: once a round, whatever dies."""
+    round_, start = int(state.round), time.perf_counter()
+    ids, present = jax.device_get(cohort)
+    called = ids[present].tolist()
+    done = kept.sum(round_)
+    if done is None:
+        asked = kept.question(round_)
+        try:
+            if asked is None:
+                asked = _gather(agreement, ask, workdir, state, called)
+                kept.ask(round_, asked)
+            done = _opened(agreement, ask, asked)
+        except TooFewError:
+            if agreement.plan is None:
+                raise
+            nothing = Transport(len(called), 0, None, None, 0.0, 0.0)
+            info = _info(len(called), nothing, 0.0)
+            return unopened(info, nothing, time.perf_counter() - start)
+        kept.open(round_, done)
+    total = done.total
+    if agreement.noise_bits is not None:
+        total = centre(total, agreement.noise_bits)
+    lost = done.called - len(done.contributors)
+    transport = Transport(lost, done.bytes_sent, None, None, done.combining, done.opening)
+    return Collected(total, done.contributors, _info(done.called, transport, done.training))
+
+
+def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:
+    """What the server knows of a round: parties keep to themselves how they trained."""
+    none = jnp.zeros((), jnp.int32)
+    return RoundInfo(
+        clients=jnp.int32(called),
+        empty=none,
+        examples=None,
+        loss=None,
+        nonfinite=None,
+        clipped=None,
+        fitted=None,
+        unopened=none,
+        transport=transport,
+        train_seconds=seconds,
+    )
+
+
+def _gather(
+    agreement: Agreement, ask: Ask, workdir: Path, state: ServerState, called: list[int]
+) -> Record:
+    """What the holders are to be asked: the round's directory, and the messages to be added.
+
+    Raises:
+      TooFewError: fewer good messages than a sum must have to be opened.
+    """
+    protocol, round_, start = agreement.protocol, int(state.round), time.perf_counter()
+    record: Record = {"round": round_, "cohort": called}
+    directory = directory_from(agreement, record)
+    sent = 0
+    if protocol.letters is not None:
+        keys = ask.parties("keys", record, directory.roster)
+        publics = {client: reply["public"] for client, reply in keys.items() if "public" in reply}
+        record |= {"keyed": list(publics), "publics": list(publics.values())}
+        directory = directory_from(agreement, record)
+        given = ask.parties("letter", record, directory.roster)
+        letters = _read(given, "letter", workdir, round_)
+        directory, accepted, refused = sift(
+            functools.partial(protocol.letters.collect, directory), letters
+        )
+        _note_all(workdir, round_, refused)
+        record["letters"] = [to_bytes(letter) for letter in accepted]
+        sent += sum(map(len, (*publics.values(), *record["letters"])))
+    flat = ravel_pytree(jax.device_get(state.params))[0]
+    params = np.asarray(flat).astype("<f4").tobytes()
+    given = ask.parties("train", record | {"params": params}, sorted(directory.members))
+    trained = time.perf_counter()
+    messages = _read(given, "message", workdir, round_)
+    total, accepted, refused = sift(functools.partial(protocol.combine, directory), messages)
+    _note_all(workdir, round_, refused)
+    needed = max(directory.terms.smallest_cohort, protocol.quorum(directory))
+    if protocol.openers != Role.CLIENT:
+        needed = directory.terms.smallest_cohort
+    if len(total.contributors) < needed:
+        raise TooFewError(
+            f"Round {round_}: {len(total.contributors)} of {len(called)} parties sent what can be "
+            f"added, expected at least {needed}; {workdir / REFUSALS} tells why. Go on with "
+            "--resume once they are back"
+        )
+    kept = [to_bytes(message) for message in accepted]
+    return record | {
+        "messages": kept,
+        "called": len(called),
+        "bytes_sent": sent + sum(map(len, kept)),
+        "training": trained - start,
+        "combining": time.perf_counter() - trained,
+    }
+
+
+def _opened(agreement: Agreement, ask: Ask, asked: Record) -> Done:
+    """The sum, from whoever holds what opens it.
+
+    Raises:
+      RunError: they cannot be asked, or what they answer is no share of this sum.
+    """
+    protocol, start = agreement.protocol, time.perf_counter()
+    directory = directory_from(agreement, asked)
+    total = protocol.combine(directory, [from_bytes(message) for message in asked["messages"]])
+    sent: int = asked["bytes_sent"]
+    about = {name: asked[name] for name in _DIRECTORY if name in asked}
+    if protocol.openers == Role.CLIENT:
+        question = about | {"total": total_to_bytes(total)}
+        given = ask.parties("share", question, total.contributors)
+        signers = {client: (directory.signers or {})[client] for client in total.contributors}
+        shares = [share_from_bytes(reply.get("share", b""), signers) for reply in given.values()]
+        sent += sum(len(share.body) for share in shares)
+    elif agreement.has_key_holder:
+        reply = ask.key_holder("open", about | {"messages": asked["messages"]})
+        keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
+        shares = [share_from_bytes(reply.get("share", b""), keys)]
+    else:
+        shares = [protocol.share(directory, Secret(), total)]
+    summed = protocol.open(directory, total, shares)
+    return Done(
+        total=summed,
+        contributors=total.contributors,
+        called=asked["called"],
+        bytes_sent=sent,
+        training=asked["training"],
+        combining=asked["combining"],
+        opening=time.perf_counter() - start,
+    )
+
+
+_DIRECTORY = ("round", "cohort", "keyed", "publics", "letters")
+"""Of what is asked: what `directory_from` takes."""
+
+
+def _read(given: Mapping[int, Record], name: str, workdir: Path, round_: int) -> list[Message]:
+    """The messages in parties' replies, without those that are none, or in another's name."""
+    messages = []
+    for client, reply in given.items():
+        try:
+            message = from_bytes(bytes(reply.get(name, b"")))
+            if message.client != client:
+                raise NotInRosterError(message.client, f"party {client} sent it")
+            messages.append(message)
+        except (MessageError, TypeError) as error:
+            _note(workdir, round_, client, str(error))
+    return messages
+
+
+def _note_all(workdir: Path, round_: int, refused: Sequence[MessageError]) -> None:
+    for error in refused:
+        _note(workdir, round_, error.client, str(error))
+
+
+def _note(workdir: Path, round_: int | None, who: int | None, reason: str) -> None:
+    """Writes down what was refused, or missing."""
+    metrics.append(workdir / REFUSALS, {"round": round_, "from": who, "reason": reason})

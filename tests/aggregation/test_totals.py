@@ -1,0 +1,149 @@
+"""Totals, shares and public keys as bytes: one encoding each, and every other is refused."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from parties import signing
+
+from pride_jax.aggregation import lattice, masking, paillier_keys, threshold_keys
+from pride_jax.aggregation.messages import MESSAGE, from_bytes, sign_message, to_bytes
+from pride_jax.aggregation.paillier_keys import PaillierPublic
+from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms, Total
+from pride_jax.aggregation.totals import (
+    share_from_bytes,
+    signed_share,
+    total_from_bytes,
+    total_to_bytes,
+)
+from pride_jax.errors import ProtocolError
+
+HEADER = Header("plain", 3, bytes(range(32)), Terms(2, 16, 0.5, 2, 8))
+TOTAL = Total(HEADER, (0, 4, 7), b"body")
+SHARE = Share(HEADER, (0, 4, 7), b"a share", 5)
+SIGNERS = {4: signing(4).public, 5: signing(5).public}
+
+
+def test_there_and_back():
+    assert total_from_bytes(total_to_bytes(TOTAL)) == TOTAL
+    assert share_from_bytes(signed_share(signing(5), SHARE), SIGNERS) == SHARE
+    nobody = TOTAL._replace(contributors=(), body=b"")
+    assert total_from_bytes(total_to_bytes(nobody)) == nobody
+
+
+@pytest.mark.parametrize("cut", range(0, 160, 3))
+def test_cut_short_or_longer(cut):
+    total, share = total_to_bytes(TOTAL), signed_share(signing(5), SHARE)
+    for damaged in (total[:-1][: len(total) - cut], total + bytes(cut + 1)):
+        with pytest.raises(ProtocolError):
+            total_from_bytes(damaged)
+    for damaged in (share[: len(share) - 1 - cut], share + bytes(cut + 1)):
+        with pytest.raises(ProtocolError):
+            share_from_bytes(damaged, SIGNERS)
+
+
+def test_any_changed_bit_of_a_share():
+    share = signed_share(signing(5), SHARE)
+    for at in range(len(share)):
+        damaged = bytearray(share)
+        damaged[at] ^= 1
+        with pytest.raises(ProtocolError):
+            share_from_bytes(bytes(damaged), SIGNERS)
+
+
+def test_a_share_signed_by_another_or_by_nobody():
+    with pytest.raises(ProtocolError, match="not signed with that holder's enrolled key"):
+        share_from_bytes(signed_share(signing(4), SHARE), SIGNERS)
+    with pytest.raises(ProtocolError, match="not signed"):
+        share_from_bytes(signed_share(signing(5), SHARE)[:-64], SIGNERS)
+    with pytest.raises(ProtocolError, match="expected one of"):
+        share_from_bytes(signed_share(signing(6), SHARE._replace(holder=6)), SIGNERS)
+
+
+def test_one_kind_never_passes_for_another():
+    message = to_bytes(sign_message(signing(5), Message(HEADER, 5, b"\0\0\0\0")))
+    assert message.startswith(MESSAGE)
+    with pytest.raises(ProtocolError, match="starts with"):
+        share_from_bytes(message, SIGNERS)
+    with pytest.raises(ProtocolError, match="starts with"):
+        total_from_bytes(message)
+    with pytest.raises(ProtocolError, match="starts with"):
+        from_bytes(total_to_bytes(TOTAL))
+    # A message's signature under a share's magic is none.
+    forged = b"PRIDEshr" + message[8:]
+    with pytest.raises(ProtocolError, match="not signed"):
+        share_from_bytes(forged, SIGNERS)
+
+
+def test_a_total_is_of_nobody_and_unsigned():
+    bare = Message(HEADER, 1, b"\0\0\0\0")
+    with pytest.raises(ProtocolError, match="names a client"):
+        total_from_bytes(to_bytes(bare, b"PRIDEtot"))
+    with pytest.raises(ProtocolError, match="announces"):
+        total_from_bytes(to_bytes(bare._replace(client=0, body=b"\xff\xff\xff\xff"), b"PRIDEtot"))
+
+
+def test_paillier_public(small_paillier):
+    public = small_paillier.public
+    assert isinstance(public, PaillierPublic)
+    data, size = public.to_bytes(), 256
+    assert paillier_keys.public_from_bytes(data, 1024) == public
+    n, square = data[:size], public.key.nsquare
+    number = (public.key.n + 1).to_bytes(size, "big")
+    bad = [
+        data[:-1],
+        data + b"\0",
+        b"",
+        number + data[size:],
+        bytes(size) + data[size:],
+        n + bytes(size),
+        n + (1).to_bytes(size, "big"),
+        n + n,
+        n + square.to_bytes(size, "big"),
+    ]
+    for each in bad:
+        with pytest.raises(ProtocolError, match="enrol"):
+            paillier_keys.public_from_bytes(each, 1024)
+    with pytest.raises(ProtocolError):
+        paillier_keys.public_from_bytes(data, 2048)
+
+
+def test_threshold_public():
+    public = threshold_keys.ThresholdPublic(
+        paillier_keys.generate(os.urandom, 1024).public.key, 2, 2, 3, (4, 5, 7)
+    )
+    data = public.to_bytes()
+    assert threshold_keys.public_from_bytes(data, 1024) == public
+    for bad in (
+        data[:-1],
+        data + bytes(256),
+        b"",
+        replace(public, threshold=1).to_bytes(),
+        replace(public, threshold=4).to_bytes(),
+        replace(public, verification_keys=(4, 0, 7)).to_bytes(),
+    ):
+        with pytest.raises(ProtocolError, match="enrol"):
+            threshold_keys.public_from_bytes(bad, 1024)
+
+
+def test_masking_keys():
+    secret, public = masking.masking().keygen(os.urandom, Role.CLIENT)
+    assert isinstance(secret, masking.MaskingSecret)
+    assert masking.public_from_bytes(public.to_bytes()) == public
+    assert masking.secret_from_bytes(secret.to_bytes()).public == public
+    for size in (0, 95, 97):
+        with pytest.raises(ProtocolError, match=f"{size} bytes"):
+            masking.public_from_bytes(bytes(size))
+        with pytest.raises(ProtocolError, match=f"{size} bytes"):
+            masking.secret_from_bytes(bytes(size))
+
+
+def test_lattice_public():
+    secret, public = lattice.bfv().keygen(os.urandom, Role.KEY_HOLDER)
+    assert isinstance(secret, lattice.LatticeSecret)
+    data = public.to_bytes()
+    assert lattice.public_from_bytes(data) == public
+    private = b"bfv-4096\0" + lattice._serialize(secret.context, with_secret=True)
+    for bad in (b"", b"bfv-4096\0", data[:-9], b"other" + data, private):
+        with pytest.raises(ProtocolError, match="enrol"):
+            lattice.public_from_bytes(bad)

@@ -1,0 +1,31 @@
+"""One SuperLink for all tests that start real processes."""
+
+import pytest
+from federation import Federation
+
+from pride_jax.deploy.certificates import make_certificates
+from pride_jax.deploy.local import superlink
+from pride_jax.deploy.processes import free_ports
+
+
+@pytest.fixture(scope="session")
+def link(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("superlink")
+    make_certificates(folder, ["127.0.0.1"])
+    (port,) = free_ports(1)
+    with superlink(folder, port) as address:
+        yield folder, address
+
+
+@pytest.fixture
+def federation(tmp_path, link):
+    """Config -> everyone's folders; what was started ends with the test."""
+    opened = []
+
+    def make(config, **settings):
+        opened.append(Federation(config, tmp_path / f"federation-{len(opened)}", link, **settings))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()

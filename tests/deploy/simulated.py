@@ -1,0 +1,46 @@
+"""Simulates a config client by client in a process of its own, some messages lost on the way.
+
+Arguments: a file of the config, a JSON object ``{round: [clients whose messages are lost]}``.
+Prints the digest of the parameters after every evaluation's rounds, as JSON.
+"""
+
+import dataclasses
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from pride_jax.config import load_config
+from pride_jax.runs.devices import use_cores
+
+
+def main():
+    config = load_config(Path(sys.argv[1]))
+    lost = {int(round_): set(clients) for round_, clients in json.loads(sys.argv[2]).items()}
+    config = dataclasses.replace(
+        config,
+        engine=dataclasses.replace(config.engine, per_client=True),
+        aggregation=dataclasses.replace(config.aggregation, protocol="plain"),
+    )
+    use_cores(config.engine.devices)
+
+    from pride_jax import builder, experiment
+    from pride_jax.aggregation.messages import from_bytes
+
+    real = builder.build_secure_aggregation
+
+    def arrives(data):
+        message = from_bytes(data)
+        return message.client not in lost.get(message.header.round, ())
+
+    def lossy(*arguments):
+        return real(*arguments)._replace(network=lambda sent: list(filter(arrives, sent)))
+
+    builder.build_secure_aggregation = lossy
+    with tempfile.TemporaryDirectory() as folder:
+        summary = experiment.run(config, Path(folder) / "run")
+    print(json.dumps(summary["parameters_sha256"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Real parties, each in processes of its own: what goes wrong, and what becomes of it."""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from federation import Relay, simulated, wait_until
+
+from pride_jax.config import (
+    Aggregation,
+    Client,
+    Cohort,
+    Data,
+    Experiment,
+    Model,
+    Partition,
+)
+from pride_jax.deploy.processes import (
+    register,
+    stop,
+)
+from pride_jax.errors import RunError
+
+pytestmark = pytest.mark.deploy
+
+TWO = Experiment(
+    rounds=3,
+    data=Data("iris", test_examples=90),
+    partition=Partition("sizes", sizes=(20, 30)),
+    model=Model("logistic"),
+    client=Client(learning_rate=0.3, epochs=2),
+    aggregation=Aggregation("plain", limit=4.0, key_bits=1024, workers=1),
+)
+ENCRYPTED = replace(TWO, aggregation=replace(TWO.aggregation, protocol="paillier"))
+MASKED = replace(TWO, aggregation=replace(TWO.aggregation, protocol="masking"))
+
+
+def with_parties(config, count, **changes):
+    return replace(config, partition=Partition("iid", clients=count), **changes)
+
+
+FORGER = """
+from pathlib import Path
+
+from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
+from pride_jax.deploy.enrolment import load_signing_key
+
+
+def respond(honest, folder, request):
+    reply = honest(folder, request)
+    if request["kind"] != "train" or request["round"] != {round}:
+        (folder / "before").write_bytes(reply.get("message", b""))
+        return reply
+    message = from_bytes(reply["message"])
+    return {{"message": {forged}}}
+"""
+GARBAGE = FORGER.format(round=0, forged='b"\\x00" * 5000')
+FOREIGN = FORGER.format(
+    round=0,
+    forged='to_bytes(sign_message(load_signing_key(folder.parent / "party-3"), message))',
+)
+ONE_CIPHERTEXT_MORE = FORGER.format(
+    round=1,
+    forged="to_bytes(sign_message(load_signing_key(folder), "
+    "message._replace(body=message.body + message.body[:256])))",
+)
+REPLAY = FORGER.format(round=1, forged='(folder / "before").read_bytes()')
+
+
+def test_forged_messages_are_left_out(federation, tmp_path):
+    config = with_parties(ENCRYPTED, 5, rounds=2)
+    parties = federation(config)
+    for name, code in {
+        "party-1": GARBAGE,
+        "party-2": FOREIGN,
+        "party-3": ONE_CIPHERTEXT_MORE,
+        "party-4": REPLAY,
+    }.items():
+        parties.tamper(name, code)
+    parties.begin()
+    summary = parties.finish()
+    lost = {0: [1, 2], 1: [3, 4]}
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", lost)
+    assert summary["lost_messages"] == 4
+    reasons = {(row["round"], row["from"]): row["reason"] for row in parties.refusals()}
+    assert "starts with" in reasons[0, 1]
+    assert "client 3 signed it in its name" in reasons[0, 2]
+    assert "bytes of body" in reasons[1, 3]
+    assert "made for round 0" in reasons[1, 4]
+
+
+STARTS_AND_SLEEPS = """
+import time
+
+
+def respond(honest, folder, request):
+    if request["kind"] == "train" and request["round"] == {round}:
+        (folder / "training").touch()
+        time.sleep(600)
+    return honest(folder, request)
+"""
+
+
+def test_the_round_goes_on_without_who_is_killed_or_silent(federation, tmp_path):
+    config = with_parties(TWO, 4, rounds=1)
+    parties = federation(config, timeout=45.0)
+    for name in ("party-1", "party-2"):
+        parties.tamper(name, STARTS_AND_SLEEPS.format(round=0))
+    parties.begin()
+    wait_until((parties.role("party-1") / "training").exists)
+    parties.kill("party-1")
+    summary = parties.finish()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [1, 2]})
+    assert summary["lost_messages"] == 2
+
+
+def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, tmp_path):
+    config = replace(ENCRYPTED, rounds=2)
+    parties = federation(config, timeout=45.0)
+    parties.tamper("key-holder", STARTS_AND_SLEEPS.replace('"train"', '"open"').format(round=1))
+    parties.begin()
+    wait_until((parties.role("key-holder") / "training").exists)
+    stop(parties.nodes["key-holder"])
+    with pytest.raises(RunError, match="the key holder opened nothing"):
+        parties.finish()
+    assert [row["round"] for row in parties.rows()] == [0, 1]
+    (parties.role("key-holder") / "tamper.py").unlink()
+    parties.node("key-holder")
+    parties.start()
+    summary = parties.finish()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
+    # What was asked before is asked again: nobody trains for a second sum of the round.
+    assert summary["lost_messages"] == 0
+
+
+def test_a_cut_of_half_a_minute_is_waited_for(federation, link, tmp_path):
+    parties = federation(TWO, timeout=150.0)
+    relay = Relay(link[1])
+    parties.begin(["party-0"])
+    parties.node("party-1", relay.address)
+    wait_until(lambda: len(parties.rows()) > 1)
+    relay.cut()
+    time.sleep(30)
+    assert not parties.ended()
+    relay.mend()
+    summary = parties.finish()
+    relay.cut()
+    assert summary["parameters_sha256"] == simulated(TWO, tmp_path / "sim")
+    assert summary["lost_messages"] == 0
+
+
+def test_the_server_sees_no_update_and_no_secret_and_what_is_sent_is_what_was_predicted(
+    federation, link, tmp_path
+):
+    config = replace(ENCRYPTED, rounds=2, model=Model("mlp", hidden=(400,)))
+    parties = federation(config)
+    relay = Relay(link[1])
+    parties.tamper("party-1", KEEPS_ITS_INTEGERS)
+    parties.begin(["party-0", "key-holder"])
+    parties.node("party-1", relay.address)
+    summary = parties.finish()
+    relay.cut()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
+    party = parties.role("party-1")
+    secrets = [
+        (party / "secrets" / "signing-key").read_bytes(),
+        (party / "examples.npz").read_bytes()[200:264],
+        *_primes(parties.role("key-holder") / "secrets" / "paillier-key.json"),
+    ]
+    for width in ("<i2", "<i4", "<i8", "<f4"):
+        values = np.load(party / "integers.npy").astype(width)
+        secrets += [values[at : at + 8].tobytes() for at in range(0, 1000, 100)]
+        assert len(np.unique(values)) > 100
+    # All that the server's processes keep: its folder, the run's, the SuperLink's and its state.
+    files = [
+        file
+        for folder in (parties.server, parties.workdir, link[0])
+        for file in folder.rglob("*")
+        if file.is_file()
+    ]
+    content = b"".join(file.read_bytes() for file in files)
+    assert summary["parameters_sha256"].encode() in content
+    assert not [secret for secret in secrets if secret in content or _hex(secret) in content]
+    predicted = summary["bytes_per_client_round"]
+    per_round = relay.sent / config.rounds
+    assert predicted <= per_round <= 1.05 * predicted + 60_000
+
+
+KEEPS_ITS_INTEGERS = """
+import numpy as np
+
+from pride_jax.deploy import training
+
+_real = training.train_party
+
+
+def _kept(agreement, id_, examples, round_, params):
+    integers, told = _real(agreement, id_, examples, round_, params)
+    np.save(_folder / "integers.npy", integers)
+    return integers, told
+
+
+def respond(honest, folder, request):
+    global _folder
+    _folder = folder
+    training.train_party = _kept
+    return honest(folder, request)
+"""
+
+
+def _primes(file):
+    numbers = json.loads(file.read_text())
+    return [int(numbers[name], 16).to_bytes(64, "big") for name in ("p", "q")]
+
+
+def _hex(secret):
+    return secret.hex().encode()
+
+
+def test_masks_of_one_who_dies_after_its_keys_are_taken_away(federation, tmp_path):
+    config = with_parties(MASKED, 5, rounds=2)
+    parties = federation(config, timeout=45.0)
+    parties.tamper("party-4", STARTS_AND_SLEEPS.format(round=1))
+    parties.begin()
+    wait_until((parties.role("party-4") / "training").exists)
+    parties.kill("party-4")
+    summary = parties.finish()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {1: [4]})
+    assert summary["lost_messages"] == 1
+
+
+def test_strangers_are_not_listened_to(federation, tmp_path):
+    config = replace(TWO, rounds=1)
+    parties, others = federation(config, timeout=5.0), federation(config)
+    # A node that may log in, and says that it is party 1, without that party's key.
+    register(parties.link[0], others.roster)
+    for name in ("enrolment.json", "roster.json", "agreed.json"):
+        shutil.copy(parties.role("party-1") / name, others.role("party-1") / name)
+    others.node("party-1")
+    parties.begin(["party-0"])
+    with pytest.raises(RunError, match="party 1 did not join"):
+        parties.finish()
+    assert any("not the keys of anyone" in row["reason"] for row in parties.refusals())
+    # One that the SuperLink does not know cannot even log in.
+    unknown = federation(config)
+    unknown.node("party-0")
+    log = unknown.role("party-0") / "supernode.log"
+    wait_until(lambda: "Failed to" in log.read_text())
+
+
+def test_a_private_round_that_lost_a_party_is_not_opened_but_paid_for(federation):
+    config = with_parties(
+        TWO,
+        3,
+        rounds=1,
+        cohort=Cohort(weighting="uniform"),
+        privacy=Privacy(
+            clipping_norm=0.5, mechanism="skellam", noise_multiplier=1.0, delta=1e-2, colluders=0
+        ),
+        aggregation=Aggregation("plain", bits=12),
+    )
+    parties = federation(config, timeout=45.0)
+    parties.tamper("party-2", STARTS_AND_SLEEPS.format(round=0))
+    parties.begin()
+    summary = parties.finish()
+    assert (summary["unopened_sums"], summary["releases"]) == (1, 1)
+    assert parties.rows()[0]["test_loss"] == parties.rows()[1]["test_loss"]

@@ -1,0 +1,217 @@
+"""What roles answer and refuse, and what they remember, from their folders alone."""
+
+import json
+import os
+import stat
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pride_jax.aggregation.messages import sign_message, to_bytes
+from pride_jax.aggregation.secure_sum import Secret
+from pride_jax.aggregation.totals import share_from_bytes
+from pride_jax.config import Aggregation, Data, Experiment, Model, Partition
+from pride_jax.deploy.agreement import (
+    ROSTER,
+    directory_from,
+    load_agreement,
+    shared_settings,
+    write_config,
+)
+from pride_jax.deploy.enrolment import ENROLMENT, Examples, enrol_party, load_signing_key
+from pride_jax.deploy.journal import Done, journal
+from pride_jax.deploy.local import enrol_all
+from pride_jax.deploy.roles import respond
+from pride_jax.deploy.roster import check_roster, load_roster
+from pride_jax.errors import ConfigError, PrideError, ProtocolError, RunError, TooFewError
+
+CONFIG = Experiment(
+    rounds=3,
+    data=Data("iris", test_examples=90),
+    partition=Partition("iid", clients=3),
+    model=Model("logistic"),
+    aggregation=Aggregation("paillier", key_bits=1024, workers=1),
+)
+MASKED = replace(CONFIG, aggregation=Aggregation("masking"))
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encrypted") / "roles"
+    enrol_all(CONFIG, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("masked") / "roles"
+    enrol_all(MASKED, folder)
+    return folder
+
+
+def asked_to_open(roles, round_, clients=(0, 1, 2), signer=None):
+    """A request to the key holder, with signed messages of ones."""
+    agreement = load_agreement(roles / "server")
+    request = {"kind": "open", "round": round_, "cohort": [0, 1, 2]}
+    directory, protocol = directory_from(agreement, request), agreement.protocol
+    messages = []
+    for client in clients:
+        prepared = protocol.prepare(os.urandom, directory, Secret(), client)
+        ones = np.ones(agreement.terms.length, np.int32)
+        message = protocol.protect(directory, prepared, ones)
+        key = load_signing_key(roles / f"party-{client if signer is None else signer}")
+        messages.append(to_bytes(sign_message(key, message)))
+    return request | {"messages": messages}
+
+
+def opened(roles, request):
+    agreement = load_agreement(roles / "server")
+    keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
+    share = share_from_bytes(respond(roles / "key-holder", request)["share"], keys)
+    directory = directory_from(agreement, request)
+    from pride_jax.aggregation.messages import from_bytes
+
+    total = agreement.protocol.combine(directory, list(map(from_bytes, request["messages"])))
+    return agreement.protocol.open(directory, total, [share])
+
+
+def test_the_key_holder_opens_one_sum_a_round_and_gives_it_again(roles):
+    first = asked_to_open(roles, 0)
+    assert (opened(roles, first) == 3).all()
+    assert (opened(roles, first | {"messages": first["messages"][::-1]}) == 3).all()
+    for other in (asked_to_open(roles, 0), asked_to_open(roles, 0, clients=(0, 1))):
+        with pytest.raises(ProtocolError, match="one opening a round"):
+            respond(roles / "key-holder", other)
+    without_one = first | {"messages": first["messages"][:2]}
+    with pytest.raises(ProtocolError, match="one opening a round"):
+        respond(roles / "key-holder", without_one)
+    assert (opened(roles, asked_to_open(roles, 1, clients=(0, 2))) == 2).all()
+    with pytest.raises(ProtocolError, match="one opening a round"):
+        respond(roles / "key-holder", first)
+
+
+def test_the_key_holder_opens_no_single_or_forged_message(roles):
+    with pytest.raises(TooFewError):
+        respond(roles / "key-holder", asked_to_open(roles, 2, clients=(1,)))
+    with pytest.raises(ProtocolError, match="signed"):
+        respond(roles / "key-holder", asked_to_open(roles, 2, signer=0))
+    with pytest.raises(ProtocolError, match="made for round"):
+        respond(roles / "key-holder", asked_to_open(roles, 2) | {"round": 3})
+    with pytest.raises(ConfigError, match="of the roster only"):
+        respond(roles / "key-holder", asked_to_open(roles, 2) | {"cohort": [0, 1, 7]})
+    opened_file = roles / "key-holder" / "secrets" / "opened.json"
+    kept = opened_file.read_bytes() if opened_file.exists() else b""
+    opened_file.write_bytes(b"{")
+    opened_file.chmod(0o600)
+    with pytest.raises(ProtocolError, match="damaged"):
+        respond(roles / "key-holder", asked_to_open(roles, 2))
+    opened_file.write_bytes(kept)
+
+
+def test_roles_answer_what_is_theirs(roles):
+    for name, kind in {"party-0": "open", "key-holder": "train"}.items():
+        with pytest.raises(ProtocolError, match="answers"):
+            respond(roles / name, {"kind": kind})
+    with pytest.raises(ProtocolError, match="incomplete"):
+        respond(roles / "key-holder", {"kind": "open", "round": 9})
+    with pytest.raises(ProtocolError, match="not called"):
+        respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2]})
+
+
+def test_everyone_needs_the_same_settings_and_roster(roles):
+    agreement = load_agreement(roles / "server")
+    settings = shared_settings(agreement.config)
+    request = {"kind": "hello", "roster": agreement.roster.digest, "challenge": b"x" * 32}
+    reply = respond(roles / "party-1", request | {"config": json.dumps(settings)})
+    assert (reply["role"], reply["number"]) == ("party", 1)
+    settings["privacy"]["clipping_norm"] = 1e9
+    with pytest.raises(RunError, match="clipping_norm"):
+        respond(roles / "party-1", request | {"config": json.dumps(settings)})
+    settings["privacy"]["clipping_norm"] = None
+    with pytest.raises(RunError, match="roster"):
+        respond(roles / "party-1", request | {"config": json.dumps(settings), "roster": "another"})
+
+
+def test_keys_of_a_round_are_for_that_round(masked):
+    party = masked / "party-0"
+    cohort = {"round": 5, "cohort": [0, 1, 2]}
+    with pytest.raises(ProtocolError, match="No keys of round 5"):
+        respond(party, {"kind": "train", "params": b"", **cohort})
+    publics = [
+        respond(masked / f"party-{id_}", {"kind": "keys", **cohort})["public"] for id_ in range(3)
+    ]
+    told = {"keyed": [0, 1, 2], "publics": publics}
+    assert respond(party, {"kind": "letter", **cohort, **told})["letter"]
+    with pytest.raises(ProtocolError, match="No keys of round 6"):
+        respond(party, {"kind": "letter", **cohort, **told, "round": 6})
+    swapped = told | {"publics": publics[::-1]}
+    with pytest.raises(ProtocolError, match="not that of client 0"):
+        respond(party, {"kind": "letter", **cohort, **swapped})
+    with pytest.raises(ProtocolError, match="96"):
+        respond(party, {"kind": "letter", **cohort, **told, "publics": [b"", b"", b""]})
+
+
+def test_secrets_are_their_owners_alone(roles, tmp_path):
+    for role in ("party-0", "key-holder", "server"):
+        secrets = roles / role / "secrets"
+        assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
+        files = list(secrets.iterdir())
+        assert files
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    examples = roles / "party-0" / "examples.npz"
+    assert stat.S_IMODE(examples.stat().st_mode) == 0o600
+    enrolled = (roles / "party-0" / ENROLMENT).read_text()
+    seed = (roles / "party-0" / "secrets" / "signing-key").read_bytes()
+    assert seed.hex() not in enrolled
+    with pytest.raises(RunError, match="not empty"):
+        enrol_party(roles / "party-0", 0, Examples(np.zeros((1, 4)), np.zeros(1)))
+    with pytest.raises(ConfigError, match="at least one"):
+        enrol_party(tmp_path / "new", 0, Examples(np.zeros((0, 4)), np.zeros(0)))
+
+
+def test_a_roster_is_whole(roles):
+    roster = load_roster(roles / "server" / ROSTER)
+    parties = roster.parties
+    for wrong in (
+        roster._replace(parties=parties[1:]),
+        roster._replace(parties=()),
+        roster._replace(parties=(parties[0], parties[1]._replace(node_key=parties[0].node_key))),
+        roster._replace(parties=(parties[0]._replace(signing_key=b"short"),)),
+        roster._replace(parties=(parties[0]._replace(examples=0),)),
+    ):
+        with pytest.raises(ConfigError):
+            check_roster(wrong)
+    damaged = roles / "damaged.json"
+    damaged.write_text("{}")
+    with pytest.raises(ConfigError, match="not a roster"):
+        load_roster(damaged)
+
+
+@pytest.mark.parametrize("protocol", ["none", "threshold", "plain"])
+def test_a_protocol_that_does_not_fit_the_roster(roles, protocol):
+    folder = roles.parent / protocol
+    folder.mkdir()
+    (folder / ROSTER).write_bytes((roles / "server" / ROSTER).read_bytes())
+    write_config(folder, replace(CONFIG, aggregation=Aggregation(protocol)))
+    with pytest.raises(PrideError, match=f"protocol='{protocol}'"):
+        load_agreement(folder)
+
+
+def test_a_journal_keeps_what_no_checkpoint_covers(tmp_path):
+    kept = journal(tmp_path, every=2)
+    done = Done(np.array([-(2**40), 3]), (0, 2), 3, 100, 1.0, 2.0, 3.0)
+    for round_ in range(5):
+        assert kept.sum(round_) is kept.question(round_) is None
+        kept.ask(round_, {"round": round_, "messages": [b"\xff", b""]})
+        assert journal(tmp_path, 2).question(round_)["messages"] == [b"\xff", b""]
+        kept.open(round_, done)
+        assert kept.question(round_) is None
+    again = journal(tmp_path, every=2)
+    assert [again.sum(round_) is None for round_ in range(5)] == [True] * 4 + [False]
+    found = again.sum(4)
+    assert np.array_equal(found.total, done.total)
+    assert found[1:] == done[1:]
+    (tmp_path / "4.sum").write_bytes(b"\xc1")
+    with pytest.raises(RunError, match="damaged"):
+        again.sum(4)
