@@ -49,9 +49,9 @@ NUMBERS = (
 _VMAPPED = 2**18
 """Parameters of a model up to which runs are vmapped, larger ones one after another in a scan.
 
-Measured with ten runs on two CPU cores, a vmap takes 0.26 of a scan's seconds for Iris (259
-parameters), 0.6 to 0.9 for perceptrons up to 199,210, and about the same for a CNN of 188,810; in
-chunks of clients, a CNN of 1,663,370 was slower by far with weights of its own for each.
+Measured with ten runs on two CPU cores, a vmap takes between a quarter and half of a scan's seconds
+for Iris (259 parameters), and about as many from 4,810 to 199,210 parameters, where a scan needs
+less memory.
 """
 
 
