@@ -8,6 +8,7 @@ With ``--seeds 0..9``, ten runs are trained as one program, each in a folder of 
 """
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -41,14 +42,14 @@ def main() -> int:
             raise ConfigError(
                 "--seeds with --coordinator: expected one process, without the latter"
             )
-        join_others(config, arguments)
-        if arguments.seeds is not None:
-            workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
-            return train_seeds(config, workdir, arguments.seeds)
-        workdir = arguments.workdir or Path("runs") / arguments.config.stem
-        if arguments.process > 0:
-            return assist(config, workdir)
-        return train(config, workdir, arguments.resume)
+        with others(config, arguments):
+            if arguments.seeds is not None:
+                workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
+                return train_seeds(config, workdir, arguments.seeds)
+            workdir = arguments.workdir or Path("runs") / arguments.config.stem
+            if arguments.process > 0:
+                return assist(config, workdir)
+            return train(config, workdir, arguments.resume)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,24 +58,27 @@ def main() -> int:
         return 130
 
 
-def join_others(config: Experiment, arguments: argparse.Namespace) -> None:
-    """Makes JAX see its devices, and the other processes if there are any.
+def others(
+    config: Experiment, arguments: argparse.Namespace
+) -> contextlib.AbstractContextManager[None]:
+    """Makes JAX see its devices and, until the block ends, the other processes if there are any.
 
     Raises:
       PrideError: they cannot be found.
     """
     from pride_jax.runs.devices import keep_programs, use_cores
-    from pride_jax.runs.hosts import join
+    from pride_jax.runs.hosts import joined
 
     use_cores(config.engine.devices)
     keep_programs()
     if arguments.coordinator is not None:
-        join(arguments.coordinator, arguments.processes, arguments.process)
-    elif (arguments.processes, arguments.process) != (1, 0):
+        return joined(arguments.coordinator, arguments.processes, arguments.process)
+    if (arguments.processes, arguments.process) != (1, 0):
         raise ConfigError(
             f"--processes {arguments.processes} --process {arguments.process} without "
             "--coordinator: expected the address and port of process 0"
         )
+    return contextlib.nullcontext()
 
 
 def assist(config: Experiment, workdir: Path) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,10 @@ import numpy as np
 import pytest
 
 from pride_jax.config import Engine, load_config
-from pride_jax.errors import ConfigError
+from pride_jax.errors import ConfigError, RunError
 from pride_jax.experiment import run
 from pride_jax.reporting import metrics
-from pride_jax.runs.hosts import Order, Task, join
+from pride_jax.runs.hosts import Order, Task, joined, meet
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 CONFIG = """
@@ -142,7 +143,48 @@ def test_a_lost_process_ends_the_run_and_another_number_continues_it(config, tmp
 )
 def test_impossible_processes_are_refused(arguments, reason):
     with pytest.raises(ConfigError, match=reason):
-        join(*arguments)
+        joined(*arguments).__enter__()
+
+
+def meeting(numbers, processes, patience):
+    """What each of some processes, a thread each, is told."""
+    coordinator = f"127.0.0.1:{free_port()}"
+
+    def come(number):
+        try:
+            with meet(coordinator, processes, number, patience) as others:
+                return len(others)
+        except RunError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(numbers)) as threads:
+        return list(threads.map(come, numbers))
+
+
+def test_processes_go_on_when_all_are_there():
+    assert meeting([2, 0, 1], 3, patience=30) == [1, 2, 1]
+
+
+def test_those_who_came_say_who_is_missing():
+    leader, other = meeting([0, 1], 4, patience=1)
+    assert "Of 4 processes, [2, 3] did not come within 1 s: start all of them" in leader
+    assert "Process 1 was not let in at 127.0.0.1:" in other
+    assert "Process 2 was not let in" in meeting([2], 3, patience=0.5)[0]
+
+
+def test_two_processes_of_one_number_are_not_both_let_in():
+    told = meeting([0, 1, 1], 3, patience=1)
+    assert "[2] did not come" in told[0]
+    assert all(isinstance(each, str) for each in told)
+
+
+def test_a_port_that_is_taken_is_told():
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(RunError, match=f"cannot listen on port {port}: Address already in use"):
+            meet(f"127.0.0.1:{port}", 2, 0, patience=1).__enter__()
 
 
 def test_an_order_does_not_print_its_key():

@@ -8,7 +8,9 @@ The processes of a run trust one another and their network: the key of noise and
 """
 
 import contextlib
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
@@ -20,8 +22,11 @@ from jaxtyping import Array, Int, PyTree, UInt32
 from pride_jax.errors import ConfigError, PrideError, RunError
 
 Tree = TypeVar("Tree", bound=PyTree[Array])
-_PATIENCE = 60
+_PATIENCE = 60.0
 """Seconds for which processes wait for one another at the start."""
+_ANSWER_SECONDS = 2.0
+_NUMBER_BYTES = 8
+_COME_IN = b"come in"
 
 
 class Task(IntEnum):
@@ -50,8 +55,9 @@ class Order(NamedTuple):
         return f"Order({self.task.name}, round={self.round})"
 
 
-def join(coordinator: str, processes: int, process: int) -> None:
-    """Makes this process one of several; to be called before JAX first computes.
+@contextlib.contextmanager
+def joined(coordinator: str, processes: int, process: int) -> Iterator[None]:
+    """Makes this process one of several, until the block ends; begin it before JAX computes.
 
     Args:
       coordinator: ``address:port`` of process 0, at which it will listen.
@@ -60,7 +66,7 @@ def join(coordinator: str, processes: int, process: int) -> None:
 
     Raises:
       ConfigError: the numbers or the address are impossible.
-      RunError: the others did not come within a minute.
+      RunError: somebody did not come within a minute, see `meet`.
     """
     if not 0 <= process < processes:
         raise ConfigError(
@@ -71,17 +77,111 @@ def join(coordinator: str, processes: int, process: int) -> None:
             f"coordinator={coordinator!r}: expected ADDRESS:PORT of process 0, such as "
             "192.0.2.1:9876"
         )
-    # Otherwise the survivors of a lost process are killed before they can say so.
-    jax.config.update("jax_enable_recoverability", True)
+    with meet(coordinator, processes, process) as others:
+        # Otherwise the survivors of a lost process are killed before they can say so.
+        jax.config.update("jax_enable_recoverability", True)
+        try:
+            jax.distributed.initialize(coordinator, processes, process)
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                f"Process {process} of {processes} could not join the others at {coordinator} "
+                f"({_first_line(error)}): start all of them anew"
+            ) from error
+        try:
+            yield
+        except KeyboardInterrupt:
+            # They may be waiting for this process: its loss tells them.
+            others.clear()
+            raise
+        finally:
+            if process == 0:
+                # Whoever is still connected when process 0 leaves is killed by JAX.
+                _wait_for_ends(others)
+            jax.distributed.shutdown()
+
+
+@contextlib.contextmanager
+def meet(
+    coordinator: str, processes: int, process: int, patience: float = _PATIENCE
+) -> Iterator[list[socket.socket]]:
+    """Waits until all processes are there: JAX itself would kill a process whose others are late.
+
+    Args:
+      coordinator: see `joined`.
+      processes: see `joined`.
+      process: see `joined`.
+      patience: seconds to wait.
+
+    Returns:
+      Connections, open until the block ends: process 0's to all others, theirs to process 0.
+
+    Raises:
+      RunError: somebody is missing, or two processes have the same number.
+    """
+    address, _, port = coordinator.rpartition(":")
+    deadline = time.monotonic() + patience
+    late = (
+        f"within {patience:g} s: start all of them, with the same --coordinator and --processes "
+        "and each with its own --process"
+    )
+    with contextlib.ExitStack() as stack:
+        if process == 0:
+            came = _gather(int(port), processes, deadline, stack)
+            if missing := sorted(set(range(1, processes)) - came.keys()):
+                raise RunError(f"Of {processes} processes, {missing} did not come {late}")
+            for caller in came.values():
+                caller.sendall(_COME_IN)
+            yield list(came.values())
+            return
+        caller = _let_in((address, int(port)), process, deadline)
+        if caller is None:
+            raise RunError(f"Process {process} was not let in at {coordinator} {late}")
+        yield [stack.enter_context(caller)]
+
+
+def _gather(
+    port: int, processes: int, deadline: float, stack: contextlib.ExitStack
+) -> dict[int, socket.socket]:
+    """Process 0's part of `meet`: who came, each number once."""
+    came: dict[int, socket.socket] = {}
     try:
-        jax.distributed.initialize(
-            coordinator, processes, process, initialization_timeout=_PATIENCE
-        )
-    except (RuntimeError, ValueError) as error:
+        with socket.create_server(("", port)) as listener:
+            while len(came) < processes - 1 and (left := deadline - time.monotonic()) > 0:
+                listener.settimeout(left)
+                with contextlib.suppress(TimeoutError):
+                    caller = stack.enter_context(listener.accept()[0])
+                    caller.settimeout(_ANSWER_SECONDS)
+                    number = caller.recv(_NUMBER_BYTES).strip()
+                    if number.isdigit() and 0 < int(number) < processes:
+                        came.setdefault(int(number), caller)
+    except OSError as error:
         raise RunError(
-            f"Process {process} of {processes} could not join the others at {coordinator} within "
-            f"{_PATIENCE} s ({_first_line(error)}): start all of them, with the same --coordinator"
+            f"Process 0 cannot listen on port {port}: {error.strerror or error}; choose another"
         ) from error
+    return came
+
+
+def _let_in(address: tuple[str, int], process: int, deadline: float) -> socket.socket | None:
+    """The other processes' part of `meet`: the connection to process 0."""
+    while (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(OSError):
+            caller = socket.create_connection(address, left)
+            caller.sendall(f"{process}".rjust(_NUMBER_BYTES).encode())
+            caller.settimeout(max(0.1, deadline - time.monotonic()))
+            if caller.recv(len(_COME_IN)) == _COME_IN:
+                return caller
+            caller.close()
+            return None
+        time.sleep(0.2)
+    return None
+
+
+def _wait_for_ends(others: Sequence[socket.socket]) -> None:
+    """Waits until the other processes have closed their connections, or are gone."""
+    for other in others:
+        other.settimeout(_PATIENCE)
+        with contextlib.suppress(OSError):
+            other.recv(1)
 
 
 def tell(order: Order) -> None:
