@@ -446,7 +446,7 @@ def no_file_longer_than(length: int) -> Iterator[None]:
     ("changes", "length", "file"),
     [
         ({}, 200, "config.json"),
-        ({"evaluation": Evaluation(every=1)}, 1600, "metrics.jsonl"),
+        ({"evaluation": Evaluation(every=1)}, 2100, "metrics.jsonl"),
         ({"model": Model("mlp", hidden=(100,))}, 2600, "checkpoints/0.npz"),
         ({}, 5000, "plots/learning_curve.png"),
     ],

@@ -81,12 +81,12 @@ def last_checkpoint(workdir):
 
 
 def wait_for_rows(workdir, count):
-    for _ in range(600):
+    for _ in range(1800):
         path = workdir / "metrics.jsonl"
         if path.exists() and len(metrics.read(path)) >= count:
             return
         time.sleep(0.1)
-    raise AssertionError(f"no {count} rows within a minute")
+    raise AssertionError(f"no {count} rows within three minutes")
 
 
 def test_two_processes_give_the_numbers_of_one(config, tmp_path):
@@ -111,7 +111,7 @@ def test_a_lost_process_ends_the_run_and_another_number_continues_it(config, tmp
     with started(config, workdir, 2, *long) as (leader, other):
         wait_for_rows(workdir, 2)
         other.send_signal(signal.SIGKILL)
-        assert leader.wait(60) == 2
+        assert leader.wait(180) == 2
     said = workdir.with_suffix(".0.out").read_text()
     assert re.search(r"error: Process 0 lost the others .*start all of them again .*--resume", said)
     before = metrics.read(workdir / "metrics.jsonl")
