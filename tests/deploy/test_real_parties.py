@@ -17,6 +17,7 @@ from pride_jax.config import (
     Experiment,
     Model,
     Partition,
+    Privacy,
 )
 from pride_jax.deploy.processes import (
     register,
