@@ -17,7 +17,7 @@ from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.server import OUTCOME, PROCESS
 from pride_jax.errors import RunError
-from pride_jax.runs.files import read_json
+from pride_jax.runs.files import claimed, read_json
 
 APP = Path(__file__).parent / "app"
 _LINK = "federation"
@@ -166,7 +166,7 @@ def ended(server: Path) -> bool:
     Raises:
       RunError: it has, but not well.
     """
-    path, gone = server / OUTCOME, _is_gone(server / PROCESS)
+    path, gone = server / OUTCOME, _is_gone(server)
     if not path.exists():
         if gone:
             raise RunError("The server's process is gone: go on with --resume")
@@ -176,15 +176,19 @@ def ended(server: Path) -> bool:
     return True
 
 
-def _is_gone(path: Path) -> bool:
-    """Whether the process that wrote its number there has ended."""
-    try:
-        os.kill(int(path.read_text()), 0)
-    except (FileNotFoundError, ValueError):
+def _is_gone(server: Path) -> bool:
+    """Whether the process that served from a folder has ended.
+
+    It keeps the folder claimed. Its number would not do: Flower does not wait for a process of its
+    own that was killed, whose number then stays taken.
+    """
+    if not (server / PROCESS).exists():
         return False
-    except ProcessLookupError:
-        return True
-    return False
+    try:
+        with claimed(server):
+            return True
+    except RunError:
+        return False
 
 
 def free_ports(count: int) -> list[int]:

@@ -48,7 +48,7 @@ from pride_jax.federated import (
 from pride_jax.privacy.skellam import centre
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
-from pride_jax.runs.files import read_json, write_json
+from pride_jax.runs.files import claimed, read_json, write_json
 from pride_jax.training.evaluation import evaluator
 from pride_jax.types import Cohort
 
@@ -81,24 +81,31 @@ def serve(folder: Path, network: Network) -> None:
       folder: the server's own: config, roster, and in ``server.json`` the run's folder and how
         long to wait for replies.
       network: reaches the nodes.
+
+    Raises:
+      RunError: another process serves from the folder.
     """
-    settings = read_json(folder / SERVER)
-    (folder / PROCESS).write_text(str(os.getpid()))
-    outcome: dict[str, str | None] = {"error": None}
-    try:
-        agreement = load_agreement(folder)
-        use_cores(agreement.config.engine.devices)
-        keep_programs()
-        workdir = Path(settings["workdir"])
-        ask = _introduced(agreement, network, settings, workdir)
-        run_in(prepare(agreement, ask, workdir), workdir)
-    except PrideError as error:
-        outcome["error"] = str(error)
-    except BaseException as error:
-        outcome["error"] = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        write_json(folder / OUTCOME, outcome)
+    with claimed(folder):
+        (folder / PROCESS).write_text(str(os.getpid()))
+        outcome: dict[str, str | None] = {"error": None}
+        try:
+            _serve(folder, network)
+        except PrideError as error:
+            outcome["error"] = str(error)
+        except BaseException as error:
+            outcome["error"] = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            write_json(folder / OUTCOME, outcome)
+
+
+def _serve(folder: Path, network: Network) -> None:
+    settings, agreement = read_json(folder / SERVER), load_agreement(folder)
+    use_cores(agreement.config.engine.devices)
+    keep_programs()
+    workdir = Path(settings["workdir"])
+    ask = _introduced(agreement, network, settings, workdir)
+    run_in(prepare(agreement, ask, workdir), workdir)
 
 
 def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Setting:

@@ -101,8 +101,15 @@ class Federation(contextlib.ExitStack):
         return metrics.read(path) if path.exists() else []
 
 
-def simulated(config, folder, lost=None):
-    """Digest of the parameters that the simulation ends with, without some messages."""
+def simulated(config, folder, lost=None, broken=()):
+    """Digest of the parameters that the simulation ends with.
+
+    Args:
+      config: the settings.
+      folder: for the config.
+      lost: round -> clients whose messages are lost.
+      broken: clients whose inputs are NaN.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)
     answer = subprocess.run(
@@ -111,6 +118,7 @@ def simulated(config, folder, lost=None):
             str(Path(__file__).parent / "simulated.py"),
             str(folder / "config.py"),
             json.dumps(lost or {}),
+            json.dumps(broken),
         ],
         capture_output=True,
         text=True,
@@ -128,6 +136,15 @@ def children(pid):
         new = {child for child, parent in parents if parent in new} - found
         found |= new
     return found
+
+
+def is_running(pid):
+    """Whether a process lives; one that only waits to be buried does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def wait_until(condition, seconds=240):

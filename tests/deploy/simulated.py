@@ -1,6 +1,7 @@
 """Simulates a config client by client in a process of its own, some messages lost on the way.
 
-Arguments: a file of the config, a JSON object ``{round: [clients whose messages are lost]}``.
+Arguments: a file of the config, a JSON object ``{round: [clients whose messages are lost]}``, and
+a JSON list of clients whose inputs are NaN.
 Prints the digest of the parameters after every evaluation's rounds, as JSON.
 """
 
@@ -10,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from pride_jax.config import load_config
 from pride_jax.runs.devices import use_cores
 
@@ -17,6 +20,7 @@ from pride_jax.runs.devices import use_cores
 def main():
     config = load_config(Path(sys.argv[1]))
     lost = {int(round_): set(clients) for round_, clients in json.loads(sys.argv[2]).items()}
+    broken = json.loads(sys.argv[3])
     config = dataclasses.replace(
         config,
         engine=dataclasses.replace(config.engine, per_client=True),
@@ -27,7 +31,7 @@ def main():
     from pride_jax import builder, experiment
     from pride_jax.aggregation.messages import from_bytes
 
-    real = builder.build_secure_aggregation
+    real, load = builder.build_secure_aggregation, builder.build_dataset
 
     def arrives(data):
         message = from_bytes(data)
@@ -36,7 +40,17 @@ def main():
     def lossy(*arguments):
         return real(*arguments)._replace(network=lambda sent: list(filter(arrives, sent)))
 
+    def damaged(config):
+        dataset = load(config)
+        partition = builder.build_partition(config, dataset)
+        owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
+        inputs = dataset.train_inputs.copy()
+        inputs[partition.index[np.isin(owners, broken)]] = np.nan
+        return dataset._replace(train_inputs=inputs)
+
     builder.build_secure_aggregation = lossy
+    if broken:
+        builder.build_dataset = damaged
     with tempfile.TemporaryDirectory() as folder:
         summary = experiment.run(config, Path(folder) / "run")
     print(json.dumps(summary["parameters_sha256"]))

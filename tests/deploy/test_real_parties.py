@@ -1,29 +1,36 @@
 """Real parties, each in processes of its own: what goes wrong, and what becomes of it."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import Relay, simulated, wait_until
+from federation import Relay, children, is_running, simulated, wait_until
 
 from pride_jax.config import (
     Aggregation,
     Client,
     Cohort,
     Data,
+    Evaluation,
     Experiment,
     Model,
     Partition,
     Privacy,
 )
-from pride_jax.deploy.processes import (
-    register,
-    stop,
-)
+from pride_jax.deploy.agreement import write_config
+from pride_jax.deploy.processes import register, stop
+from pride_jax.deploy.server import PROCESS
 from pride_jax.errors import RunError
+from pride_jax.reporting import metrics
+from pride_jax.runs.files import read_json
 
 pytestmark = pytest.mark.deploy
 
@@ -71,9 +78,13 @@ ONE_CIPHERTEXT_MORE = FORGER.format(
 REPLAY = FORGER.format(round=1, forged='(folder / "before").read_bytes()')
 
 
-def test_forged_messages_are_left_out(federation, tmp_path):
+def test_forged_messages_are_left_out_and_nan_is_nothing(federation, tmp_path):
     config = with_parties(ENCRYPTED, 5, rounds=2)
     parties = federation(config)
+    held = parties.role("party-0") / "examples.npz"
+    with np.load(held) as examples:
+        labels = examples["labels"]
+        np.savez(held, inputs=np.full_like(examples["inputs"], np.nan), labels=labels)
     for name, code in {
         "party-1": GARBAGE,
         "party-2": FOREIGN,
@@ -84,8 +95,11 @@ def test_forged_messages_are_left_out(federation, tmp_path):
     parties.begin()
     summary = parties.finish()
     lost = {0: [1, 2], 1: [3, 4]}
-    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", lost)
+    alike = simulated(config, tmp_path / "sim", lost, broken=[0])
+    assert summary["parameters_sha256"] == alike
     assert summary["lost_messages"] == 4
+    own = metrics.read(parties.role("party-0") / "metrics.jsonl")
+    assert [row["nonfinite"] for row in own] == [1, 1]
     reasons = {(row["round"], row["from"]): row["reason"] for row in parties.refusals()}
     assert "starts with" in reasons[0, 1]
     assert "client 3 signed it in its name" in reasons[0, 2]
@@ -135,6 +149,46 @@ def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, t
     assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
     # What was asked before is asked again: nobody trains for a second sum of the round.
     assert summary["lost_messages"] == 0
+
+
+def test_a_server_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+    config = replace(ENCRYPTED, evaluation=Evaluation(every=3))
+    write_config(tmp_path, config)
+    run = tmp_path / "run"
+    pid = run / "deployment" / "server" / PROCESS
+    sums = run / "sums"
+
+    # Its process alone, amid a round: nothing is left of that round, or the question is.
+    launcher = launch(tmp_path, run)
+    wait_until((sums / "0.sum").exists)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    _, said = launcher.communicate(timeout=60)
+    assert (launcher.returncode, "go on with --resume" in said) == (2, True)
+
+    # Everything, two rounds after the only checkpoint. What is not killed ends by itself.
+    launcher = launch(tmp_path, run, "--resume")
+    wait_until((sums / "1.sum").exists)
+    everyone = children(launcher.pid)
+    os.kill(launcher.pid, signal.SIGKILL)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    launcher.communicate()
+    wait_until(lambda: not any(map(is_running, everyone)))
+    assert not (run / "summary.json").exists()
+
+    launcher = launch(tmp_path, run, "--resume")
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, said
+    summary = read_json(run / "summary.json")
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
+    assert summary["lost_messages"] == 0
+
+
+def launch(folder, run, *arguments):
+    """``deploy.py --local``, with a process for every role."""
+    script = Path(__file__).parents[2] / "scripts" / "deploy.py"
+    command = [sys.executable, str(script), "--local", "--timeout", "60", *arguments]
+    command += ["--config", str(folder / "config.py"), "--workdir", str(run)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_cut_of_half_a_minute_is_waited_for(federation, link, tmp_path):
@@ -222,34 +276,38 @@ def _hex(secret):
 
 
 def test_masks_of_one_who_dies_after_its_keys_are_taken_away(federation, tmp_path):
-    config = with_parties(MASKED, 5, rounds=2)
-    parties = federation(config, timeout=45.0)
-    parties.tamper("party-4", STARTS_AND_SLEEPS.format(round=1))
+    config = with_parties(MASKED, 5, rounds=1)
+    parties = federation(config, timeout=60.0)
+    parties.tamper("party-4", STARTS_AND_SLEEPS.format(round=0))
     parties.begin()
     wait_until((parties.role("party-4") / "training").exists)
     parties.kill("party-4")
     summary = parties.finish()
-    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {1: [4]})
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [4]})
     assert summary["lost_messages"] == 1
 
 
 def test_strangers_are_not_listened_to(federation, tmp_path):
     config = replace(TWO, rounds=1)
-    parties, others = federation(config, timeout=5.0), federation(config)
-    # A node that may log in, and says that it is party 1, without that party's key.
+    parties, others, unknown = (federation(config) for _ in range(3))
+    # One that the SuperLink does not know.
+    unknown.node("party-0")
+    # One that may log in, and says that it is party 1, without that party's key.
     register(parties.link[0], others.roster)
     for name in ("enrolment.json", "roster.json", "agreed.json"):
         shutil.copy(parties.role("party-1") / name, others.role("party-1") / name)
     others.node("party-1")
     parties.begin(["party-0"])
-    with pytest.raises(RunError, match="party 1 did not join"):
-        parties.finish()
-    assert any("not the keys of anyone" in row["reason"] for row in parties.refusals())
-    # One that the SuperLink does not know cannot even log in.
-    unknown = federation(config)
-    unknown.node("party-0")
+    wait_until(lambda: any("not the keys of anyone" in row["reason"] for row in parties.refusals()))
+    assert len(parties.rows()) == 0
+    parties.node("party-1")
+    summary = parties.finish()
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
+    assert summary["lost_messages"] == 0
+    assert len(parties.refusals()) == 1
     log = unknown.role("party-0") / "supernode.log"
-    wait_until(lambda: "Failed to" in log.read_text())
+    assert "Failed to" in log.read_text()
+    assert not (others.role("party-1") / "metrics.jsonl").exists()
 
 
 def test_a_private_round_that_lost_a_party_is_not_opened_but_paid_for(federation):
