@@ -1,0 +1,75 @@
+"""A whole run of roles that answer in this process: the server's way through it."""
+
+from dataclasses import replace
+
+import pytest
+
+from pride_jax import experiment
+from pride_jax.config import Aggregation, Data, Engine, Experiment, Model, Partition
+from pride_jax.deploy.local import enrol_all
+from pride_jax.deploy.network import Network
+from pride_jax.deploy.roles import respond
+from pride_jax.deploy.server import OUTCOME, SERVER, serve
+from pride_jax.errors import PrideError
+from pride_jax.runs.files import read_json, write_json
+
+CONFIG = Experiment(
+    rounds=2,
+    data=Data("iris", test_examples=90),
+    partition=Partition("iid", clients=3),
+    model=Model("logistic"),
+    aggregation=Aggregation("plain", limit=4.0, key_bits=1024, workers=1),
+    engine=Engine(per_client=True),
+)
+
+
+def network(folder, answers):
+    """Reaches the roles whose folders are there; silent are requests that ``answers`` refuses."""
+    roles = sorted(role for role in folder.iterdir() if role.name != "server")
+
+    def exchange(requests, seconds):
+        for node, request in requests.items():
+            if not answers(roles[node].name, request):
+                continue
+            try:
+                yield node, respond(roles[node], request)
+            except PrideError as error:
+                yield node, {"refused": str(error)}
+
+    return Network(lambda: range(len(roles)), exchange)
+
+
+def served(folder, workdir, answers=lambda name, request: True):
+    """How a run ended; it waits a second for who is silent."""
+    write_json(folder / "server" / SERVER, {"workdir": str(workdir), "timeout": 1.0})
+    serve(folder / "server", network(folder, answers))
+    return read_json(folder / "server" / OUTCOME)["error"]
+
+
+def digest(workdir):
+    return read_json(workdir / "summary.json")["parameters_sha256"]
+
+
+@pytest.mark.parametrize("protocol", ["masking", "bfv"])
+def test_roles_train_as_the_simulation_does(protocol, tmp_path):
+    aggregation = replace(CONFIG.aggregation, protocol=protocol)
+    config = replace(CONFIG, rounds=1, aggregation=aggregation)
+    enrol_all(config, tmp_path / "roles")
+    assert served(tmp_path / "roles", tmp_path / "run") is None
+    experiment.run(config, tmp_path / "simulated")
+    assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+
+
+def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
+    enrol_all(CONFIG, tmp_path / "roles")
+
+    def two_are_silent(name, request):
+        silent = name != "party-0" and request.get("round") == 1
+        return not (silent and request["kind"] == "train")
+
+    stopped = served(tmp_path / "roles", tmp_path / "run", two_are_silent)
+    assert "1 of 3 parties sent what can be added, expected at least 2" in stopped
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert served(tmp_path / "roles", tmp_path / "run") is None
+    experiment.run(CONFIG, tmp_path / "simulated")
+    assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
