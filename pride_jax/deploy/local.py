@@ -93,15 +93,16 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     dataset = builder.build_dataset(config)
     partition = builder.build_partition(config, dataset)
     enrolments = []
+    # First, since a protocol without a single key holder is refused before anything is written.
+    if build_key_files(config.aggregation) is not None:
+        enrol_key_holder(unfinished / "key-holder", config)
+        enrolments.append(unfinished / "key-holder" / ENROLMENT)
     ends = np.cumsum(partition.sizes)
     for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
         enrol_party(
             unfinished / f"party-{id_}", id_, _dealt(dataset, partition.index[end - size : end])
         )
         enrolments.append(unfinished / f"party-{id_}" / ENROLMENT)
-    if build_key_files(config.aggregation) is not None:
-        enrol_key_holder(unfinished / "key-holder", config)
-        enrolments.append(unfinished / "key-holder" / ENROLMENT)
     server = unfinished / "server"
     make_certificates(server, [_HOST])
     roster = collect_roster(enrolments, dataset)
