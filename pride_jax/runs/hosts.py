@@ -164,14 +164,14 @@ def _gather(
 def _let_in(address: tuple[str, int], process: int, deadline: float) -> socket.socket | None:
     """The other processes' part of `meet`: the connection to process 0."""
     while (left := deadline - time.monotonic()) > 0:
-        with contextlib.suppress(OSError):
-            caller = socket.create_connection(address, left)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            caller = stack.enter_context(socket.create_connection(address, left))
             caller.sendall(f"{process}".rjust(_NUMBER_BYTES).encode())
             caller.settimeout(max(0.1, deadline - time.monotonic()))
-            if caller.recv(len(_COME_IN)) == _COME_IN:
-                return caller
-            caller.close()
-            return None
+            if caller.recv(len(_COME_IN)) != _COME_IN:
+                return None
+            stack.pop_all()
+            return caller
         time.sleep(0.2)
     return None
 
