@@ -52,6 +52,7 @@ Summary = dict[str, Any]
 """What ``summary.json`` holds; see `run`."""
 
 _OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
+_NOT_COMPARED = dict.fromkeys(("central", "alone", "confusion_central", "confusions_alone"))
 
 
 class Simulated(NamedTuple):
@@ -578,8 +579,7 @@ def _examined(setting: Setting, params: Params) -> Summary:
             "train_examples": int(np.sum(setting.sizes)),
             "unused_examples": 0,
             "accuracy_over_clients": None,
-            "central": None,
-            "alone": None,
+            **_NOT_COMPARED,
         }
     dataset, partition, _, review = setting.simulated
     hosts.tell(Order(Task.REVIEW))
@@ -618,10 +618,10 @@ def _stages(rounds: list[metrics.Row]) -> dict[str, float]:
 
 
 def _compare(setting: Setting, simulated: Simulated) -> Summary:
-    """The central model's accuracy and each client's alone, or nulls where none is asked for."""
+    """How well a central model and each client alone do, or nulls where nobody asks."""
     config = setting.config
     if not config.evaluation.comparison:
-        return {"central": None, "alone": None}
+        return _NOT_COMPARED
     init_key, key = jax.random.split(jax.random.key(config.seed))
     params = setting.model.init(init_key)
 
@@ -629,10 +629,15 @@ def _compare(setting: Setting, simulated: Simulated) -> Summary:
     train = _train_alone(setting.model, config.client, int(data.sizes.max()), config.rounds)
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
-        setting.evaluate(train(data, jax.random.fold_in(key, client), params, client)).accuracy
+        setting.evaluate(train(data, jax.random.fold_in(key, client), params, client))
         for client in holding
     ]
-    return {"central": central, "alone": alone}
+    return {
+        "central": central.accuracy,
+        "alone": [each.accuracy for each in alone],
+        "confusion_central": central.confusion.tolist(),
+        "confusions_alone": [each.confusion.tolist() for each in alone],
+    }
 
 
 @cache
@@ -655,8 +660,7 @@ def _draw(setting: Setting, summary: Summary, rows: list[metrics.Row], folder: P
         baselines["central"] = summary["central"]
         baselines["alone (mean)"] = statistics.mean(summary["alone"])
     plots.save(plots.learning_curve(rows, baselines), folder / "learning_curve.png")
-    confusion = np.array(summary["confusion"])
-    plots.save(plots.confusion_matrix(confusion), folder / "confusion_matrix.png")
+    plots.save(plots.confusion_matrices(plots.confusions(summary)), folder / "confusion_matrix.png")
     if setting.simulated is not None:
         dataset, partition, *_ = setting.simulated
         counts = label_counts(partition, dataset.train_labels, dataset.num_classes)

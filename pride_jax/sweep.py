@@ -28,6 +28,8 @@ _REPORTED = (
     "bytes_per_client_round",
 )
 _REPORTED_ONCE = (
+    "alone",
+    "accuracy_over_clients",
     "seconds_by_stage",
     "parameters_sha256",
     "epsilon",
@@ -144,8 +146,8 @@ def sweep(
       report: called with each run's settings and figures.
 
     Returns:
-      What ``sweep.json`` holds: the config, a row a run, and over the runs the mean, standard
-      deviation and range of each figure.
+      What ``sweep.json`` holds: the config, the versions, commits and devices that the runs had, a
+      row a run, and over the runs the mean, standard deviation and range of each figure.
 
     Raises:
       PrideError: its folder is in use or cannot be written.
@@ -159,7 +161,12 @@ def sweep(
 
     def gather() -> dict[str, Any]:
         ordered = [rows[run.name] for run in runs if run.name in rows]
-        return {"config": to_dict(config), "runs": ordered, "over_runs": _over_runs(ordered)}
+        return {
+            "config": to_dict(config),
+            "environments": _environments(runs),
+            "runs": ordered,
+            "over_runs": _over_runs(ordered),
+        }
 
     with contextlib.ExitStack() as stack:
         ended = stack.enter_context(contextlib.closing(execute(missing))) if missing else ()
@@ -219,6 +226,17 @@ def _row(run: Planned, error: str | None = None) -> Row:
         return row | {"error": error or f"{run.folder} holds no summary: run it again"}
     summary = read_json(run.folder / "summary.json")
     return row | {name: summary[name] for name in (*_REPORTED, *_REPORTED_ONCE)}
+
+
+def _environments(runs: Sequence[Planned]) -> list[dict[str, Any]]:
+    """What the finished runs ran on, each only once."""
+    distinct = []
+    for run in filter(is_finished, runs):
+        for start in read_json(run.folder / "env.json"):
+            same = {name: value for name, value in start.items() if name != "started"}
+            if same not in distinct:
+                distinct.append(same)
+    return distinct
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:

@@ -155,6 +155,7 @@ def test_an_encrypted_run_ends_with_the_bits_of_a_plain_one(uneven):
 def test_a_summary_has_no_comparisons_where_none_is_asked_for(small):
     summary = read(small / "summary.json")
     assert (summary["central"], summary["alone"]) == (None, None)
+    assert (summary["confusion_central"], summary["confusions_alone"]) == (None, None)
     assert summary["rounds_to_target"] is None
 
 
@@ -163,8 +164,12 @@ def test_a_summary_tells_what_federating_was_worth_and_when_the_target_was_reach
     summary = run(dataclasses.replace(UNEVEN, evaluation=asked), tmp_path / "run")
     rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
     assert summary["rounds_to_target"] == metrics.rounds_to(rows, 0.65) > 0
-    assert 0 < summary["central"] <= 1
-    assert len(summary["alone"]) == 2
+    models = [summary["central"], *summary["alone"]]
+    confusions = [summary["confusion_central"], *summary["confusions_alone"]]
+    assert len(models) == len(confusions) == 3
+    for accuracy, confusion in zip(models, confusions, strict=True):
+        assert np.sum(confusion) == 90
+        assert accuracy == np.trace(confusion) / 90 > 0
 
 
 def test_each_row_is_reported_as_it_is_written(tmp_path):

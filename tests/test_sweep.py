@@ -1,5 +1,6 @@
 """Sweeps: every combination once, failures listed, finished runs left alone."""
 
+import jax
 import pytest
 
 from pride_jax.config import Data, Evaluation, Experiment
@@ -77,6 +78,8 @@ def test_a_sweep_lists_failures_and_repeats_nothing_that_is_finished(tmp_path):
     assert len(accuracies) == len(errors) == 2
     assert all("engine.devices=99" in error for error in errors)
     assert result["over_runs"]["test_accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2)
+    (ran_on,) = result["environments"]
+    assert ran_on["versions"]["jax"] == jax.__version__
 
     finished = tmp_path / "partition.clients=2,engine.devices=1" / "summary.json"
     before = finished.stat().st_mtime_ns

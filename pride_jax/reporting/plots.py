@@ -1,4 +1,4 @@
-"""Pictures of a run: learning curve, confusion matrix, who holds which labels."""
+"""Pictures of a run: learning curve, confusion matrices, who holds which labels."""
 
 import io
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pride_jax.reporting.metrics import Row
@@ -13,6 +14,7 @@ from pride_jax.runs.files import explained, write_atomically
 
 _SIZE = (5.5, 3.8)
 _MOST_CLIENTS_NAMED = 12
+_MOST_COLUMNS = 4
 
 
 def learning_curve(rows: Sequence[Row], baselines: dict[str, float]) -> Figure:
@@ -42,11 +44,41 @@ def learning_curve(rows: Sequence[Row], baselines: dict[str, float]) -> Figure:
     return figure
 
 
-def confusion_matrix(confusion: Int[np.ndarray, "classes classes"]) -> Figure:
-    """Examples by true and predicted class, coloured by the share of the true class."""
+def confusions(summary: Row) -> dict[str, Int[np.ndarray, "classes classes"]]:
+    """The confusion matrices that a run's summary holds, by whose model it was.
+
+    Of clients alone only where there are few enough of them to look at.
+    """
+    named = {"federated": summary["confusion"]}
+    if summary["confusion_central"] is not None:
+        named["central"] = summary["confusion_central"]
+        alone = summary["confusions_alone"]
+        if len(alone) <= _MOST_CLIENTS_NAMED:
+            named |= {f"client {number} alone": matrix for number, matrix in enumerate(alone)}
+    return {name: np.array(matrix) for name, matrix in named.items()}
+
+
+def confusion_matrices(named: dict[str, Int[np.ndarray, "classes classes"]]) -> Figure:
+    """Examples by true and predicted class, coloured by the share of the true class.
+
+    Args:
+      named: a panel each, under its name where there are several.
+    """
+    columns = min(len(named), _MOST_COLUMNS)
+    rows = -(-len(named) // columns)
+    figure = Figure(figsize=(4.5 * columns, 4.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (name, confusion) in zip(panels, named.items(), strict=False):
+        _show_confusion(axes, confusion)
+        if len(named) > 1:
+            axes.set_title(f"{name}: {np.trace(confusion) / confusion.sum():.2%}")
+    for axes in panels[len(named) :]:
+        axes.remove()
+    return figure
+
+
+def _show_confusion(axes: Axes, confusion: Int[np.ndarray, "classes classes"]) -> None:
     classes = len(confusion)
-    figure = Figure(figsize=(4.5, 4.2), layout="constrained")
-    axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (true, predicted), count in np.ndenumerate(confusion):
@@ -66,7 +98,6 @@ def confusion_matrix(confusion: Int[np.ndarray, "classes classes"]) -> Figure:
         xticks=range(classes),
         yticks=range(classes),
     )
-    return figure
 
 
 def label_map(counts: Int[np.ndarray, "clients classes"]) -> Figure:

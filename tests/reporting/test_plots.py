@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from pride_jax.errors import RunError
-from pride_jax.reporting.plots import confusion_matrix, label_map, learning_curve, save
+from pride_jax.reporting.plots import (
+    confusion_matrices,
+    confusions,
+    label_map,
+    learning_curve,
+    save,
+)
 
 ROWS = [
     {"round": 0, "test_accuracy": 0.25, "test_loss": 1.5},
@@ -34,12 +40,37 @@ def test_a_learning_curve_compares_with_every_baseline_by_name():
 
 
 def test_a_confusion_matrix_shows_counts_and_colours_shares_of_the_true_class():
-    (axes,) = confusion_matrix(COUNTS).axes
+    (axes,) = confusion_matrices({"federated": COUNTS}).axes
     shares = [[0.8, 0, 0.2], [0.1, 0.9, 0], [0, 0, 0]]
     np.testing.assert_allclose(axes.images[0].get_array(), shares)
     written = {text.get_position()[::-1]: int(text.get_text()) for text in axes.texts}
     assert written == {place: count for place, count in np.ndenumerate(COUNTS) if count}
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true class", "predicted class")
+    assert (axes.get_ylabel(), axes.get_xlabel(), axes.get_title()) == (
+        "true class",
+        "predicted class",
+        "",
+    )
+
+
+def test_confusion_matrices_of_all_models_stand_beside_each_other():
+    summary = {
+        "confusion": COUNTS.tolist(),
+        "confusion_central": (COUNTS + 1).tolist(),
+        "confusions_alone": [(COUNTS + 2).tolist(), (COUNTS * 2).tolist(), COUNTS.T.tolist()],
+    }
+    named = confusions(summary)
+    assert list(named) == ["federated", "central", *(f"client {n} alone" for n in range(3))]
+    panels = confusion_matrices(named).axes
+    assert [axes.get_title() for axes in panels[:2]] == ["federated: 85.00%", "central: 68.97%"]
+    for axes, matrix in zip(panels, named.values(), strict=True):
+        assert sum(int(text.get_text()) for text in axes.texts) == matrix.sum()
+
+
+def test_clients_that_are_too_many_to_look_at_have_no_confusion_matrix():
+    alone = {"confusion_central": COUNTS.tolist(), "confusions_alone": [COUNTS.tolist()] * 13}
+    assert list(confusions({"confusion": COUNTS.tolist()} | alone)) == ["federated", "central"]
+    nobody = {"confusion_central": None, "confusions_alone": None}
+    assert list(confusions({"confusion": COUNTS.tolist()} | nobody)) == ["federated"]
 
 
 @pytest.mark.parametrize("clients", [3, 40])
@@ -56,8 +87,8 @@ def test_a_label_map_shows_who_holds_what(clients):
     [
         learning_curve(ROWS, {"central": 0.9}),
         learning_curve(ROWS[:1], {}),
-        confusion_matrix(COUNTS),
-        confusion_matrix(np.eye(10, dtype=int)),
+        confusion_matrices({"federated": COUNTS}),
+        confusion_matrices(dict.fromkeys("abcde", np.eye(10, dtype=int))),
         label_map(np.ones((1, 2), int)),
     ],
 )
