@@ -45,7 +45,14 @@ from pride_jax.runs.hosts import Order, Task
 from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.training.cohort import clients_mesh
 from pride_jax.training.comparison import train_alone
-from pride_jax.training.evaluation import Metrics, client_hits, client_spread, evaluator, predict
+from pride_jax.training.evaluation import (
+    Metrics,
+    client_hits,
+    client_spread,
+    evaluator,
+    group_spread,
+    predict,
+)
 from pride_jax.types import Key, Model, Params
 
 Summary = dict[str, Any]
@@ -579,6 +586,7 @@ def _examined(setting: Setting, params: Params) -> Summary:
             "train_examples": int(np.sum(setting.sizes)),
             "unused_examples": 0,
             "accuracy_over_clients": None,
+            "accuracy_over_groups": None,
             **_NOT_COMPARED,
         }
     dataset, partition, _, review = setting.simulated
@@ -588,6 +596,9 @@ def _examined(setting: Setting, params: Params) -> Summary:
         "train_examples": len(dataset.train_labels),
         "unused_examples": int(len(dataset.train_labels) - len(np.unique(partition.index))),
         "accuracy_over_clients": spread._asdict(),
+        "accuracy_over_groups": None
+        if dataset.test_groups is None
+        else group_spread(setting.evaluate(params).right, dataset.test_groups)._asdict(),
         **_compare(setting, setting.simulated),
     }
 

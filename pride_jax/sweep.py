@@ -30,6 +30,7 @@ _REPORTED = (
 _REPORTED_ONCE = (
     "alone",
     "accuracy_over_clients",
+    "accuracy_over_groups",
     "seconds_by_stage",
     "parameters_sha256",
     "epsilon",

@@ -43,6 +43,7 @@ class Dataset(NamedTuple):
         scale: float32, as `shift`.
         groups: int32, `[n]`, who made each training example (QMNIST's writers); None where nobody
             knows.
+        test_groups: int32, `[m]`, likewise of each test example.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Dataset(NamedTuple):
     shift: np.ndarray
     scale: np.ndarray
     groups: np.ndarray | None
+    test_groups: np.ndarray | None = None
 
 
 def load_dataset(
@@ -129,6 +131,7 @@ def load_dataset(
         shift=published.shift,
         scale=published.scale,
         groups=train.groups,
+        test_groups=test.groups,
     )
 
 

@@ -85,15 +85,18 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "clients alone",
             (f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"),
         )
-    spread = summary["accuracy_over_clients"]
-    if spread is not None:
-        yield (
-            "on clients' own examples",
-            (
-                f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
-                f"worst {spread['minimum']:.4f}"
-            ),
-        )
+    for name, whose in (
+        ("accuracy_over_clients", "on clients' own examples"),
+        ("accuracy_over_groups", "on test examples by who made them"),
+    ):
+        if (spread := summary[name]) is not None:
+            yield (
+                whose,
+                (
+                    f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
+                    f"worst {spread['minimum']:.4f}"
+                ),
+            )
     if summary["rounds_to_target"] is not None:
         yield "rounds to target", f"{summary['rounds_to_target']:.1f}"
     yield (

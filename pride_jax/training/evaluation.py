@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, host_of, normalize
@@ -31,11 +31,13 @@ class Metrics(NamedTuple):
       loss: mean cross-entropy, in nats.
       accuracy: share of examples classified rightly.
       confusion: examples counted by true class (row) and predicted class (column).
+      right: whether each example is classified rightly.
     """
 
     loss: float
     accuracy: float
     confusion: Int[np.ndarray, "classes classes"]
+    right: Bool[np.ndarray, "examples"]
 
 
 class Spread(NamedTuple):
@@ -143,8 +145,10 @@ def summarize(
     losses, classes = (np.asarray(leaf) for leaf in predictions)
     confusion = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(confusion, (np.asarray(labels), classes), 1)
-    accuracy = np.trace(confusion) / confusion.sum()
-    return Metrics(float(np.mean(losses, dtype=np.float64)), float(accuracy), confusion)
+    right = classes == labels
+    return Metrics(
+        float(np.mean(losses, dtype=np.float64)), float(np.mean(right)), confusion, right
+    )
 
 
 def client_hits(
@@ -166,7 +170,21 @@ def client_hits(
     return np.bincount(owners, weights=right[index], minlength=len(sizes)).astype(np.int32)
 
 
-def client_spread(hits: Int[np.ndarray, "clients"], sizes: Int[np.ndarray, "clients"]) -> Spread:
+def group_spread(
+    right: Bool[np.ndarray, "examples"], groups: Int[np.ndarray, "examples"]
+) -> Spread:
+    """Accuracy on the examples of each group, over the groups.
+
+    Args:
+      right: whether each example is classified rightly.
+      groups: who made each.
+    """
+    return client_spread(np.bincount(groups, weights=right), np.bincount(groups))
+
+
+def client_spread(
+    hits: Shaped[np.ndarray, "clients"], sizes: Int[np.ndarray, "clients"]
+) -> Spread:
     """Accuracy on each client's own examples, over the clients that hold any."""
     holding = sizes > 0
     accuracy = hits[holding] / sizes[holding]

@@ -175,7 +175,10 @@ def test_writers_stay_with_their_digits_when_some_are_held_out(tmp_path: Path):
     by_image = {
         image.tobytes(): g for image, g in zip(whole.train_inputs, whole.groups, strict=True)
     }
-    for image, group in zip(tuning.train_inputs, tuning.groups, strict=True):
+    for image, group in (
+        *zip(tuning.train_inputs, tuning.groups, strict=True),
+        *zip(tuning.test_inputs, tuning.test_groups, strict=True),
+    ):
         assert by_image[image.tobytes()] == group
 
 

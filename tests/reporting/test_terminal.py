@@ -17,6 +17,7 @@ SUMMARY = {
         "median": 0.91,
         "maximum": 1.0,
     },
+    "accuracy_over_groups": None,
     "rounds": 30,
     "rounds_to_target": 12.5,
     "seconds_per_round": 0.25,

@@ -13,6 +13,7 @@ from pride_jax.training.evaluation import (
     Predictions,
     client_hits,
     client_spread,
+    group_spread,
     predict,
     summarize,
 )
@@ -40,6 +41,13 @@ def test_metrics_by_hand():
     assert metrics.loss == 3.0
     assert metrics.accuracy == 0.75
     np.testing.assert_array_equal(metrics.confusion, [[1, 0, 0], [0, 1, 0], [0, 1, 1]])
+    np.testing.assert_array_equal(metrics.right, [True, True, False, True])
+
+
+def test_spread_counts_each_group_that_made_examples_once():
+    right = np.array([True, True, False, True, False])
+    spread = group_spread(right, np.array([4, 4, 1, 1, 7]))
+    assert (spread.mean, spread.minimum, spread.median, spread.maximum) == (0.5, 0.0, 0.5, 1.0)
 
 
 def test_spread_counts_each_client_that_holds_examples_once():
