@@ -50,7 +50,7 @@ def audit(config: Experiment, arguments: argparse.Namespace) -> int:
     setting = Setting(arguments.canaries, arguments.repetitions)
     report = measure(config, setting, Path("runs") / arguments.config.stem / "secrets")
     show(report, setting)
-    line = as_json(arguments.config.stem, setting, report)
+    line = as_json(arguments.config.stem, config, setting, report)
     if arguments.out:
         join(json.loads(line), arguments.out)
     if arguments.json:

@@ -220,13 +220,14 @@ def _row(
     return Row(made, correct, bound, one_shot_estimate(scores[present], scores[~present], delta))
 
 
-def as_json(name: str, setting: Setting, report: Report) -> str:
+def as_json(name: str, config: Experiment, setting: Setting, report: Report) -> str:
     """The report, what was audited, and what it ran on, in one line."""
     ran_on = environment()
     return json.dumps(
         report._asdict()
         | {
             "config": name,
+            "privacy": asdict(config.privacy),
             "rows": [row._asdict() for row in report.rows],
             "setting": asdict(setting),
             "device": ran_on["device"],

@@ -94,4 +94,4 @@ def join(report: dict[str, Any], folder: Path) -> None:
 
 
 def _claim(report: dict[str, Any]) -> tuple[Any, ...]:
-    return report["config"], report["claimed"], report["delta"]
+    return report["config"], report["privacy"]["mechanism"], report["claimed"], report["delta"]

@@ -1,50 +1,107 @@
-"""Which figures belong to which JSON: redraws what is in ``results/`` from its numbers."""
+"""Which pictures and tables of ``results/`` are made of which JSON: makes them anew from it."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from pride_jax.errors import RunError
-from pride_jax.reporting import audit_plots, encryption_plots, privacy_plots, scale_plots
+from pride_jax.reporting import (
+    audit_plots,
+    balance,
+    encryption_plots,
+    iris,
+    markdown,
+    mcmahan,
+    privacy_plots,
+    scale_plots,
+    writers,
+)
 from pride_jax.reporting.plots import save
-from pride_jax.runs.files import read_json
+from pride_jax.runs.files import read_json, write_atomically
 
-_FIGURES: dict[str, dict[str, Callable[[dict[str, Any]], Figure]]] = {
-    "benchmarks/scale.json": {
-        "growth.png": scale_plots.growth,
-        "ways.png": scale_plots.ways,
-    },
-    "encryption/benchmark.json": {
-        "client_costs.png": encryption_plots.client_costs,
-        "stages.png": encryption_plots.stage_costs,
-    },
-    "privacy/accuracy.json": {
-        "accuracy_against_epsilon.png": privacy_plots.accuracy_against_epsilon,
-    },
-    "attacks/membership.json": {"membership.png": audit_plots.roc_curves},
-    "attacks/audit.json": {"audit.png": lambda saved: audit_plots.audits(saved["audits"])},
+_PICTURES: dict[str, Callable[[Path], Figure]] = {
+    "attacks/audit.png": lambda results: audit_plots.audits(
+        read_json(results / "attacks" / "audit.json")["audits"]
+    ),
+    "attacks/membership.png": lambda results: audit_plots.roc_curves(
+        read_json(results / "attacks" / "membership.json")
+    ),
+    "balance/trade_offs.png": balance.trade_offs,
+    "benchmarks/growth.png": lambda results: scale_plots.growth(
+        read_json(results / "benchmarks" / "scale.json")
+    ),
+    "benchmarks/ways.png": lambda results: scale_plots.ways(
+        read_json(results / "benchmarks" / "scale.json")
+    ),
+    "encryption/client_costs.png": lambda results: encryption_plots.client_costs(
+        read_json(results / "encryption" / "benchmark.json")
+    ),
+    "encryption/stages.png": lambda results: encryption_plots.stage_costs(
+        read_json(results / "encryption" / "benchmark.json")
+    ),
+    "iris/accuracies.png": iris.accuracies_over_seeds,
+    "mcmahan/rounds.png": mcmahan.rounds_against_cohort,
+    "privacy/accuracy_against_epsilon.png": lambda results: privacy_plots.accuracy_against_epsilon(
+        read_json(results / "privacy" / "accuracy.json")
+    ),
+    "writers/spread.png": writers.spread_over_writers,
 }
+"""Path in ``results/`` -> the picture, of the numbers in ``results/``."""
+
+_TABLES: dict[str, Callable[[Path], str]] = {
+    "balance": balance.matrix,
+    "cnn rounds": mcmahan.rounds_of_cnn,
+    "iris": iris.accuracies,
+    "learning rates": mcmahan.rates_of_2nn,
+    "2nn rounds": mcmahan.rounds_of_2nn,
+    "writers": writers.accuracies,
+}
+"""Name -> the table, of the numbers in ``results/``."""
 
 
 def draw(folder: Path) -> list[Path]:
-    """Draws every figure whose numbers are in the folder.
+    """Makes every picture and table anew in ``results/``, or in a folder of it.
+
+    With ``results/`` as a whole, those of the README beside it too.
 
     Returns:
-      The pictures' paths.
+      The paths of the pictures, and of texts whose tables had other numbers.
 
     Raises:
-      RunError: no file in it has figures.
+      RunError: the folder is none of ``results/`` or has neither, or numbers are missing.
     """
-    drawn = []
-    for name, figures in _FIGURES.items():
-        source = folder.resolve().parent / name
-        if source.parent == folder.resolve() and source.exists():
-            report = read_json(source)
-            for picture, make in figures.items():
-                save(make(report), folder / picture)
-                drawn.append(folder / picture)
-    if not drawn:
-        raise RunError(f"{folder} has no numbers to draw: expected one of {', '.join(_FIGURES)}")
-    return drawn
+    folder = folder.resolve()
+    results = next(
+        (parent for parent in (folder, *folder.parents) if parent.name == "results"), None
+    )
+    if results is None:
+        raise RunError(f"{folder} is not in results/: expected that folder, or one in it")
+    made = []
+    for name, picture in _PICTURES.items():
+        path = results / name
+        if path.is_relative_to(folder) and path.parent.is_dir():
+            save(picture(results), path)
+            made.append(path)
+    texts = sorted(folder.rglob("*.md"))
+    if folder == results:
+        texts += filter(Path.exists, [results.parent / "README.md"])
+    for path in texts:
+        text = path.read_text()
+        if (filled := with_tables(text, results)) != text:
+            write_atomically(path, filled)
+            made.append(path)
+    if not made:
+        raise RunError(f"{folder} has no pictures to draw: expected one of {', '.join(_PICTURES)}")
+    return made
+
+
+def with_tables(text: str, results: Path) -> str:
+    """A text with its tables made anew from the numbers in ``results/``.
+
+    Raises:
+      RunError: a table is not known, or its numbers are missing.
+    """
+    known = {name: functools.partial(make, results) for name, make in _TABLES.items()}
+    return markdown.fill(text, known)

@@ -182,9 +182,7 @@ def group_spread(
     return client_spread(np.bincount(groups, weights=right), np.bincount(groups))
 
 
-def client_spread(
-    hits: Shaped[np.ndarray, "clients"], sizes: Int[np.ndarray, "clients"]
-) -> Spread:
+def client_spread(hits: Shaped[np.ndarray, "clients"], sizes: Int[np.ndarray, "clients"]) -> Spread:
     """Accuracy on each client's own examples, over the clients that hold any."""
     holding = sizes > 0
     accuracy = hits[holding] / sizes[holding]

@@ -78,7 +78,7 @@ def test_the_claim_is_that_of_the_plan_with_its_canaries(report):
 
 
 def test_json_is_one_line_of_everything(report):
-    line = audit.as_json("tiny", SETTING, report)
+    line = audit.as_json("tiny", CONFIG, SETTING, report)
     assert "\n" not in line
     saved = json.loads(line)
     assert saved["config"] == "tiny" and saved["setting"]["canaries"] == 200

@@ -21,7 +21,8 @@ def row(epsilon):
 
 def report(claimed, bound, name="digits_dp"):
     rows = [{"bound": bound, "estimate": claimed + 1}, {"bound": bound / 2, "estimate": claimed}]
-    return {"config": name, "claimed": claimed, "delta": 1e-3, "rows": rows}
+    privacy = {"mechanism": "gaussian"}
+    return {"config": name, "privacy": privacy, "claimed": claimed, "delta": 1e-3, "rows": rows}
 
 
 def test_every_curve_has_its_ceiling_and_its_dot():
