@@ -3,12 +3,13 @@
 import difflib
 import os
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pride_jax.data.cache import read_cache
+from pride_jax.data.cache import read_cache, write_cache
 from pride_jax.data.examples import (
     Absent,
     Examples,
@@ -68,11 +69,11 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set, whole and checked; never a stand-in for one that cannot be had.
 
-    - `iris`, `wine`, `breast_cancer` and `digits` come with scikit-learn. They have no official
-      split, so test examples are drawn. Tables are shifted by the mean of the complete
-      published set and, but for iris, all of whose features are centimetres, scaled by its standard
-      deviation: public summaries that its description prints. Digits (`[8, 8, 1]`) are scaled by
-      1/16, their largest value.
+    - `iris`, `wine`, `breast_cancer` and `digits` come with scikit-learn, and are kept in the cache
+      once read. They have no official split, so test examples are drawn. Tables are shifted by the
+      mean of the complete published set and, but for iris, all of whose features are centimetres,
+      scaled by its standard deviation: public summaries that its description prints. Digits
+      (`[8, 8, 1]`) are scaled by 1/16, their largest value.
     - `mnist` and `fashion_mnist` come from a folder of IDX files, else from the cache, else from
       tensorflow-datasets, which downloads them if need be. Images are uint8 `[28, 28, 1]`, scaled
       by 1/255. The official tensorflow-datasets copy has the same examples in another order.
@@ -157,6 +158,17 @@ def _find(name: str, directory: Path | None) -> PublishedSet:
 
 
 def _load_bundled(name: str) -> PublishedSet:
+    key = f"{name}-scikit-learn-{metadata.version('scikit-learn')}"
+    cached = read_cache(key)
+    if isinstance(cached, PublishedSet):
+        return cached
+    published = _read_bundled(name)
+    write_cache(key, published)
+    return published
+
+
+def _read_bundled(name: str) -> PublishedSet:
+    # Two seconds of import that a second start does without.
     from sklearn import datasets
 
     bundled = getattr(datasets, f"load_{name}")()

@@ -46,6 +46,16 @@ def test_a_bundled_set_is_whole_and_a_fifth_is_held_out(name: str):
     assert dataset.groups is None
 
 
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_set_is_read_again_without_scikit_learn(name: str, monkeypatch):
+    first = load_dataset(name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    again = load_dataset(name)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert again.train_inputs.dtype == first.train_inputs.dtype
+
+
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer"])
 def test_the_model_sees_tables_standardised_by_the_complete_set(name: str):
     # Iris keeps its one unit, centimetres.
