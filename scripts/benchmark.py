@@ -1,10 +1,11 @@
-"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption|privacy|scale``."""
+"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption|privacy|…``."""
 
 import sys
+from pathlib import Path
 
 import tyro
 
-from pride_jax.benchmarks import encryption, engine, privacy, scale
+from pride_jax.benchmarks import encryption, engine, privacy, process, scale
 from pride_jax.errors import PrideError
 
 app = tyro.extras.SubcommandApp()
@@ -66,6 +67,20 @@ def time_scale(setting: tyro.conf.OmitArgPrefixes[scale.Setting], json: bool = F
     scale.show(rows)
     if json:
         print(scale.as_json(setting, rows))
+
+
+@app.command(name="process")
+def time_process(setting: tyro.conf.OmitArgPrefixes[process.Setting], json: bool = False) -> None:
+    """Times whole runs of a config, from the command to its end.
+
+    Args:
+      setting: what is timed.
+      json: print one JSON object as the last line.
+    """
+    report = process.measure(setting, Path(__file__).with_name("train.py"))
+    process.show(report)
+    if json:
+        print(process.as_json(setting, report))
 
 
 def main() -> int:
