@@ -14,7 +14,9 @@ from pride_jax.reporting import (
     iris,
     markdown,
     mcmahan,
+    parties,
     privacy_plots,
+    provenance,
     scale_plots,
     writers,
 )
@@ -43,6 +45,7 @@ _PICTURES: dict[str, Callable[[Path], Figure]] = {
     ),
     "iris/accuracies.png": iris.accuracies_over_seeds,
     "mcmahan/rounds.png": mcmahan.rounds_against_cohort,
+    "mnist_six_party/plots/confusion_matrix.png": parties.confusion_matrices,
     "privacy/accuracy_against_epsilon.png": lambda results: privacy_plots.accuracy_against_epsilon(
         read_json(results / "privacy" / "accuracy.json")
     ),
@@ -50,13 +53,24 @@ _PICTURES: dict[str, Callable[[Path], Figure]] = {
 }
 """Path in ``results/`` -> the picture, of the numbers in ``results/``."""
 
+def _made_by(*folder: str) -> Callable[[Path], str]:
+    return lambda results: provenance.made_by(results.joinpath(*folder))
+
+
 _TABLES: dict[str, Callable[[Path], str]] = {
     "balance": balance.matrix,
+    "balance made by": _made_by("balance"),
     "cnn rounds": mcmahan.rounds_of_cnn,
     "iris": iris.accuracies,
+    "iris made by": _made_by("iris"),
     "learning rates": mcmahan.rates_of_2nn,
     "2nn rounds": mcmahan.rounds_of_2nn,
+    "mcmahan 2nn made by": _made_by("mcmahan", "2nn"),
+    "mcmahan rates made by": _made_by("mcmahan", "rates"),
+    "parties": parties.accuracies,
+    "parties made by": _made_by("mnist_six_party"),
     "writers": writers.accuracies,
+    "writers made by": _made_by("writers"),
 }
 """Name -> the table, of the numbers in ``results/``."""
 
