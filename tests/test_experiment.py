@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import resource
 import shutil
 import stat
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +135,20 @@ class TestAFinishedRun:
         assert [summary[name] for name in counts] == [15, 60, 5, 90]
         assert np.sum(summary["confusion"]) == 90
         assert np.trace(summary["confusion"]) / 90 == summary["test_accuracy"]
+
+    def test_tells_the_median_seconds_a_round_of_each_stage(self, uneven, protocol):
+        rows = metrics.read(uneven[protocol] / "metrics.jsonl")
+        lengths = [later["round"] - row["round"] for row, later in itertools.pairwise(rows)]
+        stages = read(uneven[protocol] / "summary.json")["seconds_by_stage"]
+        assert set(stages) == {
+            name.removeprefix("seconds_")
+            for name in rows[-1]
+            if name.startswith("seconds_") and name not in ("seconds_per_round", "seconds_elapsed")
+        }
+        for stage, seconds in stages.items():
+            each = [row[f"seconds_{stage}"] for row in rows[1:]]
+            a_round = [sum_ / length for sum_, length in zip(each, lengths, strict=True)]
+            assert seconds == pytest.approx(statistics.median(a_round))
 
     def test_leaves_its_two_latest_checkpoints(self, uneven, protocol):
         folder = uneven[protocol] / "checkpoints"

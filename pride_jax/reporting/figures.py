@@ -53,6 +53,7 @@ _PICTURES: dict[str, Callable[[Path], Figure]] = {
 }
 """Path in ``results/`` -> the picture, of the numbers in ``results/``."""
 
+
 def _made_by(*folder: str) -> Callable[[Path], str]:
     return lambda results: provenance.made_by(results.joinpath(*folder))
 

@@ -17,9 +17,7 @@ def made_by(folder: Path) -> str:
     commits = sorted({_commit(each) for each in environments})
     machines = sorted({_machine(each) for each in environments})
     versions = sorted({_versions(each) for each in environments})
-    return (
-        f"Made by commit {', '.join(commits)} on {'; '.join(machines)}; {'; '.join(versions)}.\n"
-    )
+    return f"Made by commit {', '.join(commits)} on {'; '.join(machines)}; {'; '.join(versions)}.\n"
 
 
 def _environments(folder: Path) -> Iterator[dict[str, Any]]:
