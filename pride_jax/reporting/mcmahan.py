@@ -59,7 +59,7 @@ class Cell(NamedTuple):
 def cells(folder: Path) -> Iterator[Cell]:
     """The cells of all sweeps in a folder, seeds of one cell and learning rate together."""
     gathered: dict[tuple, list[tuple[float | None, float]]] = {}
-    for path in sorted(folder.glob("*/sweep.json")):
+    for path in sorted(folder.rglob("sweep.json")):
         sweep = read_json(path)
         for row in sweep["runs"]:
             config, settings = sweep["config"], row["settings"]
@@ -111,6 +111,20 @@ def _rounds(cell: Cell) -> str:
     reached = [value for value in cell.rounds if value is not None]
     spread = f" ({min(reached):.0f}–{max(reached):.0f})" if len(cell.rounds) > 1 else ""
     return f"**{cell.median:.0f}**{spread}"
+
+
+def one_tenth(results: Path, partition: str) -> tuple[int, str]:
+    """Published rounds of the 2NN with ten clients a round and B = 10, and the median here."""
+    found = list(cells(results / "mcmahan" / "2nn"))
+    cell = _best(found, partition, 10, 10)
+    assert cell is not None and cell.median is not None, "its target was reached"
+    return _2NN[partition, 10][10], f"{cell.median:.0f}"
+
+
+def cnn_iid(results: Path) -> tuple[int, str]:
+    """Published rounds of the CNN on IID clients, and the median here."""
+    (cell,) = cells(results / "mcmahan" / "cnn_iid")
+    return _CNN["iid", 10][10], "not reached" if cell.median is None else f"{cell.median:.1f}"
 
 
 def rates_of_2nn(results: Path) -> str:

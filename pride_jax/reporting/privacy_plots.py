@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-_PUBLISHED = {"K = 100": (8.0, 0.78), "K = 1,000": (8.0, 0.92), "K = 10,000": (8.0, 0.96)}
+PUBLISHED = {"K = 100": (8.0, 0.78), "K = 1,000": (8.0, 0.92), "K = 10,000": (8.0, 0.96)}
 """Geyer et al. (2017), table 1."""
 
 
@@ -44,7 +44,7 @@ def accuracy_against_epsilon(report: dict[str, Any]) -> Figure:
             run["test_accuracy"] for run in report["without_noise"][name]["runs"]
         )
         axes.axhline(ceiling, color=f"C{number}", linestyle=":", linewidth=1)
-        axes.plot(*_PUBLISHED[name], "x", color=f"C{number}", markersize=8)
+        axes.plot(*PUBLISHED[name], "x", color=f"C{number}", markersize=8)
     axes.plot([], [], ":", color="0.4", label="without noise")
     axes.plot([], [], "x", color="0.4", label="published, no valid ε")
     axes.set(xscale="log", xlabel="ε (client level)", ylabel="test accuracy", ylim=(0.5, 1.0))
