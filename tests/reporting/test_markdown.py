@@ -1,0 +1,37 @@
+"""Tables in texts: made anew where they stand, and nothing else is touched."""
+
+import pytest
+
+from pride_jax.errors import RunError
+from pride_jax.reporting.markdown import fill, mean_and_deviation, table
+
+TEXT = """Before.
+
+<!-- table one -->
+| old |
+<!-- end -->
+
+Between <!-- a remark -->.
+
+<!-- table the other -->
+<!-- end -->
+"""
+
+
+def test_a_table_has_a_rule_below_its_header():
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_only_what_stands_between_the_marks_is_replaced():
+    filled = fill(TEXT, {"one": lambda: "1\n", "the other": lambda: "2\n", "third": lambda: "3\n"})
+    assert filled == TEXT.replace("| old |\n", "1\n").replace("other -->\n", "other -->\n2\n")
+    assert fill(filled, {"one": lambda: "1\n", "the other": lambda: "2\n"}) == filled
+
+
+def test_a_name_that_nobody_knows_is_refused():
+    with pytest.raises(RunError, match="No table is called 'the other': expected one of one"):
+        fill(TEXT, {"one": lambda: ""})
+
+
+def test_a_mean_is_told_with_its_deviation():
+    assert mean_and_deviation(0.96512, 0.0149) == "0.965 ± 0.015"
