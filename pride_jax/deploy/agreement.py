@@ -14,14 +14,14 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Terms,
 )
-from pride_jax.config import Experiment, load_config, to_dict
+from pride_jax.config import Experiment, from_dict, to_dict
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
 from pride_jax.protocols import build_key_files, build_secure_sum
 from pride_jax.runs.files import read_json, write_json
 
-CONFIG = "config.py"
+CONFIG = "config.json"
 ROSTER = "roster.json"
 _DERIVED = "agreed.json"
 _LOCAL = {"aggregation": ("workers",), "data": ("dir",), "engine": None, "evaluation": None}
@@ -60,12 +60,8 @@ class Agreement(NamedTuple):
 
 
 def write_config(folder: Path, config: Experiment) -> None:
-    """Puts a config into a role's folder, as the Python file that it is read from."""
-    text = (
-        '"""The settings of this run."""\n\nfrom pathlib import PosixPath  # noqa: F401\n\n'
-        f"from pride_jax.config import *  # noqa: F403\n\nconfig = {config!r}\n"
-    )
-    (folder / CONFIG).write_text(text)
+    """Puts a config into a role's folder."""
+    write_json(folder / CONFIG, to_dict(config))
 
 
 def load_agreement(folder: Path) -> Agreement:
@@ -74,7 +70,7 @@ def load_agreement(folder: Path) -> Agreement:
     Raises:
       PrideError: they cannot be read, or contradict each other.
     """
-    config, roster = load_config(folder / CONFIG), load_roster(folder / ROSTER)
+    config, roster = _load_config(folder / CONFIG), load_roster(folder / ROSTER)
     settings = config.aggregation
     if settings.protocol in ("none", "threshold"):
         raise ConfigError(
@@ -98,6 +94,13 @@ def load_agreement(folder: Path) -> Agreement:
         plan=None if derived["plan"] is None else PrivacyPlan(**derived["plan"]),
         noise_bits=derived["noise_bits"],
     )
+
+
+def _load_config(path: Path) -> Experiment:
+    try:
+        return from_dict(read_json(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def shared_settings(config: Experiment) -> dict[str, Any]:

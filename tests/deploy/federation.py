@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from pride_jax.deploy.agreement import ROSTER, write_config
+from pride_jax.deploy.agreement import CONFIG, ROSTER, write_config
 from pride_jax.deploy.certificates import AUTHORITY
 from pride_jax.deploy.local import enrol_all, follow
 from pride_jax.deploy.processes import (
@@ -116,7 +116,7 @@ def simulated(config, folder, lost=None, broken=()):
         [
             sys.executable,
             str(Path(__file__).parent / "simulated.py"),
-            str(folder / "config.py"),
+            str(folder / CONFIG),
             json.dumps(lost or {}),
             json.dumps(broken),
         ],

@@ -24,8 +24,8 @@ from pride_jax.config import (
     Model,
     Partition,
     Privacy,
+    to_dict,
 )
-from pride_jax.deploy.agreement import write_config
 from pride_jax.deploy.processes import register, stop
 from pride_jax.deploy.server import PROCESS
 from pride_jax.errors import RunError
@@ -153,7 +153,9 @@ def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, t
 
 def test_a_server_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     config = replace(ENCRYPTED, evaluation=Evaluation(every=3))
-    write_config(tmp_path, config)
+    (tmp_path / "config.py").write_text(
+        f"from pride_jax.config import from_dict\n\nconfig = from_dict({to_dict(config)!r})\n"
+    )
     run = tmp_path / "run"
     pid = run / "deployment" / "server" / PROCESS
     sums = run / "sums"
