@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pride_jax.deploy.agreement import CONFIG, ROSTER, write_config
 from pride_jax.deploy.certificates import AUTHORITY
-from pride_jax.deploy.local import enrol_all, follow
+from pride_jax.deploy.conduct import follow
+from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.processes import (
     free_ports,
     register,
