@@ -75,8 +75,9 @@ def respond(folder: Path, request: Record) -> Record:
     Raises:
       PrideError: the request is refused; nothing was sent.
     """
-    # One at a time: what was opened must be remembered before anything else is.
-    with claimed(folder):
+    # One at a time: what was opened must be remembered before anything else is. A later request
+    # waits: a holder may be asked again before it is done with what the others have opened.
+    with claimed(folder, wait=True):
         entry = read_json(folder / ENROLMENT)
         me = Me(folder, load_agreement(folder), entry["role"], entry["number"])
         kind = request.get("kind")
