@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pride_jax import builder
 from pride_jax.config import Experiment
-from pride_jax.deploy.agreement import ROSTER, load_agreement, write_config
+from pride_jax.deploy.agreement import ROSTER, check_key_holders, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
@@ -34,6 +34,7 @@ def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host:
       PrideError: the folder cannot be made, or an enrolment is missing or there twice.
     """
     roster = collect_roster(enrolments, builder.build_dataset(config))
+    check_key_holders(config, roster)
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):

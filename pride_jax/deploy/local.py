@@ -18,8 +18,9 @@ from pride_jax.deploy.enrolment import (
     ENROLMENT,
     Examples,
     collect_roster,
-    enrol_key_holder,
+    enrol_key_holders,
     enrol_party,
+    holder_folder,
 )
 from pride_jax.deploy.processes import free_ports, running, supernode_command
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
@@ -29,6 +30,7 @@ from pride_jax.reporting import metrics
 from pride_jax.runs.files import read_json
 
 DEPLOYMENT = "deployment"
+_KEY_HOLDER = "key-holder"
 
 
 def run_local(
@@ -76,10 +78,9 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     dataset = builder.build_dataset(config)
     partition = builder.build_partition(config, dataset)
     enrolments = []
-    # First, since a protocol without a single key holder is refused before anything is written.
     if build_key_files(config.aggregation) is not None:
-        enrol_key_holder(unfinished / "key-holder", config)
-        enrolments.append(unfinished / "key-holder" / ENROLMENT)
+        holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
+        enrolments += [holder / ENROLMENT for holder in holders]
     ends = np.cumsum(partition.sizes)
     for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
         enrol_party(
@@ -106,7 +107,7 @@ def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
 def supernodes(folder: Path, roster: Roster, address: str) -> Iterator[None]:
     """Everyone's SuperNode, until the block ends."""
     roles = [folder / f"party-{party.id}" for party in roster.parties]
-    roles += [folder / "key-holder" for _ in roster.key_holders]
+    roles += [holder_folder(folder / _KEY_HOLDER, each.number) for each in roster.key_holders]
     with contextlib.ExitStack() as stack:
         for role, port in zip(roles, free_ports(len(roles)), strict=True):
             command = supernode_command(role, address, port)
