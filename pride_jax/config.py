@@ -13,6 +13,8 @@ import typeguard
 
 from pride_jax.errors import ConfigError
 
+_ALL = typeguard.CollectionCheckStrategy.ALL_ITEMS
+
 
 class Validated:
     """Checks types, finiteness and the section's own conditions when it is made."""
@@ -21,7 +23,7 @@ class Validated:
         for name, hint in typing.get_type_hints(type(self)).items():
             value = getattr(self, name)
             try:
-                typeguard.check_type(value, hint)
+                typeguard.check_type(value, hint, collection_check_strategy=_ALL)
             except typeguard.TypeCheckError as error:
                 raise ConfigError(f"{self._section()}{name}={value!r}: {error}") from None
             self._check_magnitude(name, value)
@@ -369,6 +371,39 @@ def load_config(file: Path) -> Experiment:
 def to_dict(config: Experiment) -> dict[str, Any]:
     """The settings as JSON has them: nested dicts, lists, strings, numbers, null."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def from_dict(content: Any) -> Experiment:
+    """The settings that `to_dict` wrote.
+
+    Raises:
+      ConfigError: one is unknown, missing or impossible.
+    """
+    return _read(Experiment, content, "settings")
+
+
+def _read(kind: type, content: Any, where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}={content!r}: expected an object of {', '.join(hints)}")
+    if content.keys() != hints.keys():
+        unknown, missing = content.keys() - hints.keys(), hints.keys() - content.keys()
+        raise ConfigError(
+            f"{where}: unknown {sorted(unknown)}, missing {sorted(missing)}: expected the settings "
+            "of this version, all of them"
+        )
+    return kind(**{name: _value(hint, content[name], name) for name, hint in hints.items()})
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    """A setting, as it was before JSON, which has neither sections nor tuples nor paths."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _read(hint, value, name)
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and Path in typing.get_args(hint):
+        return Path(value)
+    return value
 
 
 def differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:

@@ -1,7 +1,9 @@
 """From settings to aggregation protocols, without JAX: processes that only encrypt start fast."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pride_jax import config
 from pride_jax.aggregation.plain import plain
@@ -47,8 +49,31 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
     raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
 
 
+class KeyHolders(NamedTuple):
+    """Who opens a protocol's sums, apart from clients and aggregator.
+
+    Attributes:
+      numbers: as their shares have them.
+      needed: how many of them it takes.
+    """
+
+    numbers: tuple[int, ...]
+    needed: int
+
+
+def key_holders(settings: config.Aggregation) -> KeyHolders:
+    """The key holders of the protocol, if it has any."""
+    match settings.protocol:
+        case "threshold":
+            return KeyHolders(tuple(range(1, settings.holders + 1)), settings.threshold)
+        case "paillier" | "bfv" | "ckks":
+            return KeyHolders((0,), 1)
+        case _:
+            return KeyHolders((), 0)
+
+
 def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
-    """How the protocol's key holder keeps its keys; None where it has none."""
+    """How the protocol's key holders keep their keys; None where it has none."""
     match settings.protocol:
         case "paillier":
             from pride_jax.aggregation import paillier_keys as keys
@@ -57,7 +82,14 @@ def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
         case "threshold":
             from pride_jax.aggregation import threshold_keys as keys
 
-            read_public = partial(keys.public_from_bytes, key_bits=settings.key_bits)
+            read_public = partial(
+                keys.public_from_bytes,
+                key_bits=settings.key_bits,
+                holders=settings.holders,
+                threshold=settings.threshold,
+            )
+            load = partial(_load, keys.load_secret)
+            return KeyFiles(keys.save_secret, load, keys.save_holder, keys.load_holder, read_public)
         case "bfv" | "ckks":
             from pride_jax.aggregation import lattice as keys
 
@@ -65,8 +97,12 @@ def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
         case _:
             return None
 
-    def load(folder: Path) -> tuple[Secret, Public]:
-        secret = keys.load_secret(folder)
-        return secret, secret.public
+    load = partial(_load, keys.load_secret)
+    return KeyFiles(
+        keys.save_secret, load, keys.save_secret, lambda folder, _: load(folder)[0], read_public
+    )
 
-    return KeyFiles(keys.save_secret, load, read_public)
+
+def _load(load_secret: Callable[[Path], Any], folder: Path) -> tuple[Secret, Public]:
+    secret = load_secret(folder)
+    return secret, secret.public

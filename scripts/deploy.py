@@ -28,7 +28,7 @@ def main() -> int:
     role.add_argument("--local", action="store_true", help="every role on this machine")
     role.add_argument("--enrol", type=Path, metavar="FOLDER", help="make a role's own folder")
     role.add_argument("--serve", type=Path, metavar="FOLDER", help="be the server")
-    role.add_argument("--join", type=Path, metavar="FOLDER", help="be a party or the key holder")
+    role.add_argument("--join", type=Path, metavar="FOLDER", help="be a party or a key holder")
     parser.add_argument("--party", type=int, metavar="ID", help="of --enrol: a party, from 0")
     parser.add_argument("--examples", type=Path, help="of --enrol: .npz of inputs and labels")
     parser.add_argument("--of", type=Path, nargs="+", help="of --enrol: all enrolment.json")
@@ -61,11 +61,11 @@ def main() -> int:
 
 
 def enrol(config: Experiment, arguments: argparse.Namespace) -> int:
-    """Makes the folder of a party, of the key holder, or of the server."""
+    """Makes the folder of a party, of the key holders, or of the server."""
     import numpy as np
 
     from pride_jax.deploy.apart import enrol_server
-    from pride_jax.deploy.enrolment import ENROLMENT, Examples, enrol_key_holder, enrol_party
+    from pride_jax.deploy.enrolment import ENROLMENT, Examples, enrol_key_holders, enrol_party
 
     folder: Path = arguments.enrol
     if arguments.of:
@@ -75,18 +75,26 @@ def enrol(config: Experiment, arguments: argparse.Namespace) -> int:
         print(f"Now copy roster.json and ca.crt from {folder} into everyone's own folder")
         return 0
     if arguments.party is None:
-        enrol_key_holder(folder, config)
+        folders = enrol_key_holders(folder, config)
+        if len(folders) > 1:
+            print(
+                "You are the trusted dealer: move each of the folders below to its key holder's "
+                f"machine and keep no copy, since any {config.aggregation.threshold} of them "
+                "together read every update"
+            )
     else:
         if not arguments.examples:
             raise ConfigError("--enrol --party without --examples: name the file of this party's")
         with np.load(arguments.examples) as held:
             enrol_party(folder, arguments.party, Examples(held["inputs"], held["labels"]))
-    print(f"Now hand in {folder / ENROLMENT}, and nothing else of that folder")
+        folders = [folder]
+    for each in folders:
+        print(f"Now hand in {each / ENROLMENT}, and nothing else of that folder")
     return 0
 
 
 def join(config: Experiment, arguments: argparse.Namespace) -> int:
-    """Is a party or the key holder, until it is stopped."""
+    """Is a party or a key holder, until it is stopped."""
     from pride_jax.deploy import apart
 
     if not arguments.superlink:

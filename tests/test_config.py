@@ -1,11 +1,12 @@
 """Settings: what is impossible is refused in one line, what is saved can be compared."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from pride_jax import config
-from pride_jax.config import Experiment, differences, load_config, to_dict
+from pride_jax.config import Experiment, differences, from_dict, load_config, to_dict
 from pride_jax.errors import ConfigError
 
 
@@ -86,3 +87,40 @@ def test_saved_settings_survive_json_and_differences_are_named():
         "client.learning_rate: 0.1 -> 0.5",
         "rounds: 10 -> 7",
     ]
+
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
+WITH_PATH = Experiment(data=config.Data("mnist", dir=Path("some") / "folder"))
+
+
+@pytest.mark.parametrize("saved", [*map(load_config, CONFIGS), WITH_PATH])
+def test_what_is_read_from_json_is_what_was_saved(saved):
+    again = from_dict(json.loads(json.dumps(to_dict(saved))))
+    assert again == saved
+    assert repr(again) == repr(saved)
+
+
+def without(content, name):
+    return {key: value for key, value in content.items() if key != name}
+
+
+SAVED = to_dict(Experiment())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "settings=None: expected an object of seed, rounds, "),
+        (SAVED | {"round": 3}, r"settings: unknown \['round'\], missing \[\]"),
+        (without(SAVED, "rounds"), r"settings: unknown \[\], missing \['rounds'\]"),
+        (SAVED | {"client": 3}, "client=3: expected an object of optimizer"),
+        (SAVED | {"client": without(SAVED["client"], "epochs")}, r"client: .*\['epochs'\]"),
+        (SAVED | {"rounds": -3}, "rounds=-3: expected at least 1"),
+        (SAVED | {"rounds": None}, "rounds=None: None is not"),
+        (SAVED | {"model": SAVED["model"] | {"hidden": [3, "4"]}}, "model.hidden"),
+        (SAVED | {"model": SAVED["model"] | {"hidden": 3}}, "model.hidden"),
+    ],
+)
+def test_saved_settings_that_are_damaged_are_refused(content, message):
+    with pytest.raises(ConfigError, match=message):
+        from_dict(content)

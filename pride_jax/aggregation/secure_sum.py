@@ -342,6 +342,8 @@ class SecureSum(NamedTuple):
       letters: what comes before ``prepare``; None where clients need not hear from one another.
       openers: who the holders are: key holders, or the clients whose messages were added.
       quorum: directory -> how many holders' shares open a total.
+      check_share: directory, total, share -> nothing; it refuses a share that can be seen by itself
+        to be wrong, so that others can take its place. ``open`` checks again.
       deal: what ``keygen`` made for the key holder -> each single holder's secret.
       sights: who can see what, and under which collusion hiding ends.
     """
@@ -356,6 +358,7 @@ class SecureSum(NamedTuple):
     letters: Letters | None = None
     openers: Role = Role.KEY_HOLDER
     quorum: Callable[[Directory], int] = lambda directory: 1  # noqa: ARG005
+    check_share: Callable[[Directory, Total, Share], None] = lambda directory, total, share: None  # noqa: ARG005
     deal: Callable[[Secret], Sequence[Secret]] = lambda secret: (secret,)
     sights: tuple[Sight, ...] = ()
 

@@ -94,12 +94,21 @@ _CHALLENGE_BYTES = 16
 
 
 def _sights(holders: int, threshold: int) -> tuple[Sight, ...]:
-    return (
+    sights = (
         Sight("aggregator, and whoever reads the wire", "ciphertexts; the sum, once it is opened"),
         Sight("key holders, fewer than the threshold", f"nothing; {threshold} of {holders} open"),
         Sight("other clients", "nothing"),
         Sight("trusted dealer, if it keeps what it made", "every client's values"),
         Sight(f"any {threshold} of {holders} key holders together", "every client's values"),
+    )
+    if 2 * threshold > holders:
+        return sights
+    return (
+        *sights,
+        Sight(
+            f"aggregator that shows {threshold} holders other messages than {threshold} others",
+            "two sums of one round: their difference can be one client's values",
+        ),
     )
 
 
@@ -209,6 +218,9 @@ def threshold_paillier(
         chosen = {holder: valid[holder] for holder in sorted(valid)[:threshold]}
         return packed.read(directory, total, decrypt_together(public, chosen, workers))
 
+    def check(directory: Directory, total: Total, given: Share) -> None:
+        _checked(public_of(directory), total, packed.ciphertexts(directory, total), given)
+
     def holders_of(secret: Secret) -> Sequence[Secret]:
         assert isinstance(secret, DealtSecrets)
         return secret.holders
@@ -222,6 +234,7 @@ def threshold_paillier(
         share,
         open_total,
         quorum=lambda directory: threshold,  # noqa: ARG005
+        check_share=check,
         deal=holders_of,
         sights=_sights(holders, threshold),
     )

@@ -171,19 +171,20 @@ def safe_prime(rng: Rng, bits: int, workers: int = 1) -> mpz:
                         return prime
 
 
-def public_from_bytes(data: bytes, key_bits: int) -> ThresholdPublic:
-    """The key in ``data``, which is nothing but what ``to_bytes`` made of a key of that size.
+def public_from_bytes(data: bytes, key_bits: int, holders: int, threshold: int) -> ThresholdPublic:
+    """The key in ``data``, which is nothing but what ``to_bytes`` made of a key of that kind.
 
     Raises:
       ProtocolError: anything else.
     """
     size = key_bits // 4
     counts = data[2 * size : 2 * size + 4]
-    threshold, holders = int.from_bytes(counts[:2], "big"), int.from_bytes(counts[2:], "big")
-    if len(data) != (3 + holders) * size + 4 or not 2 <= threshold <= holders:
+    found = int.from_bytes(counts[:2], "big"), int.from_bytes(counts[2:], "big")
+    if len(data) != (3 + holders) * size + 4 or found != (threshold, holders):
         raise ProtocolError(
-            f"A {key_bits}-bit threshold key of {len(data)} bytes for {threshold} of {holders} "
-            f"holders, expected {3 * size + 4} and {size} a holder: enrol it again"
+            f"A threshold key of {len(data)} bytes for {found[0]} of {found[1]} holders, expected "
+            f"{(3 + holders) * size + 4} bytes for {threshold} of {holders} holders and "
+            f"{key_bits} bits: enrol it again"
         )
     numbers = data[: 2 * size] + data[2 * size + 4 :]
     n, base, verification, *keys = (

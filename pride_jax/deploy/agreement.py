@@ -14,14 +14,14 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Terms,
 )
-from pride_jax.config import Experiment, load_config, to_dict
+from pride_jax.config import Experiment, from_dict, to_dict
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
-from pride_jax.protocols import build_key_files, build_secure_sum
+from pride_jax.protocols import build_key_files, build_secure_sum, key_holders
 from pride_jax.runs.files import read_json, write_json
 
-CONFIG = "config.py"
+CONFIG = "config.json"
 ROSTER = "roster.json"
 _DERIVED = "agreed.json"
 _LOCAL = {"aggregation": ("workers",), "data": ("dir",), "engine": None, "evaluation": None}
@@ -39,7 +39,7 @@ class Agreement(NamedTuple):
       config: the settings.
       roster: who takes part.
       protocol: how sums are protected.
-      public_key: the key holder's.
+      public_key: the key holders' one.
       terms: of a sum, but for the fewest clients of a round.
       plan: what is private, if anything.
       noise_bits: bits of what is sent where clients add shares of noise; None where they do not.
@@ -53,19 +53,10 @@ class Agreement(NamedTuple):
     plan: PrivacyPlan | None
     noise_bits: int | None
 
-    @property
-    def has_key_holder(self) -> bool:
-        """Whether a key holder opens the sums: not the clients, and not the server alone."""
-        return bool(self.roster.key_holders)
-
 
 def write_config(folder: Path, config: Experiment) -> None:
-    """Puts a config into a role's folder, as the Python file that it is read from."""
-    text = (
-        '"""The settings of this run."""\n\nfrom pathlib import PosixPath  # noqa: F401\n\n'
-        f"from pride_jax.config import *  # noqa: F403\n\nconfig = {config!r}\n"
-    )
-    (folder / CONFIG).write_text(text)
+    """Puts a config into a role's folder."""
+    write_json(folder / CONFIG, to_dict(config))
 
 
 def load_agreement(folder: Path) -> Agreement:
@@ -74,19 +65,15 @@ def load_agreement(folder: Path) -> Agreement:
     Raises:
       PrideError: they cannot be read, or contradict each other.
     """
-    config, roster = load_config(folder / CONFIG), load_roster(folder / ROSTER)
+    config, roster = _load_config(folder / CONFIG), load_roster(folder / ROSTER)
     settings = config.aggregation
-    if settings.protocol in ("none", "threshold"):
+    if settings.protocol == "none":
         raise ConfigError(
-            f"aggregation.protocol={settings.protocol!r}: expected plain, paillier, masking, "
-            "bfv or ckks with real parties"
+            "aggregation.protocol='none': expected plain, paillier, threshold, masking, bfv or "
+            "ckks with real parties"
         )
+    check_key_holders(config, roster)
     files = build_key_files(settings)
-    if (files is None) == bool(roster.key_holders):
-        raise ConfigError(
-            f"The roster has {len(roster.key_holders)} key holders, but "
-            f"aggregation.protocol={settings.protocol!r} {'none' if files is None else 'needs one'}"
-        )
     public_key = Public() if files is None else files.read_public(roster.public_key)
     derived = _derived(folder, config, roster)
     return Agreement(
@@ -98,6 +85,28 @@ def load_agreement(folder: Path) -> Agreement:
         plan=None if derived["plan"] is None else PrivacyPlan(**derived["plan"]),
         noise_bits=derived["noise_bits"],
     )
+
+
+def check_key_holders(config: Experiment, roster: Roster) -> None:
+    """Refuses a roster whose key holders are not those of the config's protocol.
+
+    Raises:
+      ConfigError: as above.
+    """
+    found = [holder.number for holder in roster.key_holders]
+    expected = list(key_holders(config.aggregation).numbers)
+    if found != expected:
+        raise ConfigError(
+            f"The roster has the key holders {found}, expected {expected} for aggregation.protocol="
+            f"{config.aggregation.protocol!r}: collect everyone's enrolment once"
+        )
+
+
+def _load_config(path: Path) -> Experiment:
+    try:
+        return from_dict(read_json(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def shared_settings(config: Experiment) -> dict[str, Any]:

@@ -6,24 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pride_jax import builder
-from pride_jax.config import Experiment, to_dict
-from pride_jax.deploy.agreement import ROSTER, load_agreement, write_config
+from pride_jax.config import Experiment
+from pride_jax.deploy.agreement import ROSTER, check_key_holders, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
+from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
-from pride_jax.deploy.local import follow, superlink
-from pride_jax.deploy.processes import (
-    environment,
-    free_ports,
-    register,
-    start_run,
-    supernode_command,
-)
+from pride_jax.deploy.processes import environment, free_ports, supernode_command
 from pride_jax.deploy.roster import save_roster
-from pride_jax.deploy.server import SERVER
 from pride_jax.errors import RunError
 from pride_jax.experiment import Summary, is_finished
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import explained, read_json, write_json
+from pride_jax.runs.files import explained, read_json
 
 
 def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host: str) -> None:
@@ -41,6 +34,7 @@ def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host:
       PrideError: the folder cannot be made, or an enrolment is missing or there twice.
     """
     roster = collect_roster(enrolments, builder.build_dataset(config))
+    check_key_holders(config, roster)
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -77,15 +71,10 @@ def serve_apart(
         return read_json(workdir / "summary.json")
     _need(folder, SECRETS, ROSTER, AUTHORITY)
     write_config(folder, config)
-    agreement = load_agreement(folder)
-    with explained("write to", workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", to_dict(config))
-    write_json(folder / SERVER, {"workdir": str(workdir.resolve()), "timeout": timeout})
-    with superlink(folder, port, "0.0.0.0"):
-        register(folder, agreement.roster)
-        start_run(folder, folder)
-        return follow(folder, workdir, report)
+    load_agreement(folder)
+    return conduct(
+        config, folder, workdir, port=port, host="0.0.0.0", timeout=timeout, report=report
+    )
 
 
 def join(config: Experiment, folder: Path, address: str) -> int:

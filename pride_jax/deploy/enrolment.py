@@ -19,7 +19,7 @@ from pride_jax.aggregation.signatures import SigningSecret, signing_key
 from pride_jax.config import Experiment
 from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.protocols import build_key_files, build_secure_sum
+from pride_jax.protocols import build_key_files, build_secure_sum, key_holders
 from pride_jax.runs.files import explained, read_json, write_json
 
 ENROLMENT = "enrolment.json"
@@ -61,24 +61,44 @@ def enrol_party(folder: Path, id_: int, examples: Examples) -> None:
     )
 
 
-def enrol_key_holder(folder: Path, config: Experiment) -> None:
-    """Makes the key holder's folder: all its keys, and ``enrolment.json`` to hand in.
+def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
+    """Makes the folders of all key holders: their keys, and each an ``enrolment.json`` to hand in.
+
+    Where several open the sums, who calls this is the trusted dealer. Each holder's folder has to
+    be moved to that holder's machine, and no copy may stay.
+
+    Args:
+      folder: new, or empty; that of the one key holder, or the dealer's, with theirs in it.
+      config: the settings.
+
+    Returns:
+      Each key holder's folder.
 
     Raises:
-      PrideError: the folder cannot be made, or the protocol has no single key holder.
+      PrideError: a folder cannot be made, or the protocol has no key holders.
     """
     settings = config.aggregation
     files = build_key_files(settings)
-    if files is None or settings.protocol == "threshold":
+    if files is None:
         raise ConfigError(
-            f"aggregation.protocol={settings.protocol!r} has no single key holder: enrol one for "
-            "paillier, bfv or ckks only"
+            f"aggregation.protocol={settings.protocol!r} has no key holder: enrol them for "
+            "paillier, threshold, bfv or ckks only"
         )
-    public = _make_keys(folder)
-    secret, public_key = build_secure_sum(settings).keygen(os.urandom, Role.KEY_HOLDER)
-    files.save(folder / SECRETS, secret)
-    key = public_key.to_bytes().hex()
-    write_json(folder / ENROLMENT, {"role": "key holder", "number": 0, "public_key": key, **public})
+    _make_folder(folder)
+    protocol, folders = build_secure_sum(settings), []
+    secret, public_key = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+    for number, own in zip(key_holders(settings).numbers, protocol.deal(secret), strict=True):
+        folders.append(holder_folder(folder, number))
+        public = _make_keys(folders[-1])
+        files.save_holder(folders[-1] / SECRETS, own)
+        public |= {"public_key": public_key.to_bytes().hex()}
+        write_json(folders[-1] / ENROLMENT, {"role": "key holder", "number": number, **public})
+    return folders
+
+
+def holder_folder(folder: Path, number: int) -> Path:
+    """The folder of a key holder in what `enrol_key_holders` made."""
+    return folder / f"holder-{number}" if number else folder
 
 
 def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
@@ -91,7 +111,7 @@ def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
     Raises:
       PrideError: a file is not an enrolment, or someone is missing or there twice.
     """
-    parties, holders, public_key = [], [], b""
+    parties, holders, public_keys = [], [], set()
     for path in enrolments:
         entry = read_json(path)
         try:
@@ -100,11 +120,16 @@ def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
                 parties.append(Party(entry["number"], entry["examples"], *keys))
             else:
                 holders.append(KeyHolder(entry["number"], *keys))
-                public_key = bytes.fromhex(entry["public_key"])
+                public_keys.add(bytes.fromhex(entry["public_key"]))
         except (KeyError, TypeError, ValueError):
             raise ConfigError(
                 f"{path} is not an enrolment: expected {ENROLMENT} of --enrol"
             ) from None
+    if len(public_keys) > 1:
+        raise ConfigError(
+            "The key holders' enrolments are for different keys: expected those that were made "
+            "together"
+        )
     roster = Roster(
         features=tuple(dataset.train_inputs.shape[1:]),
         classes=dataset.num_classes,
@@ -112,7 +137,7 @@ def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
         scale=np.asarray(dataset.scale, np.float32),
         parties=tuple(sorted(parties)),
         key_holders=tuple(sorted(holders)),
-        public_key=public_key,
+        public_key=next(iter(public_keys), b""),
     )
     check_roster(roster)
     return roster
@@ -143,24 +168,28 @@ def load_signing_key(folder: Path) -> SigningSecret:
     return signing_key(lambda _: seed)
 
 
-def load_key(folder: Path, config: Experiment) -> Secret:
-    """The key holder's own secret.
+def load_key(folder: Path, config: Experiment, number: int) -> Secret:
+    """A key holder's own secret.
 
     Raises:
       ProtocolError: it is missing, damaged or open to others.
     """
     files = build_key_files(config.aggregation)
     assert files is not None, "a key holder is enrolled only where there is a key"
-    return files.load(folder / SECRETS)[0]
+    return files.load_holder(folder / SECRETS, number)
 
 
-def _make_keys(folder: Path) -> dict[str, str]:
-    """Makes the keys with which a role signs and its node logs in; returns their public halves."""
+def _make_folder(folder: Path) -> None:
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         if any(folder.iterdir()):
             raise RunError(f"{folder} is not empty: enrol in a new folder")
+
+
+def _make_keys(folder: Path) -> dict[str, str]:
+    """Makes the keys with which a role signs and its node logs in; returns their public halves."""
+    _make_folder(folder)
     seed = os.urandom(32)
     write_owner_only(folder / SECRETS / _SIGNING_KEY, seed)
     node = ec.generate_private_key(ec.SECP384R1())

@@ -1,45 +1,36 @@
 """Every role as processes of their own on this machine, over loopback."""
 
 import contextlib
+import functools
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pride_jax import builder
-from pride_jax.config import Experiment, to_dict
+from pride_jax.config import Experiment
 from pride_jax.data.datasets import Dataset
 from pride_jax.deploy.agreement import ROSTER, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
+from pride_jax.deploy.conduct import LOOPBACK, conduct
 from pride_jax.deploy.enrolment import (
     ENROLMENT,
     Examples,
     collect_roster,
-    enrol_key_holder,
+    enrol_key_holders,
     enrol_party,
+    holder_folder,
 )
-from pride_jax.deploy.processes import (
-    ended,
-    free_ports,
-    link,
-    register,
-    running,
-    start_run,
-    superlink_command,
-    supernode_command,
-    wait_for,
-)
+from pride_jax.deploy.processes import free_ports, running, supernode_command
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
-from pride_jax.deploy.server import SERVER
 from pride_jax.experiment import Summary, is_finished
 from pride_jax.protocols import build_key_files
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import read_json, write_json
+from pride_jax.runs.files import read_json
 
 DEPLOYMENT = "deployment"
-_HOST = "127.0.0.1"
+_KEY_HOLDER = "key-holder"
 
 
 def run_local(
@@ -69,17 +60,11 @@ def run_local(
     folder = workdir / DEPLOYMENT
     if not folder.exists():
         enrol_all(config, folder)
-    write_json(workdir / "config.json", to_dict(config))
-    settings = {"workdir": str(workdir.resolve()), "timeout": timeout}
-    write_json(folder / "server" / SERVER, settings)
     server = folder / "server"
     roster = load_roster(server / ROSTER)
-    port, *ports = free_ports(1 + len(roster.parties) + len(roster.key_holders))
-    with superlink(server, port) as address:
-        register(server, roster)
-        with supernodes(folder, roster, address, ports):
-            start_run(server, server)
-            return follow(server, workdir, report)
+    (port,) = free_ports(1)
+    nodes = functools.partial(supernodes, folder, roster)
+    return conduct(config, server, workdir, port=port, nodes=nodes, timeout=timeout, report=report)
 
 
 def enrol_all(config: Experiment, folder: Path) -> None:
@@ -93,10 +78,9 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     dataset = builder.build_dataset(config)
     partition = builder.build_partition(config, dataset)
     enrolments = []
-    # First, since a protocol without a single key holder is refused before anything is written.
     if build_key_files(config.aggregation) is not None:
-        enrol_key_holder(unfinished / "key-holder", config)
-        enrolments.append(unfinished / "key-holder" / ENROLMENT)
+        holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
+        enrolments += [holder / ENROLMENT for holder in holders]
     ends = np.cumsum(partition.sizes)
     for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
         enrol_party(
@@ -104,7 +88,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
         )
         enrolments.append(unfinished / f"party-{id_}" / ENROLMENT)
     server = unfinished / "server"
-    make_certificates(server, [_HOST])
+    make_certificates(server, [LOOPBACK])
     roster = collect_roster(enrolments, dataset)
     authority = (server / AUTHORITY).read_bytes()
     for each in (server, *(path.parent for path in enrolments)):
@@ -120,48 +104,12 @@ def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
 
 
 @contextlib.contextmanager
-def superlink(folder: Path, port: int, host: str = _HOST) -> Iterator[str]:
-    """A SuperLink of this machine, until the block ends; gives its address here.
-
-    It knows nothing of an earlier one: a run that was killed would still be running for it.
-    """
-    for old in (*folder.glob("superlink.db*"), *folder.glob("registered-*")):
-        old.unlink()
-    address = f"{_HOST}:{port}"
-    with running(folder, superlink_command(folder, host, port), "superlink.log") as process:
-        wait_for(address, process, folder / "superlink.log")
-        link(folder, address)
-        yield address
-
-
-@contextlib.contextmanager
-def supernodes(folder: Path, roster: Roster, address: str, ports: list[int]) -> Iterator[None]:
+def supernodes(folder: Path, roster: Roster, address: str) -> Iterator[None]:
     """Everyone's SuperNode, until the block ends."""
     roles = [folder / f"party-{party.id}" for party in roster.parties]
-    roles += [folder / "key-holder" for _ in roster.key_holders]
+    roles += [holder_folder(folder / _KEY_HOLDER, each.number) for each in roster.key_holders]
     with contextlib.ExitStack() as stack:
-        for role, port in zip(roles, ports, strict=True):
+        for role, port in zip(roles, free_ports(len(roles)), strict=True):
             command = supernode_command(role, address, port)
             stack.enter_context(running(role, command, "supernode.log"))
         yield
-
-
-def follow(
-    server: Path, workdir: Path, report: Callable[[metrics.Row], None] | None = None
-) -> Summary:
-    """Reports a run's rows as they come, and gives its summary at its end.
-
-    Raises:
-      RunError: it ended otherwise.
-    """
-    path, seen = workdir / "metrics.jsonl", 0
-    is_over = False
-    while not is_over:
-        is_over = ended(server)
-        rows = metrics.read(path) if path.exists() else []
-        for row in rows[seen:]:
-            if report:
-                report(row)
-        seen = len(rows)
-        time.sleep(0.3)
-    return read_json(workdir / "summary.json")

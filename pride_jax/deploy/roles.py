@@ -11,7 +11,7 @@ keys      a party            its public keys for the round
 letter    a party            its letter to the others
 train     a party            its message: integers, protected and signed
 share     a party            its share of a total, signed
-open      the key holder     its share of the sum of the messages that it adds, signed
+open      a key holder       its share of the sum of the messages that it adds, signed
 ========= ================== ============================================================
 
 Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
@@ -75,8 +75,9 @@ def respond(folder: Path, request: Record) -> Record:
     Raises:
       PrideError: the request is refused; nothing was sent.
     """
-    # One at a time: what was opened must be remembered before anything else is.
-    with claimed(folder):
+    # One at a time: what was opened must be remembered before anything else is. A later request
+    # waits: a holder may be asked again before it is done with what the others have opened.
+    with claimed(folder, wait=True):
         entry = read_json(folder / ENROLMENT)
         me = Me(folder, load_agreement(folder), entry["role"], entry["number"])
         kind = request.get("kind")
@@ -198,7 +199,7 @@ def _open(me: Me, request: Record) -> Record:
         return help_open(me.agreement.protocol, holder, directory, messages)
 
     asked = question(directory.fingerprint, *sorted(request["messages"]))
-    return _opening(me, lambda: load_key(me.folder, me.agreement.config), asked, help_)
+    return _opening(me, lambda: load_key(me.folder, me.agreement.config, me.number), asked, help_)
 
 
 def _opening(

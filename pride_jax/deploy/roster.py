@@ -52,7 +52,7 @@ class Roster(NamedTuple):
       scale: see ``shift``.
       parties: by ascending id, from 0.
       key_holders: by ascending number; none where clients open the sums, or nothing is hidden.
-      public_key: the key holder's, as bytes; empty where there is none.
+      public_key: the key holders' one, as bytes; empty where there is none.
     """
 
     features: tuple[int, ...]

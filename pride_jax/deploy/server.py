@@ -1,10 +1,12 @@
 """The server of real parties: it samples, asks, combines, has the sum opened, and steps."""
 
+import contextlib
 import functools
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from pride_jax import builder
+from pride_jax import builder, protocols
 from pride_jax.aggregation.messages import (
     MessageError,
     NotInRosterError,
@@ -21,7 +23,7 @@ from pride_jax.aggregation.messages import (
     sift,
     to_bytes,
 )
-from pride_jax.aggregation.secure_sum import Message, Role, Secret
+from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share, Total
 from pride_jax.aggregation.signatures import is_signed_by
 from pride_jax.aggregation.simulation import Transport
 from pride_jax.aggregation.totals import share_from_bytes, total_to_bytes
@@ -36,7 +38,7 @@ from pride_jax.deploy.agreement import (
 from pride_jax.deploy.journal import Done, Journal, journal
 from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import hello_bytes
-from pride_jax.errors import PrideError, RunError, TooFewError
+from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
 from pride_jax.experiment import Setting, run_in
 from pride_jax.federated import (
     Collected,
@@ -67,11 +69,12 @@ class Ask(NamedTuple):
 
     Attributes:
       parties: kind of request, its record, parties -> their replies, of those who gave one.
-      key_holder: kind of request, its record -> the key holder's reply; RunError without.
+      key_holders: kind of request, its record -> the number and reply of each key holder that
+        gives one, as they come; whoever has enough of them closes it and waits no longer.
     """
 
     parties: Callable[[str, Record, Sequence[int]], dict[int, Record]]
-    key_holder: Callable[[str, Record], Record]
+    key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
 
 
 def serve(folder: Path, network: Network) -> None:
@@ -144,8 +147,10 @@ def _introduced(
 ) -> Ask:
     """Waits until everyone in the roster has said, and signed, who it is.
 
+    Nodes that the roster does not know are refused.
+
     Raises:
-      RunError: someone has not, in time; nodes that the roster does not know are refused.
+      RunError: a party has not, in time, or fewer key holders than it takes to open a sum.
     """
     roster = agreement.roster
     keys = {(_PARTY, party.id): party.signing_key for party in roster.parties}
@@ -181,12 +186,17 @@ def _introduced(
             _note(workdir, None, None, f"node {node} is not listened to: {why}")
         if not asked:
             time.sleep(_LOOK_SECONDS)
-    missing = [f"{role} {number}" for role, number in keys if (role, number) not in known]
-    if missing:
+    missing = [name for name in keys if name not in known]
+    holders = sum(role == _KEY_HOLDER for role, _ in known)
+    needed = protocols.key_holders(agreement.config.aggregation).needed
+    if holders < needed or any(role == _PARTY for role, _ in missing):
         raise RunError(
-            f"{', '.join(missing)} did not join within {patience + _REJOIN_SECONDS:g} s ({why}): "
-            "start each with --join, and then this again with --resume"
+            f"{', '.join(f'{role} {number}' for role, number in missing)} did not join within "
+            f"{patience + _REJOIN_SECONDS:g} s ({why}): start each with --join, and then this "
+            "again with --resume"
         )
+    for role, number in missing:
+        _note(workdir, None, number, f"{role}: did not join in time ({why}); the others suffice")
     return _ask(network, known, patience, workdir)
 
 
@@ -205,41 +215,41 @@ def _name(
 def _ask(
     network: Network, known: Mapping[tuple[str, int], int], patience: float, workdir: Path
 ) -> Ask:
-    def exchange(role: str, kind: str, record: Record, numbers: Sequence[int]) -> dict[int, Record]:
+    def replies(
+        role: str, kind: str, record: Record, numbers: Sequence[int]
+    ) -> Generator[tuple[int, Record], None, None]:
         waiting = {known[role, number]: number for number in numbers}
-        request, end = {"kind": kind, **record}, time.monotonic() + patience
-        given = {}
-        why = dict.fromkeys(waiting, f"no answer within {patience:g} s")
-        while waiting and (left := end - time.monotonic()) > 0:
-            for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
-                if UNREACHED in reply:
-                    # A cut is waited for.
-                    why[node] = reply[UNREACHED]
-                    continue
-                number = waiting.pop(node)
-                if "refused" in reply:
-                    _note(workdir, record["round"], number, f"{role}, {kind}: {reply['refused']}")
-                else:
-                    given[number] = reply
-            time.sleep(_LOOK_SECONDS)
-        for node, number in waiting.items():
-            _note(workdir, record["round"], number, f"{role}, {kind}: {why[node]}")
-        return given
+        request, start = {"kind": kind, **record}, time.monotonic()
+        why: dict[int, str] = {}
+        try:
+            while waiting and (left := start + patience - time.monotonic()) > 0:
+                for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
+                    if UNREACHED in reply:
+                        # A cut is waited for.
+                        why[node] = reply[UNREACHED]
+                        continue
+                    number = waiting.pop(node)
+                    if "refused" in reply:
+                        reason = f"{role}, {kind}: {reply['refused']}"
+                        _note(workdir, record["round"], number, reason)
+                    else:
+                        yield number, reply
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            waited = f"no answer within {time.monotonic() - start:.0f} s"
+            for node, number in waiting.items():
+                reason = f"{role}, {kind}: {why.get(node, waited)}"
+                _note(workdir, record["round"], number, reason)
 
     def parties(kind: str, record: Record, ids: Sequence[int]) -> dict[int, Record]:
-        return exchange(_PARTY, kind, record, ids)
+        return dict(replies(_PARTY, kind, record, ids))
 
-    def key_holder(kind: str, record: Record) -> Record:
-        given = exchange(_KEY_HOLDER, kind, record, [0])
-        if not given:
-            why = metrics.read(workdir / REFUSALS)[-1]["reason"]
-            raise RunError(
-                f"Round {record['round']}: the key holder opened nothing ({why}). Mend that, and "
-                "go on with --resume"
-            )
-        return given[0]
+    joined = [number for role, number in known if role == _KEY_HOLDER]
 
-    return Ask(parties, key_holder)
+    def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
+        return replies(_KEY_HOLDER, kind, record, joined)
+
+    return Ask(parties, key_holders)
 
 
 def _collect(
@@ -261,7 +271,7 @@ def _collect(
             if asked is None:
                 asked = _gather(agreement, ask, workdir, state, called)
                 kept.ask(round_, asked)
-            done = _opened(agreement, ask, asked)
+            done = _opened(agreement, ask, workdir, asked)
         except TooFewError:
             if agreement.plan is None:
                 raise
@@ -345,30 +355,20 @@ def _gather(
     }
 
 
-def _opened(agreement: Agreement, ask: Ask, asked: Record) -> Done:
+def _opened(agreement: Agreement, ask: Ask, workdir: Path, asked: Record) -> Done:
     """The sum, from whoever holds what opens it.
 
     Raises:
-      RunError: they cannot be asked, or what they answer is no share of this sum.
+      RunError: too few of them gave a share of it.
     """
     protocol, start = agreement.protocol, time.perf_counter()
     directory = directory_from(agreement, asked)
     total = protocol.combine(directory, [from_bytes(message) for message in asked["messages"]])
-    sent: int = asked["bytes_sent"]
-    about = {name: asked[name] for name in _DIRECTORY if name in asked}
-    if protocol.openers == Role.CLIENT:
-        question = about | {"total": total_to_bytes(total)}
-        given = ask.parties("share", question, total.contributors)
-        signers = {client: (directory.signers or {})[client] for client in total.contributors}
-        shares = [share_from_bytes(reply.get("share", b""), signers) for reply in given.values()]
-        sent += sum(len(share.body) for share in shares)
-    elif agreement.has_key_holder:
-        reply = ask.key_holder("open", about | {"messages": asked["messages"]})
-        keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
-        shares = [share_from_bytes(reply.get("share", b""), keys)]
-    else:
-        shares = [protocol.share(directory, Secret(), total)]
+    shares = _shares(agreement, ask, workdir, directory, total, asked)
     summed = protocol.open(directory, total, shares)
+    sent: int = asked["bytes_sent"]
+    if protocol.openers == Role.CLIENT:
+        sent += sum(len(share.body) for share in shares)
     return Done(
         total=summed,
         contributors=total.contributors,
@@ -380,6 +380,53 @@ def _opened(agreement: Agreement, ask: Ask, asked: Record) -> Done:
     )
 
 
+def _shares(
+    agreement: Agreement, ask: Ask, workdir: Path, directory: Directory, total: Total, asked: Record
+) -> list[Share]:
+    """What opens a total, each holder's share signed by that holder; others are noted.
+
+    Raises:
+      RunError: they are too few.
+    """
+    protocol, round_ = agreement.protocol, directory.round
+    about = {name: asked[name] for name in _DIRECTORY if name in asked}
+
+    def good(
+        role: str, keys: Mapping[int, bytes], replies: Iterable[tuple[int, Record]]
+    ) -> Iterator[Share]:
+        for number, reply in replies:
+            try:
+                # Signed by the one who was asked: nobody answers for another.
+                share = share_from_bytes(_bytes_in(reply, "share"), {number: keys[number]})
+                protocol.check_share(directory, total, share)
+            except ProtocolError as error:
+                _note(workdir, round_, number, f"{role}: {error}")
+            else:
+                yield share
+
+    needed = protocol.quorum(directory)
+    if protocol.openers == Role.CLIENT:
+        who, signers = "parties", directory.signers or {}
+        keys = {client: signers[client] for client in total.contributors}
+        given = ask.parties("share", about | {"total": total_to_bytes(total)}, list(keys))
+        shares = list(good(_PARTY, keys, given.items()))
+    elif agreement.roster.key_holders:
+        who = "key holders"
+        keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
+        question = about | {"messages": asked["messages"]}
+        with contextlib.closing(ask.key_holders("open", question)) as replies:
+            shares = list(itertools.islice(good(_KEY_HOLDER, keys, replies), needed))
+    else:
+        return [protocol.share(directory, Secret(), total)]
+    if len(shares) < needed:
+        raise RunError(
+            f"Round {round_}: {len(shares)} of {len(keys)} {who} helped to open the sum, expected "
+            f"at least {needed}; {workdir / REFUSALS} tells why. Go on with --resume once they are "
+            "back"
+        )
+    return shares
+
+
 _DIRECTORY = ("round", "cohort", "keyed", "publics", "letters")
 """Of what is asked: what `directory_from` takes."""
 
@@ -389,13 +436,19 @@ def _read(given: Mapping[int, Record], name: str, workdir: Path, round_: int) ->
     messages = []
     for client, reply in given.items():
         try:
-            message = from_bytes(bytes(reply.get(name, b"")))
+            message = from_bytes(_bytes_in(reply, name))
             if message.client != client:
                 raise NotInRosterError(message.client, f"party {client} sent it")
             messages.append(message)
-        except (MessageError, TypeError) as error:
+        except MessageError as error:
             _note(workdir, round_, client, str(error))
     return messages
+
+
+def _bytes_in(reply: Record, name: str) -> bytes:
+    """The bytes of that name in a reply, which can hold anything."""
+    value = reply.get(name)
+    return value if isinstance(value, bytes) else b""
 
 
 def _note_all(workdir: Path, round_: int, refused: Sequence[MessageError]) -> None:

@@ -16,16 +16,20 @@ _SEED_BYTES = 8
 
 
 class KeyFiles(NamedTuple):
-    """How the key holder's secret of one protocol is written to a folder and read from it.
+    """How secrets of one protocol's key holders are written to a folder and read from it.
 
     Attributes:
-      save: folder, secret -> None.
-      load: folder -> secret and public key.
+      save: folder, all that ``keygen`` made -> None.
+      load: folder -> that, and the public key.
+      save_holder: folder, one holder's secret -> None.
+      load_holder: folder, the holder's number -> that secret.
       read_public: what the public key's ``to_bytes`` gave -> that key.
     """
 
     save: Callable[[Path, Any], None]
     load: Callable[[Path], tuple[Secret, Public]]
+    save_holder: Callable[[Path, Any], None]
+    load_holder: Callable[[Path, int], Secret]
     read_public: Callable[[bytes], Public]
 
 

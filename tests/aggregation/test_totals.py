@@ -113,7 +113,7 @@ def test_threshold_public():
         paillier_keys.generate(os.urandom, 1024).public.key, 2, 2, 3, (4, 5, 7)
     )
     data = public.to_bytes()
-    assert threshold_keys.public_from_bytes(data, 1024) == public
+    assert threshold_keys.public_from_bytes(data, 1024, 3, 2) == public
     for bad in (
         data[:-1],
         data + bytes(256),
@@ -123,7 +123,10 @@ def test_threshold_public():
         replace(public, verification_keys=(4, 0, 7)).to_bytes(),
     ):
         with pytest.raises(ProtocolError, match="enrol"):
-            threshold_keys.public_from_bytes(bad, 1024)
+            threshold_keys.public_from_bytes(bad, 1024, 3, 2)
+    for others in ((1024, 3, 3), (1024, 4, 2), (2048, 3, 2)):
+        with pytest.raises(ProtocolError, match=r"expected \d+ bytes for"):
+            threshold_keys.public_from_bytes(data, *others)
 
 
 def test_masking_keys():

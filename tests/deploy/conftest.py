@@ -4,7 +4,7 @@ import pytest
 from federation import Federation
 
 from pride_jax.deploy.certificates import make_certificates
-from pride_jax.deploy.local import superlink
+from pride_jax.deploy.conduct import superlink
 from pride_jax.deploy.processes import free_ports
 
 

@@ -11,9 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-from pride_jax.deploy.agreement import ROSTER, write_config
+from pride_jax.deploy.agreement import CONFIG, ROSTER, write_config
 from pride_jax.deploy.certificates import AUTHORITY
-from pride_jax.deploy.local import enrol_all, follow
+from pride_jax.deploy.conduct import follow
+from pride_jax.deploy.enrolment import ENROLMENT
+from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.processes import (
     free_ports,
     register,
@@ -45,14 +47,14 @@ class Federation(contextlib.ExitStack):
         self.workdir, self.server = folder / "run", folder / "roles" / "server"
         enrol_all(config, folder / "roles")
         self.roster = load_roster(self.server / ROSTER)
-        for role in (folder / "roles").iterdir():
+        enrolled = [enrolment.parent for enrolment in (folder / "roles").rglob(ENROLMENT)]
+        for role in (self.server, *enrolled):
             (role / AUTHORITY).write_bytes((link[0] / AUTHORITY).read_bytes())
         settings = {"workdir": str(self.workdir.resolve()), "timeout": timeout}
         write_json(self.server / SERVER, settings)
         self.workdir.mkdir()
         self.nodes = {}
-        self.everyone = [f"party-{party.id}" for party in self.roster.parties]
-        self.everyone += ["key-holder" for _ in self.roster.key_holders]
+        self.everyone = [str(role.relative_to(folder / "roles")) for role in enrolled]
 
     def role(self, name):
         return self.folder / "roles" / name
@@ -116,7 +118,7 @@ def simulated(config, folder, lost=None, broken=()):
         [
             sys.executable,
             str(Path(__file__).parent / "simulated.py"),
-            str(folder / "config.py"),
+            str(folder / CONFIG),
             json.dumps(lost or {}),
             json.dumps(broken),
         ],

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pride_jax.config import load_config
+from pride_jax.config import from_dict
 from pride_jax.runs.devices import use_cores
 
 
 def main():
-    config = load_config(Path(sys.argv[1]))
+    config = from_dict(json.loads(Path(sys.argv[1]).read_text()))
     lost = {int(round_): set(clients) for round_, clients in json.loads(sys.argv[2]).items()}
     broken = json.loads(sys.argv[3])
     config = dataclasses.replace(

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.roles import respond
 from pride_jax.deploy.roster import check_roster, load_roster
 from pride_jax.errors import ConfigError, PrideError, ProtocolError, RunError, TooFewError
+from pride_jax.runs.files import claimed
 
 CONFIG = Experiment(
     rounds=3,
@@ -117,6 +119,17 @@ def test_roles_answer_what_is_theirs(roles):
         respond(roles / "key-holder", {"kind": "open", "round": 9})
     with pytest.raises(ProtocolError, match="not called"):
         respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2]})
+
+
+def test_a_request_waits_until_the_one_before_it_is_answered(roles):
+    party = roles / "party-0"
+    with ThreadPoolExecutor() as threads:
+        with claimed(party):
+            answer = threads.submit(respond, party, {"kind": "open"})
+            with pytest.raises(TimeoutError):
+                answer.result(0.3)
+        with pytest.raises(ProtocolError, match="answers"):
+            answer.result(60)
 
 
 def test_everyone_needs_the_same_settings_and_roster(roles):

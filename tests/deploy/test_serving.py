@@ -6,6 +6,7 @@ import pytest
 
 from pride_jax import experiment
 from pride_jax.config import Aggregation, Data, Engine, Experiment, Model, Partition
+from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import respond
@@ -23,26 +24,27 @@ CONFIG = Experiment(
 )
 
 
-def network(folder, answers):
-    """Reaches the roles whose folders are there; silent are requests that ``answers`` refuses."""
-    roles = sorted(role for role in folder.iterdir() if role.name != "server")
+def network(folder, answer):
+    """Reaches the roles whose folders are there; ``answer`` gives None for one that is silent."""
+    roles = sorted(enrolment.parent for enrolment in folder.rglob(ENROLMENT))
 
     def exchange(requests, seconds):
         for node, request in requests.items():
-            if not answers(roles[node].name, request):
-                continue
             try:
-                yield node, respond(roles[node], request)
+                reply = answer(roles[node], request)
             except PrideError as error:
-                yield node, {"refused": str(error)}
+                reply = {"refused": str(error)}
+            if reply is not None:
+                yield node, reply
 
     return Network(lambda: range(len(roles)), exchange)
 
 
-def served(folder, workdir, answers=lambda name, request: True):
+def served(folder, workdir, answer=respond):
     """How a run ended; it waits a second for who is silent."""
+    workdir.mkdir(exist_ok=True)
     write_json(folder / "server" / SERVER, {"workdir": str(workdir), "timeout": 1.0})
-    serve(folder / "server", network(folder, answers))
+    serve(folder / "server", network(folder, answer))
     return read_json(folder / "server" / OUTCOME)["error"]
 
 
@@ -50,7 +52,7 @@ def digest(workdir):
     return read_json(workdir / "summary.json")["parameters_sha256"]
 
 
-@pytest.mark.parametrize("protocol", ["masking", "bfv"])
+@pytest.mark.parametrize("protocol", ["masking", "bfv", "threshold"])
 def test_roles_train_as_the_simulation_does(protocol, tmp_path):
     aggregation = replace(CONFIG.aggregation, protocol=protocol)
     config = replace(CONFIG, rounds=1, aggregation=aggregation)
@@ -63,9 +65,9 @@ def test_roles_train_as_the_simulation_does(protocol, tmp_path):
 def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
     enrol_all(CONFIG, tmp_path / "roles")
 
-    def two_are_silent(name, request):
-        silent = name != "party-0" and request.get("round") == 1
-        return not (silent and request["kind"] == "train")
+    def two_are_silent(role, request):
+        silent = role.name != "party-0" and request.get("round") == 1
+        return None if silent and request["kind"] == "train" else respond(role, request)
 
     stopped = served(tmp_path / "roles", tmp_path / "run", two_are_silent)
     assert "1 of 3 parties sent what can be added, expected at least 2" in stopped

@@ -47,6 +47,15 @@ def test_threshold_names_the_dealer_and_how_many_collude():
     assert "nothing" in sight_of(said, "key holders, fewer")
 
 
+def test_where_two_groups_of_holders_could_open_two_sums_of_a_round_that_is_said():
+    def says(**settings):
+        sights = disclosed(protocol="threshold", **settings)["sights"]
+        return any("two sums of one round" in sight["sees"] for sight in sights)
+
+    assert says(holders=4, threshold=2)
+    assert not says(holders=3, threshold=2)
+
+
 def test_masking_names_the_clients_it_takes_and_what_it_leaves_out():
     said = disclosed(protocol="masking")
     assert sight_of(said, "aggregator and more than half") == "every client's values"
