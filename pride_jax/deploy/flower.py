@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pride_jax.deploy.agreement import Record
-from pride_jax.deploy.network import UNREACHED, Network
+from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
 from pride_jax.deploy.roles import respond
 from pride_jax.errors import PrideError
 
@@ -31,6 +31,7 @@ def answer(message: Message, context: Context) -> Message:
         reply = respond(Path(str(context.node_config["folder"])), dict(message.content[_RECORD]))
     except PrideError as error:
         reply = {"refused": str(error)}
+    reply[PROCESSOR_SECONDS] = time.process_time()
     return Message(RecordDict({_RECORD: ConfigRecord(reply)}), reply_to=message)
 
 
@@ -70,6 +71,7 @@ def network(grid: Grid) -> Network:
                     yield node, {UNREACHED: str(reply.error.reason)}
                 else:
                     yield node, dict(reply.content.get(_RECORD, {}))
-            time.sleep(_POLL_SECONDS)
+            if waiting:
+                time.sleep(_POLL_SECONDS)
 
     return Network(nodes, exchange)

@@ -9,6 +9,10 @@ UNREACHED = "unreached"
 """In a reply that is not the node's, but says why there is none."""
 
 
+PROCESSOR_SECONDS = "processor_seconds"
+"""In a reply: what its process took of a processor, from its start until it answered."""
+
+
 class Network(NamedTuple):
     """How requests reach nodes.
 

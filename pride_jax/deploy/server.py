@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ from pride_jax.deploy.agreement import (
     shared_settings,
 )
 from pride_jax.deploy.journal import Done, Journal, journal
-from pride_jax.deploy.network import UNREACHED, Network
+from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
 from pride_jax.deploy.roles import hello_bytes
 from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
 from pride_jax.experiment import Setting, run_in
@@ -57,7 +58,7 @@ from pride_jax.types import Cohort
 SERVER = "server.json"
 OUTCOME = "outcome.json"
 PROCESS = "server.pid"
-REFUSALS = "refusals.jsonl"
+REFUSALS, EXCHANGES = "refusals.jsonl", "exchanges.jsonl"
 _HELLO_SECONDS, _LOOK_SECONDS = 20.0, 0.5
 _REJOIN_SECONDS = 90.0
 """For so long the SuperLink may take a node that was killed for one that is still there."""
@@ -229,12 +230,19 @@ def _ask(
                         why[node] = reply[UNREACHED]
                         continue
                     number = waiting.pop(node)
+                    row = {"round": record["round"], "to": f"{role} {number}", "kind": kind}
+                    row |= {
+                        "seconds": time.monotonic() - start,
+                        PROCESSOR_SECONDS: _number_in(reply, PROCESSOR_SECONDS),
+                    }
+                    metrics.append(workdir / EXCHANGES, row)
                     if "refused" in reply:
                         reason = f"{role}, {kind}: {reply['refused']}"
                         _note(workdir, record["round"], number, reason)
                     else:
                         yield number, reply
-                time.sleep(_LOOK_SECONDS)
+                if waiting:
+                    time.sleep(_LOOK_SECONDS)
         finally:
             waited = f"no answer within {time.monotonic() - start:.0f} s"
             for node, number in waiting.items():
@@ -449,6 +457,12 @@ def _bytes_in(reply: Record, name: str) -> bytes:
     """The bytes of that name in a reply, which can hold anything."""
     value = reply.get(name)
     return value if isinstance(value, bytes) else b""
+
+
+def _number_in(reply: Record, name: str) -> float | None:
+    """The number of that name in a reply, which can hold anything."""
+    value = reply.get(name)
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def _note_all(workdir: Path, round_: int, refused: Sequence[MessageError]) -> None:

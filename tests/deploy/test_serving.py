@@ -10,8 +10,9 @@ from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import respond
-from pride_jax.deploy.server import OUTCOME, SERVER, serve
+from pride_jax.deploy.server import EXCHANGES, OUTCOME, SERVER, serve
 from pride_jax.errors import PrideError
+from pride_jax.reporting import metrics
 from pride_jax.runs.files import read_json, write_json
 
 CONFIG = Experiment(
@@ -75,3 +76,20 @@ def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
     assert served(tmp_path / "roles", tmp_path / "run") is None
     experiment.run(CONFIG, tmp_path / "simulated")
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+
+
+def test_what_each_answer_took_is_told_whatever_parties_say_of_it(tmp_path):
+    config = replace(CONFIG, rounds=1)
+    enrol_all(config, tmp_path / "roles")
+    said = {"party-0": 1.5, "party-1": b"none", "party-2": float("nan")}
+
+    def answer(role, request):
+        return respond(role, request) | {"processor_seconds": said[role.name]}
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    rows = metrics.read(tmp_path / "run" / EXCHANGES)
+    assert {(row["round"], row["to"], row["kind"]) for row in rows} == {
+        (0, f"party {number}", "train") for number in range(3)
+    }
+    assert [row["processor_seconds"] for row in rows] == [1.5, None, None]
+    assert all(row["seconds"] > 0 for row in rows)
