@@ -10,6 +10,7 @@ from pride_jax.errors import RunError
 from pride_jax.reporting import (
     audit_plots,
     balance,
+    deployed,
     encryption_plots,
     headline,
     iris,
@@ -63,6 +64,8 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "balance": balance.matrix,
     "balance made by": _made_by("balance"),
     "cnn rounds": mcmahan.rounds_of_cnn,
+    "deployed": deployed.rounds,
+    "messages": deployed.messages,
     "headline": headline.headline,
     "iris": iris.accuracies,
     "iris made by": _made_by("iris"),
