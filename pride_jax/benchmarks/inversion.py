@@ -5,7 +5,6 @@ inverted, and the CNN, whose gradient is matched. Every view is made by running 
 mechanism in question. Guessing the mean training image is what every attack is compared with.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from pride_jax.attacks.inversion import (
     twice_differentiable_cnn,
 )
 from pride_jax.attacks.similarity import psnr, ssim
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition
@@ -44,7 +44,6 @@ from pride_jax.errors import ConfigError
 from pride_jax.models import num_parameters, two_nn
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining, local_update
 from pride_jax.types import Model, Params
 
@@ -487,17 +486,7 @@ def _identified(scene: _Scene, found: Float[Array, "digits height width channels
 
 def as_json(setting: Setting, report: Report) -> str:
     """The rows, the setting and what it ran on, in one line; the pictures are left out."""
-    ran_on = environment()
-    return json.dumps(
-        {
-            "rows": [row._asdict() for row in report.rows],
-            "noise_multipliers": report.noise_multipliers,
-            "setting": asdict(setting),
-            "machine": ran_on["machine"],
-            "cores": os.cpu_count(),
-            "versions": ran_on["versions"],
-        }
-    )
+    return as_line({"rows": report.rows, "noise_multipliers": report.noise_multipliers}, setting)
 
 
 def show(report: Report) -> None:
