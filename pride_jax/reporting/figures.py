@@ -11,6 +11,7 @@ from pride_jax.reporting import (
     audit_plots,
     balance,
     encryption_plots,
+    encryption_tables,
     headline,
     iris,
     markdown,
@@ -74,6 +75,18 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "parties made by": _made_by("mnist_six_party"),
     "writers": writers.accuracies,
     "writers made by": _made_by("writers"),
+    "encryption a parameter": encryption_tables.costs,
+    "encryption bytes": encryption_tables.of_models("bytes"),
+    "encryption conversions": encryption_tables.conversions,
+    "encryption in training": encryption_tables.training,
+    "encryption seconds": encryption_tables.of_models("encrypt_seconds"),
+    "encryption sources": provenance.sources(
+        "encryption/benchmark.json",
+        "encryption/mnist_ten_party_compared.json",
+        "encryption/mnist_ten_party_threshold.json",
+        "encryption/mnist_cnn_encrypted.json",
+    ),
+    "window tables": encryption_tables.window_tables,
 }
 """Name -> the table, of the numbers in ``results/``."""
 
