@@ -12,6 +12,7 @@ from pride_jax.reporting import (
     balance,
     encryption_plots,
     encryption_tables,
+    engine_tables,
     headline,
     iris,
     markdown,
@@ -20,6 +21,7 @@ from pride_jax.reporting import (
     privacy_plots,
     provenance,
     scale_plots,
+    scale_tables,
     writers,
 )
 from pride_jax.reporting.plots import save
@@ -75,6 +77,13 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "parties made by": _made_by("mnist_six_party"),
     "writers": writers.accuracies,
     "writers made by": _made_by("writers"),
+    "benchmark sources": provenance.sources(
+        "benchmarks/scale.json",
+        "benchmarks/devices.json",
+        "benchmarks/engine_2nn.json",
+        "benchmarks/engine_under_load.json",
+    ),
+    "devices": scale_tables.ways("devices"),
     "encryption a parameter": encryption_tables.costs,
     "encryption bytes": encryption_tables.of_models("bytes"),
     "encryption conversions": encryption_tables.conversions,
@@ -86,6 +95,11 @@ _TABLES: dict[str, Callable[[Path], str]] = {
         "encryption/mnist_ten_party_threshold.json",
         "encryption/mnist_cnn_encrypted.json",
     ),
+    "engine memory": engine_tables.memory,
+    "engine speed": engine_tables.speed,
+    "scale clients": scale_tables.by_clients,
+    "scale cohorts": scale_tables.by_cohort,
+    "scale ways": scale_tables.ways("scale"),
     "window tables": encryption_tables.window_tables,
 }
 """Name -> the table, of the numbers in ``results/``."""
