@@ -19,6 +19,7 @@ from pride_jax.reporting import (
     mcmahan,
     parties,
     privacy_plots,
+    privacy_tables,
     provenance,
     scale_plots,
     scale_tables,
@@ -77,6 +78,7 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "parties made by": _made_by("mnist_six_party"),
     "writers": writers.accuracies,
     "writers made by": _made_by("writers"),
+    "accounting": privacy_tables.accounting,
     "benchmark sources": provenance.sources(
         "benchmarks/scale.json",
         "benchmarks/devices.json",
@@ -97,6 +99,13 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     ),
     "engine memory": engine_tables.memory,
     "engine speed": engine_tables.speed,
+    "privacy accuracy": privacy_tables.accuracy,
+    "privacy mechanisms": privacy_tables.mechanisms,
+    "privacy overhead": privacy_tables.overhead,
+    "privacy populations": privacy_tables.populations,
+    "privacy sources": provenance.sources(
+        "privacy/accuracy.json", "privacy/other_runs.json", "privacy/benchmark.json"
+    ),
     "scale clients": scale_tables.by_clients,
     "scale cohorts": scale_tables.by_cohort,
     "scale ways": scale_tables.ways("scale"),
