@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from pride_jax.errors import RunError
 from pride_jax.reporting import (
     audit_plots,
+    audit_tables,
     balance,
     encryption_plots,
     encryption_tables,
     engine_tables,
     headline,
+    inversion_tables,
     iris,
     markdown,
     mcmahan,
@@ -79,6 +81,10 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "writers": writers.accuracies,
     "writers made by": _made_by("writers"),
     "accounting": privacy_tables.accounting,
+    "attack sources": provenance.sources(
+        "attacks/inversion.json", "attacks/membership.json", "attacks/audit.json"
+    ),
+    "audits": audit_tables.audits,
     "benchmark sources": provenance.sources(
         "benchmarks/scale.json",
         "benchmarks/devices.json",
@@ -99,6 +105,11 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     ),
     "engine memory": engine_tables.memory,
     "engine speed": engine_tables.speed,
+    "inversion of each digit": inversion_tables.every_digit,
+    "inversion of the 2nn": inversion_tables.of_2nn,
+    "inversion of the cnn": inversion_tables.of_cnn,
+    "inversion noise": inversion_tables.noise_multipliers,
+    "membership": audit_tables.membership,
     "privacy accuracy": privacy_tables.accuracy,
     "privacy mechanisms": privacy_tables.mechanisms,
     "privacy overhead": privacy_tables.overhead,
