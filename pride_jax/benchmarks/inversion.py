@@ -25,6 +25,7 @@ from pride_jax.aggregation.masking import masking
 from pride_jax.aggregation.paillier import paillier
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import SecureSum
+from pride_jax.aggregation.threshold import threshold_paillier
 from pride_jax.attacks import views
 from pride_jax.attacks.inversion import (
     Matching,
@@ -303,6 +304,9 @@ def _attack_2nn(scene: _Scene, plans: dict[float, PrivacyPlan]) -> tuple[list[Ro
             {
                 "integers": plain(),
                 f"ciphertext, Paillier {setting.key_bits}": paillier(setting.key_bits),
+                f"ciphertext, threshold Paillier {setting.key_bits}": threshold_paillier(
+                    setting.key_bits, holders=3, threshold=2
+                ),
                 "ciphertext, BFV": bfv(),
                 "masked integers": masking(),
             },
@@ -375,8 +379,8 @@ def _wires(updates: Float[Array, "clients length"], protocols: dict[str, SecureS
     rows = views.quantized(jax.random.key(7), updates, limit, _BITS)
     made = []
     for name, protocol in protocols.items():
-        seen = views.secure_sum(protocol, rows, limit, _BITS, os.urandom)
-        made.append(View(name, f"aggregator, {protocol.name}", jnp.asarray(seen.messages)))
+        held = views.received_messages(protocol, rows, limit, _BITS, os.urandom)
+        made.append(View(name, f"aggregator, {protocol.name}", jnp.asarray(held)))
     return made
 
 
