@@ -16,7 +16,7 @@ from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
-from pride_jax.aggregation.simulation import simulate
+from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
 from pride_jax.federated import Given, SecureAggregation, add_shares, contribution
 from pride_jax.privacy.clipping import clip_by_norm
 from pride_jax.privacy.mechanisms import integer_shares, mechanism_of
@@ -65,20 +65,56 @@ def secure_sum(
       bits: as given to `quantized`.
       rng: of keys and clients; ``os.urandom``.
     """
-    clients, length = rows.shape
     received: list[Message] = []
 
     def network(messages: Sequence[bytes]) -> Sequence[bytes]:
         received.extend(map(from_bytes, messages))
         return messages
 
+    aggregator = _aggregator(protocol, rows, limit, bits, rng, network)
+    added = aggregator.add(aggregator.announce(0, range(len(rows)), 2), rows)
+    mean = dequantize(added.total, limit, bits) / np.float32(len(rows))
+    return Seen(_as_updates(received, rows.shape[1], limit, bits), mean)
+
+
+def received_messages(
+    protocol: SecureSum,
+    rows: Int32[np.ndarray, "clients length"],
+    limit: float,
+    bits: int,
+    rng: Rng,
+) -> Float32[np.ndarray, "clients length"]:
+    """The messages of a secure sum that is never opened, which can take minutes.
+
+    Args:
+      protocol, rows, limit, bits, rng: as for `secure_sum`.
+    """
+    announced = _aggregator(protocol, rows, limit, bits, rng).announce(0, range(len(rows)), 2)
+    messages = [
+        protocol.protect(announced.directory, client.prepared, row)
+        for client, row in zip(announced.clients, rows, strict=True)
+    ]
+    return _as_updates(messages, rows.shape[1], limit, bits)
+
+
+def _aggregator(
+    protocol: SecureSum,
+    rows: Int32[np.ndarray, "clients length"],
+    limit: float,
+    bits: int,
+    rng: Rng,
+    network: Network = perfect,
+) -> Aggregator:
+    clients, length = rows.shape
     terms = Terms(length, bits, limit, smallest_cohort=2, largest_cohort=clients)
-    holder = protocol.keygen(rng, Role.KEY_HOLDER)
-    aggregator = simulate(protocol, terms, holder, rng, network)
-    added = aggregator.add(aggregator.announce(0, range(clients), 2), rows)
-    numbers = [read_numbers(message.body, length) for message in received]
-    messages = np.stack([dequantize(each, limit, bits) for each in numbers])
-    return Seen(messages, dequantize(added.total, limit, bits) / np.float32(clients))
+    return simulate(protocol, terms, protocol.keygen(rng, Role.KEY_HOLDER), rng, network)
+
+
+def _as_updates(
+    messages: Sequence[Message], length: int, limit: float, bits: int
+) -> Float32[np.ndarray, "clients length"]:
+    numbers = [read_numbers(message.body, length) for message in messages]
+    return np.stack([dequantize(each, limit, bits) for each in numbers])
 
 
 def read_numbers(body: bytes, length: int) -> Int64[np.ndarray, "length"]:

@@ -6,7 +6,6 @@ tells which canaries were there only as well as ε allows. Only the server optim
 sees nothing but what is released, and would only blur it.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from scipy.stats import binom
 from pride_jax import builder
 from pride_jax.attacks.audit import guess, one_run_bound, one_shot_estimate
 from pride_jax.attacks.population import Population, keep_present, with_canaries
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.config import Experiment
 from pride_jax.errors import ConfigError
 from pride_jax.experiment import Setting as Prepared
@@ -33,7 +33,6 @@ from pride_jax.federated import federated_averaging
 from pride_jax.models import num_parameters
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs.environment import environment
 from pride_jax.types import Key
 
 OneRun = Callable[[Key], tuple[Float[Array, "canaries"], Float[Array, "canaries"]]]
@@ -222,18 +221,8 @@ def _row(
 
 def as_json(name: str, config: Experiment, setting: Setting, report: Report) -> str:
     """The report, what was audited, and what it ran on, in one line."""
-    ran_on = environment()
-    return json.dumps(
-        report._asdict()
-        | {
-            "config": name,
-            "privacy": asdict(config.privacy),
-            "rows": [row._asdict() for row in report.rows],
-            "setting": asdict(setting),
-            "device": ran_on["device"],
-            "versions": ran_on["versions"],
-        }
-    )
+    measured = report._asdict() | {"config": name, "privacy": asdict(config.privacy)}
+    return as_line(measured, setting)
 
 
 def show(report: Report, setting: Setting) -> None:

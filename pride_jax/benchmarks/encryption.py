@@ -15,13 +15,12 @@ What is timed, all through the seam and with signed messages, everybody present:
 With one worker all of this is on one core, but for the quantisation, which is XLA's.
 """
 
-import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -53,8 +52,8 @@ from pride_jax.aggregation.secure_sum import (
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
 from pride_jax.aggregation.threshold import threshold_paillier
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.runs.environment import environment
 
 Protocol = Literal["plain", "masking", "bfv", "ckks", "paillier", "threshold_paillier"]
 
@@ -621,16 +620,7 @@ def _bytes_sent(called: Round, message: Message) -> int:
 
 def as_json(setting: Setting, report: Report) -> str:
     """The report, the setting and what it ran on, in one line."""
-    ran_on = environment()
-    return json.dumps(
-        {name: [row._asdict() for row in rows] for name, rows in report._asdict().items()}
-        | {
-            "setting": asdict(setting),
-            "machine": ran_on["machine"],
-            "cores": os.cpu_count(),
-            "versions": ran_on["versions"],
-        }
-    )
+    return as_line(report._asdict(), setting)
 
 
 def show(report: Report) -> None:

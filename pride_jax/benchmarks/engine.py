@@ -20,13 +20,12 @@ what dividing clients over devices gains, hold the two-device time against the b
 one-device times. The defaults take about ten minutes, most of them for ``nnx.Conv``.
 """
 
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -40,13 +39,13 @@ from jaxtyping import Array, Float, Int, Shaped
 from rich.console import Console
 from rich.table import Table
 
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.federated import FederatedData, normalize
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.federated import Algorithm, ServerState, federated_averaging
 from pride_jax.models import cnn, from_module, two_nn
 from pride_jax.privacy.sampling import Sampler, fixed_size
 from pride_jax.runs.devices import use_cores
-from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining, shuffle
 from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, Params
@@ -512,16 +511,7 @@ def _measure_on(setting: Setting, cores: list[int]) -> Report:
 
 def as_json(setting: Setting, report: Report) -> str:
     """The report, the setting and what it ran on, in one line."""
-    ran_on = environment()
-    return json.dumps(
-        {
-            "rows": [row._asdict() for row in report.rows],
-            "memory": [row._asdict() for row in report.memory],
-            "setting": asdict(setting),
-            "device": ran_on["device"],
-            "versions": ran_on["versions"],
-        }
-    )
+    return as_line(report._asdict(), setting)
 
 
 def show(report: Report) -> None:

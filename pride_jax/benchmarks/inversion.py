@@ -5,7 +5,6 @@ inverted, and the CNN, whose gradient is matched. Every view is made by running 
 mechanism in question. Guessing the mean training image is what every attack is compared with.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from pride_jax.aggregation.masking import masking
 from pride_jax.aggregation.paillier import paillier
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import SecureSum
+from pride_jax.aggregation.threshold import threshold_paillier
 from pride_jax.attacks import views
 from pride_jax.attacks.inversion import (
     Matching,
@@ -37,6 +37,7 @@ from pride_jax.attacks.inversion import (
     twice_differentiable_cnn,
 )
 from pride_jax.attacks.similarity import psnr, ssim
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition
@@ -44,7 +45,6 @@ from pride_jax.errors import ConfigError
 from pride_jax.models import num_parameters, two_nn
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining, local_update
 from pride_jax.types import Model, Params
 
@@ -304,6 +304,9 @@ def _attack_2nn(scene: _Scene, plans: dict[float, PrivacyPlan]) -> tuple[list[Ro
             {
                 "integers": plain(),
                 f"ciphertext, Paillier {setting.key_bits}": paillier(setting.key_bits),
+                f"ciphertext, threshold Paillier {setting.key_bits}": threshold_paillier(
+                    setting.key_bits, holders=3, threshold=2
+                ),
                 "ciphertext, BFV": bfv(),
                 "masked integers": masking(),
             },
@@ -376,8 +379,8 @@ def _wires(updates: Float[Array, "clients length"], protocols: dict[str, SecureS
     rows = views.quantized(jax.random.key(7), updates, limit, _BITS)
     made = []
     for name, protocol in protocols.items():
-        seen = views.secure_sum(protocol, rows, limit, _BITS, os.urandom)
-        made.append(View(name, f"aggregator, {protocol.name}", jnp.asarray(seen.messages)))
+        held = views.received_messages(protocol, rows, limit, _BITS, os.urandom)
+        made.append(View(name, f"aggregator, {protocol.name}", jnp.asarray(held)))
     return made
 
 
@@ -487,17 +490,7 @@ def _identified(scene: _Scene, found: Float[Array, "digits height width channels
 
 def as_json(setting: Setting, report: Report) -> str:
     """The rows, the setting and what it ran on, in one line; the pictures are left out."""
-    ran_on = environment()
-    return json.dumps(
-        {
-            "rows": [row._asdict() for row in report.rows],
-            "noise_multipliers": report.noise_multipliers,
-            "setting": asdict(setting),
-            "machine": ran_on["machine"],
-            "cores": os.cpu_count(),
-            "versions": ran_on["versions"],
-        }
-    )
+    return as_line({"rows": report.rows, "noise_multipliers": report.noise_multipliers}, setting)
 
 
 def show(report: Report) -> None:

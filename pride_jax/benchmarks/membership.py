@@ -5,10 +5,9 @@ all released models, and shadow runs whose coins it knows, half of all runs; it 
 other half.
 """
 
-import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -30,6 +29,7 @@ from pride_jax.attacks.membership import (
     tpr_at,
 )
 from pride_jax.attacks.population import keep_present, tossed
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate, normalize
 from pride_jax.data.partition import by_sizes
@@ -38,7 +38,6 @@ from pride_jax.federated import ServerState, federated_averaging
 from pride_jax.models import logistic
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining
 from pride_jax.types import Key, Model, Params
 
@@ -226,15 +225,7 @@ def _accuracy(
 
 def as_json(setting: Setting, report: Report) -> str:
     """The report, the setting and what it ran on, in one line."""
-    ran_on = environment()
-    return json.dumps(
-        {
-            "rows": [row._asdict() for row in report.rows],
-            "setting": asdict(setting),
-            "device": ran_on["device"],
-            "versions": ran_on["versions"],
-        }
-    )
+    return as_line(report._asdict(), setting)
 
 
 def show(report: Report) -> None:

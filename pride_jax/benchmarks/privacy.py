@@ -6,12 +6,11 @@ device; ``plain`` adds integers on the host, whose clients' shares of noise are 
 device trains.
 """
 
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -23,13 +22,13 @@ from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.benchmarks.engine import Setting as Work
 from pride_jax.benchmarks.engine import random_images
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.errors import ConfigError
 from pride_jax.federated import Algorithm, SecureAggregation, federated_averaging, private_key
 from pride_jax.models import num_parameters, two_nn
 from pride_jax.privacy import accounting
 from pride_jax.privacy.mechanisms import integer_shares
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining
 
 _NORM, _BITS = 1.0, 16
@@ -242,16 +241,7 @@ def _timed(name: str, plan: PrivacyPlan, target: float) -> AccountingRow:
 
 def as_json(setting: Setting, report: Report) -> str:
     """The report, the setting and what it ran on, in one line."""
-    ran_on = environment()
-    return json.dumps(
-        {name: [row._asdict() for row in rows] for name, rows in report._asdict().items()}
-        | {
-            "setting": asdict(setting),
-            "device": ran_on["device"],
-            "cores": os.cpu_count(),
-            "versions": ran_on["versions"],
-        }
-    )
+    return as_line(report._asdict(), setting)
 
 
 def show(report: Report) -> None:

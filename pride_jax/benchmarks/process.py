@@ -1,21 +1,20 @@
 """A whole run as a person starts it: seconds from the command to its end."""
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.errors import RunError
-from pride_jax.runs.environment import environment
 from pride_jax.runs.files import read_json
 
 
@@ -86,8 +85,7 @@ def measure(setting: Setting, script: Path) -> Report:
 
 def as_json(setting: Setting, report: Report) -> str:
     """The report, the setting and what it ran on, in one line."""
-    told = asdict(setting) | {"config": str(setting.config)}
-    return json.dumps({**report._asdict(), "setting": told, "environment": environment()})
+    return as_line(report._asdict(), setting)
 
 
 def show(report: Report) -> None:

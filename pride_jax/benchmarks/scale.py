@@ -8,13 +8,12 @@ are asked for a round in turn, so that a noisy moment hits all alike.
 """
 
 import contextlib
-import json
 import os
 import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NamedTuple
@@ -30,13 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pride_jax.benchmarks import engine
+from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.federated import FederatedData
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.layers import max_pool_2x2
 from pride_jax.models import cnn, from_module, two_nn
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.runs.devices import use_cores
-from pride_jax.runs.environment import environment
 from pride_jax.training.client import LocalTraining, Precision
 from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, Params
@@ -415,13 +414,7 @@ def _row(case: Case, setting: Setting, ready: _Ready, times: list[_Taken]) -> Ro
 
 def as_json(setting: Setting, rows: Sequence[Row]) -> str:
     """The rows, the setting and what they ran on, in one line."""
-    return json.dumps(
-        {
-            "rows": [row._asdict() for row in rows],
-            "setting": asdict(setting),
-            "environment": environment(),
-        }
-    )
+    return as_line({"rows": rows}, setting)
 
 
 def show(rows: Sequence[Row]) -> None:

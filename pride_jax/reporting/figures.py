@@ -9,17 +9,23 @@ from matplotlib.figure import Figure
 from pride_jax.errors import RunError
 from pride_jax.reporting import (
     audit_plots,
+    audit_tables,
     balance,
     deployed,
     encryption_plots,
+    encryption_tables,
+    engine_tables,
     headline,
+    inversion_tables,
     iris,
     markdown,
     mcmahan,
     parties,
     privacy_plots,
+    privacy_tables,
     provenance,
     scale_plots,
+    scale_tables,
     writers,
 )
 from pride_jax.reporting.plots import save
@@ -77,6 +83,47 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "parties made by": _made_by("mnist_six_party"),
     "writers": writers.accuracies,
     "writers made by": _made_by("writers"),
+    "accounting": privacy_tables.accounting,
+    "attack sources": provenance.sources(
+        "attacks/inversion.json", "attacks/membership.json", "attacks/audit.json"
+    ),
+    "audits": audit_tables.audits,
+    "benchmark sources": provenance.sources(
+        "benchmarks/scale.json",
+        "benchmarks/devices.json",
+        "benchmarks/engine_2nn.json",
+        "benchmarks/engine_under_load.json",
+    ),
+    "devices": scale_tables.ways("devices"),
+    "encryption a parameter": encryption_tables.costs,
+    "encryption bytes": encryption_tables.of_models("bytes"),
+    "encryption conversions": encryption_tables.conversions,
+    "encryption in training": encryption_tables.training,
+    "encryption seconds": encryption_tables.of_models("encrypt_seconds"),
+    "encryption sources": provenance.sources(
+        "encryption/benchmark.json",
+        "encryption/mnist_ten_party_compared.json",
+        "encryption/mnist_ten_party_threshold.json",
+        "encryption/mnist_cnn_encrypted.json",
+    ),
+    "engine memory": engine_tables.memory,
+    "engine speed": engine_tables.speed,
+    "inversion of each digit": inversion_tables.every_digit,
+    "inversion of the 2nn": inversion_tables.of_2nn,
+    "inversion of the cnn": inversion_tables.of_cnn,
+    "inversion noise": inversion_tables.noise_multipliers,
+    "membership": audit_tables.membership,
+    "privacy accuracy": privacy_tables.accuracy,
+    "privacy mechanisms": privacy_tables.mechanisms,
+    "privacy overhead": privacy_tables.overhead,
+    "privacy populations": privacy_tables.populations,
+    "privacy sources": provenance.sources(
+        "privacy/accuracy.json", "privacy/other_runs.json", "privacy/benchmark.json"
+    ),
+    "scale clients": scale_tables.by_clients,
+    "scale cohorts": scale_tables.by_cohort,
+    "scale ways": scale_tables.ways("scale"),
+    "window tables": encryption_tables.window_tables,
 }
 """Name -> the table, of the numbers in ``results/``."""
 

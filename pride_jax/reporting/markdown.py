@@ -1,5 +1,6 @@
 """Markdown whose tables are made of numbers, and made anew where they stand."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,6 +29,15 @@ def fill(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
         return f"{block[1]}{tables[name]()}{block[3]}"
 
     return _BLOCK.sub(made, text)
+
+
+def rounded(value: float, digits: int = 2) -> str:
+    """To that many significant digits, as 0.017, 3.8, 80 or 9,400."""
+    if value == 0:
+        return "0"
+    nearest = float(f"{value:.{digits - 1}e}")
+    decimals = digits - 1 - math.floor(math.log10(abs(nearest)))
+    return f"{nearest:,.{max(decimals, 0)}f}"
 
 
 def mean_and_deviation(mean: float, deviation: float, digits: int = 3) -> str:

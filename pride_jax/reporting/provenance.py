@@ -1,9 +1,10 @@
-"""What made the numbers in a folder: commit, machine and versions, in a sentence."""
+"""What made numbers: commit, machine and versions, of a folder or of single files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pride_jax.reporting.markdown import table
 from pride_jax.runs.files import read_json
 
 
@@ -41,3 +42,37 @@ def _machine(environment: dict[str, Any]) -> str:
 
 def _versions(environment: dict[str, Any]) -> str:
     return f"Python {environment['python']}, JAX {environment['versions']['jax']}"
+
+
+def sources(*names: str) -> Callable[[Path], str]:
+    """The table of what JSON files, by their paths in ``results/``, say that they ran on.
+
+    Older ones say less: of sweeps, each run's commit at most, of benchmarks the versions.
+    """
+
+    def made(results: Path) -> str:
+        rows = [[f"`{Path(name).name}`", *_said(read_json(results / name))] for name in names]
+        return table(["numbers", "commit", "JAX", "processor"], rows)
+
+    return made
+
+
+def _said(numbers: Any) -> Iterator[str]:
+    commits = [f"`{each[:10]}`" for each in _all(numbers, "git_commit", "commit") if each]
+    if any(_all(numbers, "git_changes")):
+        commits.append("with changes")
+    for said in (commits, _all(numbers, "jax"), _all(numbers, "processor")):
+        yield ", ".join(dict.fromkeys(said)) or "not recorded"
+
+
+def _all(numbers: Any, *keys: str) -> Iterator[Any]:
+    """What stands under any of these keys, at whatever depth."""
+    if isinstance(numbers, dict):
+        for key, value in numbers.items():
+            if key in keys:
+                yield value
+            else:
+                yield from _all(value, *keys)
+    elif isinstance(numbers, list):
+        for each in numbers:
+            yield from _all(each, *keys)

@@ -13,6 +13,7 @@ from pride_jax.aggregation.lattice import bfv
 from pride_jax.aggregation.masking import masking
 from pride_jax.aggregation.paillier import paillier
 from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.threshold import threshold_paillier
 from pride_jax.attacks import views
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
@@ -21,6 +22,7 @@ LENGTH, LIMIT, BITS = 4000, 0.5, 16
 PROTOCOLS = {
     "plain": plain,
     "paillier": partial(paillier, key_bits=1024),
+    "threshold": partial(threshold_paillier, 1024, holders=3, threshold=2),
     "bfv": bfv,
     "masking": masking,
 }
@@ -52,16 +54,18 @@ def test_plain_messages_are_the_updates(rows, updates) -> None:
     seen = views.secure_sum(plain(), rows, LIMIT, BITS, os.urandom)
     step = LIMIT / (2 ** (BITS - 1) - 1)
     np.testing.assert_allclose(seen.messages, updates, atol=1.01 * step)
+    received = views.received_messages(plain(), rows, LIMIT, BITS, os.urandom)
+    np.testing.assert_array_equal(received, seen.messages)
 
 
-@pytest.mark.parametrize("name", ["paillier", "bfv", "masking"])
+@pytest.mark.parametrize("name", ["paillier", "threshold", "bfv", "masking"])
 def test_protected_messages_do_not_depend_on_the_update(name, rows, updates) -> None:
-    seen = views.secure_sum(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
-    for message, update in zip(seen.messages, updates, strict=True):
+    messages = views.received_messages(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
+    for message, update in zip(messages, updates, strict=True):
         # Five standard deviations of a correlation of independent values.
         assert abs(correlation(message, update)) < 5 / LENGTH**0.5
-    again = views.secure_sum(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
-    assert np.mean(seen.messages == again.messages) < 0.01
+    again = views.received_messages(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
+    assert np.mean(messages == again) < 0.01
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8])

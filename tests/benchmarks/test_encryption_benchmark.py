@@ -113,7 +113,7 @@ def test_shown_and_as_json(report, capsys: pytest.CaptureFixture[str]) -> None:
     written = json.loads(line)
     assert all(set(row) >= CONTRACT for row in written["rows"])
     assert written["setting"] == json.loads(json.dumps(dataclasses.asdict(TINY)))
-    assert {"client_rounds", "tables", "conversions", "versions"} <= set(written)
+    assert {"client_rounds", "tables", "conversions", "environment"} <= set(written)
 
 
 def test_no_times_of_a_wrong_sum(monkeypatch) -> None:

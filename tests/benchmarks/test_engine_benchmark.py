@@ -67,7 +67,7 @@ def test_json_is_one_line_with_what_was_promised(measured):
     assert [row["chunk"] for row in report["rows"]] == [1, 2, None, None]
     assert all(row.keys() >= PROMISED for row in report["rows"])
     assert report["setting"]["clients"] == 20
-    assert report["versions"]["jax"] == jax.__version__
+    assert report["environment"]["versions"]["jax"] == jax.__version__
 
 
 def test_memory_does_not_grow_with_the_cohort(measured):

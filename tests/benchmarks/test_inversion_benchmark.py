@@ -50,7 +50,12 @@ def test_what_is_clear_gives_the_digit_back(report, view, attack) -> None:
     assert found.identified == 1.0
 
 
-PROTECTED = ["ciphertext, Paillier 1024", "ciphertext, BFV", "masked integers"]
+PROTECTED = [
+    "ciphertext, Paillier 1024",
+    "ciphertext, threshold Paillier 1024",
+    "ciphertext, BFV",
+    "masked integers",
+]
 NOISED = ["ε = 8, others known", "ε = 8, mean of 10", "integers with own share of noise, ε = 8"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pride_jax.errors import RunError
-from pride_jax.reporting.markdown import fill, mean_and_deviation, table
+from pride_jax.reporting.markdown import fill, mean_and_deviation, rounded, table
 
 TEXT = """Before.
 
@@ -35,3 +35,21 @@ def test_a_name_that_nobody_knows_is_refused():
 
 def test_a_mean_is_told_with_its_deviation():
     assert mean_and_deviation(0.96512, 0.0149) == "0.965 ± 0.015"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [
+        (0, 2, "0"),
+        (0.0174, 2, "0.017"),
+        (3.841, 2, "3.8"),
+        (9.96, 2, "10"),
+        (80.01, 2, "80"),
+        (9362.2, 2, "9,400"),
+        (-0.0213, 2, "-0.021"),
+        (0.074499, 3, "0.0745"),
+        (2.0, 3, "2.00"),
+    ],
+)
+def test_significant_digits(value, digits, shown):
+    assert rounded(value, digits) == shown

@@ -1,6 +1,8 @@
 """What made numbers is told as it was recorded, each only once."""
 
-from pride_jax.reporting.provenance import made_by
+import pytest
+
+from pride_jax.reporting.provenance import made_by, sources
 from pride_jax.runs.files import write_json
 
 HERE = {
@@ -31,3 +33,24 @@ def test_changes_other_commits_and_gpus_are_told(tmp_path):
     told = made_by(tmp_path)
     assert "`0123456789`, `fedcba9876` with changes, of no checkout on" in told
     assert "1 NVIDIA H100 of A Processor; 1 core of A Processor; 2 cores of A Processor" in told
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"rows": [], "environment": HERE}, "`0123456789` | 0.10.2 | A Processor"),
+        ({"audits": [{"environment": HERE}] * 2}, "`0123456789` | 0.10.2 | A Processor"),
+        (
+            {"environments": [HERE | {"git_changes": True}]},
+            "`0123456789`, with changes | 0.10.2 | A Processor",
+        ),
+        (
+            {"runs": [{"commit": "a" * 40}, {"commit": "b" * 40}, {"commit": "a" * 40}]},
+            "`aaaaaaaaaa`, `bbbbbbbbbb` | not recorded | not recorded",
+        ),
+        ({"versions": {"jax": "0.10.2"}}, "not recorded | 0.10.2 | not recorded"),
+    ],
+)
+def test_a_file_is_told_as_far_as_it_says(tmp_path, numbers, said):
+    write_json(tmp_path / "numbers.json", numbers)
+    assert f"| `numbers.json` | {said} |\n" in sources("numbers.json")(tmp_path)
