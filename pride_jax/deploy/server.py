@@ -244,6 +244,7 @@ def _ask(
                 if waiting:
                     time.sleep(_LOOK_SECONDS)
         finally:
+            # Also of those whose answer whoever asked has not waited for.
             waited = f"no answer within {time.monotonic() - start:.0f} s"
             for node, number in waiting.items():
                 reason = f"{role}, {kind}: {why.get(node, waited)}"
