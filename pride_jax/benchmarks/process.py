@@ -27,7 +27,7 @@ class Setting:
       starts: after the first, which finds nothing that was compiled or kept before.
     """
 
-    config: Path = Path("configs/iris_two_party.py")
+    config: str = "configs/iris_two_party.py"
     starts: int = 5
 
 
@@ -68,7 +68,7 @@ def measure(setting: Setting, script: Path) -> Report:
         seconds, summary = [], {}
         for number in range(1 + setting.starts):
             workdir = Path(folder) / str(number)
-            command = [sys.executable, str(script), "--config", str(setting.config)]
+            command = [sys.executable, str(script), "--config", setting.config]
             start = time.perf_counter()
             answer = subprocess.run(
                 [*command, "--workdir", str(workdir)],

@@ -51,6 +51,24 @@ def accuracies(results: Path) -> str:
     return table(header, rows)
 
 
+def process(results: Path) -> str:
+    """Seconds of a whole process: its first start, and later ones."""
+    report = read_json(results / "iris" / "process.json")
+    later = report["later"]
+    return table(
+        ["first start, seconds", "later starts: median", "lowest", "highest", "original"],
+        [
+            [
+                f"{report['first']:.1f}",
+                f"**{statistics.median(later):.1f}**",
+                f"{min(later):.1f}",
+                f"{max(later):.1f}",
+                f"about {ORIGINAL_SECONDS}",
+            ]
+        ],
+    )
+
+
 def accuracies_over_seeds(results: Path) -> Figure:
     """Every seed's accuracy, federated, central and alone, and their means."""
     figure = Figure(figsize=(6.8, 3.6), layout="constrained")

@@ -20,7 +20,7 @@ config = Experiment(rounds={rounds}, data=Data("iris"))
 def test_starts_are_timed_and_told_in_one_line(tmp_path, capsys):
     config = tmp_path / "small.py"
     config.write_text(SMALL.format(rounds=1))
-    setting = Setting(config, starts=2)
+    setting = Setting(str(config), starts=2)
     report = process.measure(setting, SCRIPT)
     assert len(report.later) == 2 and min(report.later) <= report.median <= max(report.later)
     assert 0 < report.accuracy <= 1
@@ -36,4 +36,4 @@ def test_a_run_that_fails_is_told(tmp_path):
     config = tmp_path / "wrong.py"
     config.write_text(SMALL.format(rounds=0))
     with pytest.raises(RunError, match=r"wrong.py failed: error: .*rounds=0: expected at least 1"):
-        process.measure(Setting(config), SCRIPT)
+        process.measure(Setting(str(config)), SCRIPT)
