@@ -23,8 +23,8 @@ _2NN = {
 }
 """Rounds to 97% of the 2NN, E = 1, by partition and batch size, then clients a round; no entry
 where theirs did not get there."""
-_CNN = {("iid", 10): {10: 20}, ("shards", 10): {10: 229}}
-"""Rounds to 99% of the CNN, E = 5: their table 4."""
+_CNN = {"iid": 20, "shards": 229}
+"""Rounds to 99% of the CNN, E = 5, B = 10, ten clients a round: their table 4."""
 
 
 class Cell(NamedTuple):
@@ -97,9 +97,9 @@ def rounds_of_2nn(results: Path) -> str:
     rows = []
     for cohort, fraction in _FRACTIONS.items():
         line = [fraction]
-        for column in _COLUMNS:
-            published = _2NN[column].get(cohort)
-            cell = _best(found, *column, cohort)
+        for partition, batch_size in _COLUMNS:
+            published = _2NN[partition, batch_size].get(cohort)
+            cell = _best(found, partition, batch_size, cohort)
             line.append(f"{published or '–'} → {'not run' if cell is None else _rounds(cell)}")
         rows.append(line)
     return table(header, rows)
@@ -124,7 +124,7 @@ def one_tenth(results: Path, partition: str) -> tuple[int, str]:
 def cnn_iid(results: Path) -> tuple[int, str]:
     """Published rounds of the CNN on IID clients, and the median here."""
     (cell,) = cells(results / "mcmahan" / "cnn_iid")
-    return _CNN["iid", 10][10], "not reached" if cell.median is None else f"{cell.median:.1f}"
+    return _CNN["iid"], "not reached" if cell.median is None else f"{cell.median:.1f}"
 
 
 def rates_of_2nn(results: Path) -> str:
@@ -151,7 +151,7 @@ def rounds_of_cnn(results: Path) -> str:
     rows = []
     for name in _NAMES:
         for cell in cells(results / "mcmahan" / f"cnn_{name}"):
-            published = _CNN[cell.partition, cell.batch_size][cell.cohort]
+            published = _CNN[cell.partition]
             rows.append(
                 [
                     _NAMES[cell.partition],
@@ -170,11 +170,10 @@ def rounds_against_cohort(results: Path) -> Figure:
     found = list(cells(results / "mcmahan" / "2nn"))
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    for number, column in enumerate(_COLUMNS):
-        partition, batch = column
-        here = [_best(found, *column, cohort) for cohort in _FRACTIONS]
+    for number, (partition, batch_size) in enumerate(_COLUMNS):
+        here = [_best(found, partition, batch_size, cohort) for cohort in _FRACTIONS]
         reached = [cell for cell in here if cell is not None and cell.median is not None]
-        color, label = f"C{number}", f"{_NAMES[partition]}, B = {batch or '∞'}"
+        color, label = f"C{number}", f"{_NAMES[partition]}, B = {batch_size or '∞'}"
         axes.plot(
             [cell.cohort for cell in reached],
             [cell.median for cell in reached],
@@ -182,7 +181,7 @@ def rounds_against_cohort(results: Path) -> Figure:
             color=color,
             label=label,
         )
-        theirs = _2NN[column]
+        theirs = _2NN[partition, batch_size]
         axes.plot(list(theirs), list(theirs.values()), "x--", color=color, alpha=0.6, linewidth=1)
     axes.plot([], [], "x--", color="0.4", label="McMahan et al. (2016)")
     axes.set(
