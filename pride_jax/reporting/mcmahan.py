@@ -172,11 +172,11 @@ def rounds_against_cohort(results: Path) -> Figure:
     axes = figure.subplots()
     for number, (partition, batch_size) in enumerate(_COLUMNS):
         here = [_best(found, partition, batch_size, cohort) for cohort in _FRACTIONS]
-        reached = [cell for cell in here if cell is not None and cell.median is not None]
+        reached = {cell.cohort: cell.median for cell in here if cell and cell.median is not None}
         color, label = f"C{number}", f"{_NAMES[partition]}, B = {batch_size or '∞'}"
         axes.plot(
-            [cell.cohort for cell in reached],
-            [cell.median for cell in reached],
+            list(reached),
+            list(reached.values()),
             "o-",
             color=color,
             label=label,
