@@ -333,7 +333,7 @@ def sift(
       messages: as received.
 
     Raises:
-      ProtocolError: none is left.
+      TooFewError: none is left; it says why each is refused.
     """
     try:
         return Sifted(check(messages), tuple(messages), ())
@@ -355,6 +355,10 @@ def sift(
         else:
             accepted[message.client] = message
     kept = tuple(accepted.values())
+    if not kept:
+        raise TooFewError(
+            f"Not one of {len(messages)} messages can be taken: {'; '.join(map(str, refused))}"
+        )
     return Sifted(check(kept), kept, tuple(refused))
 
 

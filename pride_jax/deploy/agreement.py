@@ -67,11 +67,7 @@ def load_agreement(folder: Path) -> Agreement:
     """
     config, roster = _load_config(folder / CONFIG), load_roster(folder / ROSTER)
     settings = config.aggregation
-    if settings.protocol == "none":
-        raise ConfigError(
-            "aggregation.protocol='none': expected plain, paillier, threshold, masking, bfv or "
-            "ckks with real parties"
-        )
+    check_protocol(config)
     check_key_holders(config, roster)
     files = build_key_files(settings)
     public_key = Public() if files is None else files.read_public(roster.public_key)
@@ -85,6 +81,19 @@ def load_agreement(folder: Path) -> Agreement:
         plan=None if derived["plan"] is None else PrivacyPlan(**derived["plan"]),
         noise_bits=derived["noise_bits"],
     )
+
+
+def check_protocol(config: Experiment) -> None:
+    """Refuses what real parties cannot do.
+
+    Raises:
+      ConfigError: no integers are added.
+    """
+    if config.aggregation.protocol == "none":
+        raise ConfigError(
+            "aggregation.protocol='none': expected plain, paillier, threshold, masking, bfv or "
+            "ckks with real parties"
+        )
 
 
 def check_key_holders(config: Experiment, roster: Roster) -> None:

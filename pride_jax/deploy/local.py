@@ -11,7 +11,7 @@ import numpy as np
 from pride_jax import builder
 from pride_jax.config import Experiment
 from pride_jax.data.datasets import Dataset
-from pride_jax.deploy.agreement import ROSTER, load_agreement, write_config
+from pride_jax.deploy.agreement import ROSTER, check_protocol, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.conduct import LOOPBACK, conduct
 from pride_jax.deploy.enrolment import (
@@ -73,6 +73,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     Raises:
       PrideError: the settings are impossible, or a folder cannot be written.
     """
+    check_protocol(config)
     unfinished = folder.with_suffix(".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     dataset = builder.build_dataset(config)

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from pride_jax import builder, protocols
+from pride_jax.aggregation import masking
 from pride_jax.aggregation.messages import (
     MessageError,
     NotInRosterError,
@@ -327,15 +328,13 @@ def _gather(
     sent = 0
     if protocol.letters is not None:
         keys = ask.parties("keys", record, directory.roster)
-        publics = {client: reply["public"] for client, reply in keys.items() if "public" in reply}
+        publics = _public_keys(keys, workdir, round_)
         record |= {"keyed": list(publics), "publics": list(publics.values())}
         directory = directory_from(agreement, record)
         given = ask.parties("letter", record, directory.roster)
         letters = _read(given, "letter", workdir, round_)
-        directory, accepted, refused = sift(
-            functools.partial(protocol.letters.collect, directory), letters
-        )
-        _note_all(workdir, round_, refused)
+        collected, accepted = _taken(protocol.letters.collect, directory, letters, workdir)
+        directory = directory if collected is None else collected
         record["letters"] = [to_bytes(letter) for letter in accepted]
         sent += sum(map(len, (*publics.values(), *record["letters"])))
     flat = ravel_pytree(jax.device_get(state.params))[0]
@@ -343,16 +342,15 @@ def _gather(
     given = ask.parties("train", record | {"params": params}, sorted(directory.members))
     trained = time.perf_counter()
     messages = _read(given, "message", workdir, round_)
-    total, accepted, refused = sift(functools.partial(protocol.combine, directory), messages)
-    _note_all(workdir, round_, refused)
+    accepted = _taken(protocol.combine, directory, messages, workdir)[1]
     needed = max(directory.terms.smallest_cohort, protocol.quorum(directory))
     if protocol.openers != Role.CLIENT:
         needed = directory.terms.smallest_cohort
-    if len(total.contributors) < needed:
+    if len(accepted) < needed:
         raise TooFewError(
-            f"Round {round_}: {len(total.contributors)} of {len(called)} parties sent what can be "
-            f"added, expected at least {needed}; {workdir / REFUSALS} tells why. Go on with "
-            "--resume once they are back"
+            f"Round {round_}: {len(accepted)} of {len(called)} parties sent what can be added, "
+            f"expected at least {needed}; {workdir / REFUSALS} tells why. Go on with --resume once "
+            "they are back"
         )
     kept = [to_bytes(message) for message in accepted]
     return record | {
@@ -454,6 +452,19 @@ def _read(given: Mapping[int, Record], name: str, workdir: Path, round_: int) ->
     return messages
 
 
+def _public_keys(given: Mapping[int, Record], workdir: Path, round_: int) -> dict[int, bytes]:
+    """The keys for a round that are keys, by whose they are; others are noted."""
+    publics = {}
+    for client, reply in given.items():
+        try:
+            masking.public_from_bytes(_bytes_in(reply, "public"))
+        except ProtocolError as error:
+            _note(workdir, round_, client, f"{_PARTY}, keys: {error}")
+        else:
+            publics[client] = reply["public"]
+    return publics
+
+
 def _bytes_in(reply: Record, name: str) -> bytes:
     """The bytes of that name in a reply, which can hold anything."""
     value = reply.get(name)
@@ -466,9 +477,27 @@ def _number_in(reply: Record, name: str) -> float | None:
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
-def _note_all(workdir: Path, round_: int, refused: Sequence[MessageError]) -> None:
-    for error in refused:
-        _note(workdir, round_, error.client, str(error))
+_Taken = TypeVar("_Taken")
+
+
+def _taken(
+    take: Callable[[Directory, Sequence[Message]], _Taken],
+    directory: Directory,
+    messages: Sequence[Message],
+    workdir: Path,
+) -> tuple[_Taken | None, Sequence[Message]]:
+    """What is made of the good messages, and these; the others, and why, are noted.
+
+    None of no good message.
+    """
+    try:
+        result, accepted, refused = sift(functools.partial(take, directory), messages)
+    except TooFewError as error:
+        _note(workdir, directory.round, None, str(error))
+        return None, ()
+    for each in refused:
+        _note(workdir, directory.round, each.client, str(each))
+    return result, accepted
 
 
 def _note(workdir: Path, round_: int | None, who: int | None, reason: str) -> None:

@@ -10,8 +10,8 @@ from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import respond
-from pride_jax.deploy.server import EXCHANGES, OUTCOME, SERVER, serve
-from pride_jax.errors import PrideError
+from pride_jax.deploy.server import EXCHANGES, OUTCOME, REFUSALS, SERVER, serve
+from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting import metrics
 from pride_jax.runs.files import read_json, write_json
 
@@ -93,3 +93,38 @@ def test_what_each_answer_took_is_told_whatever_parties_say_of_it(tmp_path):
     }
     assert [row["processor_seconds"] for row in rows] == [1.5, None, None]
     assert all(row["seconds"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("answered", [None, {"message": b"garbage"}, {"message": 5}, {}])
+def test_a_round_in_which_nobody_answers_well_stops_and_says_how_to_go_on(tmp_path, answered):
+    config = replace(CONFIG, rounds=1)
+    enrol_all(config, tmp_path / "roles")
+
+    def answer(role, request):
+        return answered if request["kind"] == "train" else respond(role, request)
+
+    stopped = served(tmp_path / "roles", tmp_path / "run", answer)
+    assert "Round 0: 0 of 3 parties sent what can be added, expected at least 2" in stopped
+    assert "--resume" in stopped
+    assert served(tmp_path / "roles", tmp_path / "run") is None
+
+
+def test_masking_goes_on_without_who_sends_garbage_for_a_key(tmp_path):
+    config = replace(CONFIG, rounds=1, aggregation=replace(CONFIG.aggregation, protocol="masking"))
+    enrol_all(config, tmp_path / "roles")
+
+    def answer(role, request):
+        if role.name == "party-1" and request["kind"] == "keys":
+            return {"public": b"garbage"}
+        return respond(role, request)
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    assert read_json(tmp_path / "run" / "summary.json")["lost_messages"] == 1
+    (noted,) = metrics.read(tmp_path / "run" / REFUSALS)
+    assert (noted["from"], "Masking keys of 7 bytes" in noted["reason"]) == (1, True)
+
+
+def test_a_protocol_that_real_parties_cannot_do_leaves_no_folder(tmp_path):
+    with pytest.raises(ConfigError, match="protocol='none': expected plain"):
+        enrol_all(replace(CONFIG, engine=Engine(), aggregation=Aggregation()), tmp_path / "roles")
+    assert not list(tmp_path.iterdir())
