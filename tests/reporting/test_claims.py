@@ -1,6 +1,7 @@
 """Numbers in the prose of results/ are those of the JSON beside it."""
 
 import itertools
+import math
 import re
 import statistics
 from pathlib import Path
@@ -219,6 +220,32 @@ def privacy():
         f"{setting['clients']} clients, {setting['examples']} digits each; two cores; with and "
         f"without a plan in turn, medians of {setting['repetitions']} rounds"
     )
+
+
+def readme():
+    rows = numbers("encryption/benchmark")["rows"]
+    base = {"key_bits": 3072, "value_bits": 16, "mode": "default", "workers": 1}
+    ratio = only(rows, protocol="paillier", **base)["encrypt_ratio_to_naive"]
+    yield f"Packed Paillier encrypts {round(ratio, -2):,.0f} times as fast as one value at a time"
+    engine = numbers("benchmarks/engine_under_load")["rows"]
+    cnn = only(engine, model="cnn", name="engine", cores=1, chunk=1)["ratio_to_plain_convolution"]
+    yield f"on one core the CNN trains {cnn:.0f} times as fast as the same network"
+    attacks = numbers("attacks/inversion")["rows"]
+    dense = only(attacks, model="2nn", view="clear update", attack="all units")["psnr_median"]
+    matched = only(attacks, model="cnn", view="clear update")["psnr_median"]
+    yield f"a clear update gives its digit back at {math.floor(dense)} dB"
+    yield f"a CNN's clear update gives its digit back by gradient matching, at {matched:.0f} dB"
+    curves = {row["epsilon"]: row for row in numbers("attacks/membership")["rows"]}
+    yield (
+        f"AUC {curves[None]['auc']:.2f} without privacy, {curves[1]['auc']:.2f} at ε = 1, where "
+        f"{curves[1]['auc_ceiling']:.3f} is the ceiling"
+    )
+
+
+@pytest.mark.parametrize("claim", readme(), ids=lambda claim: claim[:60])
+def test_what_the_readme_claims_is_what_the_numbers_say(claim):
+    text = (RESULTS.parent / "README.md").read_text()
+    assert claim.lower() in " ".join(text.split()).lower()
 
 
 CLAIMS = {
