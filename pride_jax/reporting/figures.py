@@ -77,6 +77,7 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "iris": iris.accuracies,
     "iris made by": _made_by("iris"),
     "iris process": iris.process,
+    "iris scatter": iris.scatter,
     "learning rates": mcmahan.rates_of_2nn,
     "2nn rounds": mcmahan.rounds_of_2nn,
     "mcmahan 2nn made by": _made_by("mcmahan", "2nn"),

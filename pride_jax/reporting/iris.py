@@ -1,5 +1,6 @@
 """Iris as in the original work: federated, central and alone, over seeds."""
 
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pride_jax.reporting.markdown import mean_and_deviation, table
+from pride_jax.reporting.over_seeds import over_seeds
 from pride_jax.runs.files import read_json
 
 ORIGINAL_ACCURACY, ORIGINAL_SECONDS = 0.967, 50
@@ -48,6 +50,24 @@ def accuracies(results: Path) -> str:
         )
     header = ["parties", "seeds", "federated, encrypted", "central", "alone"]
     header += ["seconds of a run, median", "bytes a party and round"]
+    return table(header, rows)
+
+
+def scatter(results: Path) -> str:
+    """Accuracy with and without borrowed scatter on seeds that chose nothing."""
+    rows = []
+    for settings, runs in over_seeds(_sweep(results, "scatter")["runs"]):
+        values = [run["test_accuracy"] for run in runs]
+        error = statistics.stdev(values) / math.sqrt(len(values))
+        rows.append(
+            [
+                settings["client.borrowed_scatter"],
+                str(len(values)),
+                mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 4),
+                f"{error:.4f}",
+            ]
+        )
+    header = ["`client.borrowed_scatter`", "seeds", "test accuracy", "standard error of the mean"]
     return table(header, rows)
 
 

@@ -264,6 +264,8 @@ def iris_page():
     yield from parties_of("two_party")
     yield from parties_of("three_party")
     yield "over seeds 0 to 19"
+    yield "tried on seeds 0 to 19"
+    yield "those of seeds 1000 to 1199; seeds 2000 to 2099 confirmed the choice once"
 
 
 def mcmahan_page():
