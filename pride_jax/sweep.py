@@ -98,7 +98,14 @@ def override(config: Experiment, settings: dict[str, str]) -> Experiment:
     arguments = itertools.chain.from_iterable(
         (f"--{name}", value) for name, value in settings.items()
     )
-    return tyro.cli(Experiment, default=config, args=list(arguments), use_underscores=True)
+    # Of a setting that is true or false, a sweep has the value, where a command line has a flag.
+    return tyro.cli(
+        Experiment,
+        default=config,
+        args=list(arguments),
+        use_underscores=True,
+        config=(tyro.conf.FlagConversionOff,),
+    )
 
 
 def grid(over: Sequence[tuple[str, list[str]]]) -> Iterator[dict[str, str]]:

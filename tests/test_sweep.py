@@ -6,7 +6,7 @@ import pytest
 from pride_jax.config import Data, Evaluation, Experiment
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.runs.files import claimed
-from pride_jax.sweep import grid, one_after_another, parse_over, sweep
+from pride_jax.sweep import grid, one_after_another, override, parse_over, sweep
 
 SMALL = Experiment(rounds=2, data=Data("iris"), evaluation=Evaluation(every=2))
 
@@ -54,6 +54,13 @@ def test_a_grid_is_every_combination():
 def test_a_setting_that_is_given_twice_is_refused():
     with pytest.raises(ConfigError, match="seed=… is given twice"):
         list(grid([("seed", ["1"]), ("seed", ["2"])]))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_what_is_true_or_false_is_overridden_by_its_value(value):
+    before = Experiment(evaluation=Evaluation(comparison=not value))
+    after = override(before, {"evaluation.comparison": str(value), "rounds": "3"})
+    assert (after.evaluation.comparison, after.rounds) == (value, 3)
 
 
 def test_an_impossible_setting_stops_a_sweep_before_it_starts(tmp_path, capsys):
