@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.server import OUTCOME, PROCESS
 from pride_jax.errors import RunError
+from pride_jax.runs.cores import cores
 from pride_jax.runs.files import claimed, read_json
 
 APP = Path(__file__).parent / "app"
@@ -135,11 +137,17 @@ def register(folder: Path, roster: Roster) -> None:
     done = folder / f"registered-{roster.digest[:16]}"
     if done.exists():
         return
-    for number, each in enumerate((*roster.parties, *roster.key_holders)):
+
+    def register_one(number: int, node_key: str) -> None:
         path = folder / f"node-{number}.pub"
-        path.write_text(each.node_key)
+        path.write_text(node_key)
         _flwr(folder, "supernode", "register", str(path), _LINK, "--format", "json")
         path.unlink()
+
+    node_keys = [each.node_key for each in (*roster.parties, *roster.key_holders)]
+    # Each is a process that imports for seconds.
+    with ThreadPoolExecutor(len(cores())) as pool:
+        list(pool.map(register_one, range(len(node_keys)), node_keys))
     done.touch()
 
 
