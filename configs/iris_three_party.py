@@ -1,6 +1,6 @@
 """Iris, three parties, every update encrypted.
 
-As iris_two_party, with 20 flowers a party; with fewer flowers each, parties take more rounds to agree.
+As iris_two_party, with 20 flowers a party: with fewer flowers each, it takes them more rounds.
 
     python scripts/train.py --config configs/iris_three_party.py
     python scripts/sweep.py --config configs/iris_three_party.py --over seed=0..19
