@@ -81,6 +81,7 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "learning rates": mcmahan.rates_of_2nn,
     "2nn rounds": mcmahan.rounds_of_2nn,
     "mcmahan 2nn made by": _made_by("mcmahan", "2nn"),
+    "mcmahan cnn made by": _made_by("mcmahan", "cnn_iid"),
     "mcmahan rates made by": _made_by("mcmahan", "rates"),
     "parties": parties.accuracies,
     "parties made by": _made_by("mnist_six_party"),
