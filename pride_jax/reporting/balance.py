@@ -19,6 +19,8 @@ _PROTOCOLS = {
     "threshold": "threshold Paillier",
 }
 _NOISES = {"none": "no noise", "gaussian": "Gaussian", "skellam": "Skellam shares"}
+_TIMED = {"none": "none", "gaussian": "none", "skellam": "skellam"}
+"""Mechanism -> that of the rounds which were timed: Gaussian noise is one vector, added to the sum."""
 _STAGES = ("train", "protect", "combine", "open")
 _CLEAR = "clipped to 0.1"
 _HIDDEN = {
@@ -104,8 +106,8 @@ def _target(run: Row) -> float | None:
 def costs(results: Path) -> list[Cost]:
     """Of every protocol and mechanism that were run."""
     found = []
-    for mechanism in _NOISES:
-        runs = read_json(results / "balance" / "stages" / mechanism / "sweep.json")["runs"]
+    for mechanism, timed in _TIMED.items():
+        runs = read_json(results / "balance" / "stages" / timed / "sweep.json")["runs"]
         for run in runs:
             stages = run["seconds_by_stage"] or {"train": run["seconds_per_round"]}
             # Quantising waits for the device, which trains meanwhile.

@@ -188,6 +188,7 @@ def privacy():
         for config in configs
     }
     (norm,) = {config["privacy"]["clipping_norm"] for config in configs}
+    yield f"the work of all {config['cohort']['size']} clients"
     (sent,) = {run["bytes_per_client_round"] for sweep in sweeps for run in sweep["runs"]}
     yield f"{shards} label shards a client, the training set repeated K/100 times above K = 100"
     yield f"every client holds {examples} digits"
@@ -293,6 +294,7 @@ def balance_page():
     config = numbers("balance/accuracy/none/sweep")["config"]
     yield f"{config['partition']['clients']:,} clients of two classes each"
     yield f"{config['cohort']['size']} take part in a round"
+    yield f"the work of all {config['cohort']['size']} clients"
     (sent,) = {run["bytes_per_client_round"] for run in stages("none") if protocol(run) == "none"}
     yield f"{sent // 4:,} parameters"
     yield f"{config['aggregation']['bits']}-bit integers"
