@@ -57,7 +57,7 @@ def test_a_table_shows_published_and_own_rounds_of_every_cell(tmp_path):
     ten, fifty = lines[3], lines[5]
     assert ten.startswith("| 0.1 | 1474 → not run | 87 → **31** (30–32) |")
     assert fifty.startswith("| 0.5 | – → not run | 75 → not in 100 (95.00%) |")
-    assert mcmahan.one_tenth(tmp_path, "iid") == (87, "31")
+    assert mcmahan.published_of_2nn("iid") == 87
 
 
 def test_the_picture_has_both_curves_of_every_column(tmp_path):
