@@ -20,7 +20,7 @@ _PROTOCOLS = {
 }
 _NOISES = {"none": "no noise", "gaussian": "Gaussian", "skellam": "Skellam shares"}
 _TIMED = {"none": "none", "gaussian": "none", "skellam": "skellam"}
-"""Mechanism -> that of the rounds which were timed: Gaussian noise is one vector, added to the sum."""
+"""Mechanism -> that of the rounds that were timed: Gaussian noise is one vector, added to a sum."""
 _STAGES = ("train", "protect", "combine", "open")
 _CLEAR = "clipped to 0.1"
 _HIDDEN = {
