@@ -125,6 +125,7 @@ def build_local_training(settings: config.Client) -> LocalTraining:
         settings.batch_size,
         settings.proximal,
         settings.label_smoothing,
+        settings.borrowed_scatter,
         settings.precision,
     )
 

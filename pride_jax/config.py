@@ -140,12 +140,16 @@ class Client(Validated):
     """FedProx's μ; 0 is FedAvg."""
     label_smoothing: float = 0.0
     """Share of each label that is spread evenly over all classes."""
+    borrowed_scatter: float = 0.0
+    """Each example moves by so many times the deviation of another of the client's, of any class,
+    from the mean of its class: classes then share how they scatter, as discriminant analysis has
+    it."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """In which a client multiplies; parameters and updates are float32 in any case."""
 
     def _check(self) -> None:
         self._above_zero("learning_rate", "decay")
-        self._at_least(0, "weight_decay", "proximal")
+        self._at_least(0, "weight_decay", "proximal", "borrowed_scatter")
         self._at_least(1, "epochs", "batch_size")
         self._below_one("momentum", "label_smoothing")
 

@@ -41,6 +41,7 @@ NUMBERS = (
     "client.weight_decay",
     "client.proximal",
     "client.label_smoothing",
+    "client.borrowed_scatter",
     "server.learning_rate",
     "privacy.clipping_norm",
 )

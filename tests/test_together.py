@@ -42,6 +42,7 @@ WITH_EVERY_NUMBER = dataclasses.replace(
         weight_decay=0.01,
         proximal=0.1,
         label_smoothing=0.3,
+        borrowed_scatter=0.5,
         epochs=2,
     ),
     server=Server(learning_rate=0.5),

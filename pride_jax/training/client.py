@@ -23,6 +23,8 @@ class LocalTraining(NamedTuple):
       batch_size: examples a step, or None for all of them in one step.
       proximal: μ of FedProx's ``μ/2·‖w − w_received‖²`` (Li et al. 2020); 0 is FedAvg.
       label_smoothing: share of each label that is spread evenly over all classes.
+      borrowed_scatter: how far each example moves along one of the `residuals` of its client,
+        drawn anew each epoch; 0 leaves the examples alone.
       precision: ``tf32`` rounds what is multiplied to 10 bits of mantissa where the device can, as
         GPUs do by default elsewhere; ``bfloat16`` computes the whole network, its gradient
         included, in bfloat16.
@@ -32,6 +34,7 @@ class LocalTraining(NamedTuple):
     batch_size: int | None = 10
     proximal: float = 0.0
     label_smoothing: float = 0.0
+    borrowed_scatter: float = 0.0
     precision: Precision = "float32"
 
 
@@ -121,15 +124,25 @@ def local_update(
         transform = optimizer(round_)
         offset = data.offsets[client]
         places = jnp.arange(batch_size)
+        scatter = training.borrowed_scatter
+        if matters(scatter):
+            own = jnp.arange(padded)
+            strayed = scatter * residuals(take(data, offset + own, own < size))
 
         def epoch(number: Int[Array, ""], carry: tuple) -> tuple:
-            order = shuffle(jax.random.fold_in(key, number), size, padded)
+            epoch_key = jax.random.fold_in(key, number)
+            order = shuffle(epoch_key, size, padded)
+            if matters(scatter):
+                lenders = shuffle(jax.random.fold_in(epoch_key, 0), size, padded)
 
             def step(number: Int[Array, ""], carry: tuple) -> tuple:
                 params, opt_state, loss_sum = carry
                 begin = number * batch_size
                 entries = offset + jax.lax.dynamic_slice(order, (begin,), (batch_size,))
                 batch = take(data, entries, begin + places < size)
+                if matters(scatter):
+                    lent = jax.lax.dynamic_slice(lenders, (begin,), (batch_size,))
+                    batch = batch._replace(inputs=batch.inputs + strayed[lent])
                 with jax.default_matmul_precision(_PRODUCTS[training.precision]):
                     (_, total), gradient = jax.value_and_grad(loss, has_aux=True)(
                         params, received, batch
@@ -151,6 +164,23 @@ def local_update(
         return jax.tree.map(jnp.subtract, params, received), ClientInfo(loss_sum, seen)
 
     return update
+
+
+def residuals(examples: Batch) -> Float[Array, "batch ..."]:
+    """How far each example lies from the mean of its class; zero in padding.
+
+    An example that moves by another's residual stays a plausible one of its class if classes
+    scatter alike, the assumption of Fisher's discriminant analysis (1936): few examples a class
+    then tell more of each. Nothing but the client's own examples is used.
+    """
+    # What padding holds may be another client's, and not finite.
+    mask = examples.mask[:, None]
+    inputs = jnp.where(mask, examples.inputs.reshape(len(mask), -1), 0.0)
+    alike = (examples.labels[:, None] == examples.labels[None]) & examples.mask[None]
+    alike = alike.astype(inputs.dtype)
+    sums = jnp.matmul(alike, inputs, precision="float32")
+    means = sums / jnp.maximum(jnp.sum(alike, axis=1, keepdims=True), 1.0)
+    return jnp.where(mask, inputs - means, 0.0).reshape(examples.inputs.shape)
 
 
 def shuffle(key: Key, size: Int[Array, ""], padded: int) -> Int[Array, "padded"]:

@@ -43,18 +43,25 @@ def numpy_client(
     batch_size: int,
     rate: float,
     proximal: float = 0.0,
+    scatter: float = 0.0,
 ) -> tuple[Logistic, float]:
     """SGD on one client's examples in float64; the update and the sum of losses."""
     size, offset = int(data.sizes[client]), int(data.offsets[client])
     received = Logistic(*(np.asarray(leaf, np.float64) for leaf in params))
     kernel, bias = received
     inputs, labels, index = (np.asarray(a) for a in (data.inputs, data.labels, data.index))
+    own = index[offset : offset + size]
+    scaled, classes = (inputs.astype(np.float64) - 0.3) * 1.7, labels[own]
+    strayed = [scaled[row] - scaled[own[classes == labels[row]]].mean(axis=0) for row in own]
     loss_sum = 0.0
     for epoch in range(epochs):
-        order = np.asarray(shuffle(jax.random.fold_in(key, epoch), jnp.int32(size), 64))[:size]
+        epoch_key = jax.random.fold_in(key, epoch)
+        order = np.asarray(shuffle(epoch_key, jnp.int32(size), 64))[:size]
+        lenders = shuffle(jax.random.fold_in(epoch_key, 0), jnp.int32(size), 64).tolist()
         for begin in range(0, size, batch_size):
             rows = index[offset + order[begin : begin + batch_size]]
-            x = (inputs[rows].astype(np.float64) - 0.3) * 1.7
+            lent = [strayed[place] for place in lenders[begin : begin + len(rows)]]
+            x = scaled[rows] + scatter * np.array(lent)
             logits = x @ kernel + bias
             shares = np.exp(logits - logits.max(axis=1, keepdims=True))
             shares /= shares.sum(axis=1, keepdims=True)

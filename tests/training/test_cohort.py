@@ -14,10 +14,10 @@ from jax.sharding import AxisType, PartitionSpec
 from small import CLASSES, FEATURES, SIZES, Logistic, numpy_client, small_data
 
 from pride_jax.data.datasets import load_dataset
-from pride_jax.data.federated import FederatedData, data_specs, federate, place
+from pride_jax.data.federated import Batch, FederatedData, data_specs, federate, place
 from pride_jax.data.partition import Partition
 from pride_jax.models import logistic
-from pride_jax.training.client import LocalTraining, shuffle
+from pride_jax.training.client import LocalTraining, residuals, shuffle
 from pride_jax.training.cohort import clients_mesh, train_cohort
 from pride_jax.types import Cohort
 
@@ -103,7 +103,7 @@ def trained(
     return train(ROUND_KEY, jnp.int32(0), params, data, cohort, weights)
 
 
-def expected_sum(cohort, *, epochs, batch_size, proximal=0.0):
+def expected_sum(cohort, *, epochs, batch_size, proximal=0.0, scatter=0.0):
     data, params = small_data(), MODEL.init(jax.random.key(0))["layers"][0]
     kernel, bias, loss = np.zeros((FEATURES, CLASSES)), np.zeros(CLASSES), 0.0
     for client in np.asarray(cohort.ids)[np.asarray(cohort.mask)].tolist():
@@ -117,6 +117,7 @@ def expected_sum(cohort, *, epochs, batch_size, proximal=0.0):
             batch_size=batch_size,
             rate=RATE,
             proximal=proximal,
+            scatter=scatter,
         )
         kernel += (0.5 + client) * update.kernel
         bias += (0.5 + client) * update.bias
@@ -149,6 +150,31 @@ def test_batches_and_the_proximal_term_are_those_of_the_slow_loop(batch_size, pr
     result = trained(cohort, training=training, chunk=2)
     expected, _ = expected_sum(cohort, epochs=3, batch_size=batch_size, proximal=proximal)
     assert_close(result.contributions, expected)
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 5, 100])
+def test_borrowed_scatter_is_that_of_the_slow_loop(batch_size, chunk):
+    cohort = cohort_of([0, 3, 2, 1])
+    training = LocalTraining(epochs=3, batch_size=batch_size, borrowed_scatter=0.8)
+    result = trained(cohort, training=training, chunk=chunk)
+    expected, _ = expected_sum(cohort, epochs=3, batch_size=batch_size, scatter=0.8)
+    assert_close(result.contributions, expected)
+
+
+def test_residuals_are_distances_from_the_mean_of_the_class_whatever_the_padding_holds():
+    rng = np.random.default_rng(0)
+    labels = np.array([2, 0, 2, 1, 0, 2, 0, 0])
+    mask = np.arange(8) < 6
+    inputs = rng.normal(size=(8, 2, 3)).astype(np.float32)
+    inputs[~mask] = np.nan
+    batch = Batch(jnp.asarray(inputs), jnp.asarray(labels), jnp.asarray(mask))
+    found = np.asarray(residuals(batch))
+    for label in range(3):
+        chosen = mask & (labels == label)
+        centred = inputs[chosen] - inputs[chosen].mean(axis=0)
+        np.testing.assert_allclose(found[chosen], centred, atol=1e-6)
+    assert not found[~mask].any()
 
 
 def test_no_batch_size_is_one_step_an_epoch_over_everything():
