@@ -145,7 +145,7 @@ class Client(Validated):
     borrowed_scatter: float = 0.0
     """Each example moves by so many times the deviation of another of the client's, of any class,
     from the mean of its class: classes then share how they scatter, as discriminant analysis has
-    it."""
+    it. For clients of few examples, whose number squared it takes in memory."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """In which a client multiplies; parameters and updates are float32 in any case."""
 

@@ -23,8 +23,8 @@ class LocalTraining(NamedTuple):
       batch_size: examples a step, or None for all of them in one step.
       proximal: μ of FedProx's ``μ/2·‖w − w_received‖²`` (Li et al. 2020); 0 is FedAvg.
       label_smoothing: share of each label that is spread evenly over all classes.
-      borrowed_scatter: how far each example moves along a `residual` of the client's, drawn anew
-        each epoch; 0 leaves the examples alone.
+      borrowed_scatter: how far each example moves along one of the `residuals` of its client,
+        drawn anew each epoch; 0 leaves the examples alone.
       precision: ``tf32`` rounds what is multiplied to 10 bits of mantissa where the device can, as
         GPUs do by default elsewhere; ``bfloat16`` computes the whole network, its gradient
         included, in bfloat16.
@@ -173,10 +173,14 @@ def residuals(examples: Batch) -> Float[Array, "batch ..."]:
     scatter alike, the assumption of Fisher's discriminant analysis (1936): few examples a class
     then tell more of each. Nothing but the client's own examples is used.
     """
-    inputs = examples.inputs.reshape(len(examples.labels), -1)
-    alike = (examples.labels[:, None] == examples.labels) & examples.mask
-    means = alike @ inputs / jnp.maximum(jnp.sum(alike, axis=1, keepdims=True), 1)
-    return jnp.where(examples.mask[:, None], inputs - means, 0).reshape(examples.inputs.shape)
+    # What padding holds may be another client's, and not finite.
+    mask = examples.mask[:, None]
+    inputs = jnp.where(mask, examples.inputs.reshape(len(mask), -1), 0.0)
+    alike = (examples.labels[:, None] == examples.labels[None]) & examples.mask[None]
+    alike = alike.astype(inputs.dtype)
+    sums = jnp.matmul(alike, inputs, precision="float32")
+    means = sums / jnp.maximum(jnp.sum(alike, axis=1, keepdims=True), 1.0)
+    return jnp.where(mask, inputs - means, 0.0).reshape(examples.inputs.shape)
 
 
 def shuffle(key: Key, size: Int[Array, ""], padded: int) -> Int[Array, "padded"]:

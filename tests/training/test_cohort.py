@@ -167,6 +167,7 @@ def test_residuals_are_distances_from_the_mean_of_the_class_whatever_the_padding
     labels = np.array([2, 0, 2, 1, 0, 2, 0, 0])
     mask = np.arange(8) < 6
     inputs = rng.normal(size=(8, 2, 3)).astype(np.float32)
+    inputs[~mask] = np.nan
     batch = Batch(jnp.asarray(inputs), jnp.asarray(labels), jnp.asarray(mask))
     found = np.asarray(residuals(batch))
     for label in range(3):
