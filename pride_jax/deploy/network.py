@@ -10,7 +10,7 @@ UNREACHED = "unreached"
 
 
 PROCESSOR_SECONDS = "processor_seconds"
-"""In a reply: what its process took of a processor, from its start until it answered."""
+"""In a reply: what its process, and those that it had work for it, took of a processor."""
 
 
 class Network(NamedTuple):
