@@ -56,16 +56,17 @@ def supernode_command(folder: Path, superlink: str, port: int) -> list[str]:
 def environment(folder: Path) -> dict[str, str]:
     """A Flower process's environment: nothing is reported home, all state is in its folder.
 
-    Compiled programs are kept there, too: every message starts a process that needs the same ones.
+    Compiled programs are kept there, too, if the user has no other place for them: every message
+    starts a process that needs the same ones.
     """
     here = Path(sys.executable).parent
-    return os.environ | {
+    programs = {"JAX_COMPILATION_CACHE_DIR": str((folder / "programs").resolve())}
+    return programs | os.environ | {
         "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}",
         "FLWR_HOME": str((folder / "flower").resolve()),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
-        "JAX_COMPILATION_CACHE_DIR": str((folder / "programs").resolve()),
     }
 
 

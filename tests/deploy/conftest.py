@@ -9,7 +9,17 @@ from pride_jax.deploy.processes import free_ports
 
 
 @pytest.fixture(scope="session")
-def link(tmp_path_factory):
+def programs(tmp_path_factory):
+    """A folder of compiled programs that all processes share: most parties need the same ones."""
+    folder = tmp_path_factory.getbasetemp().parent / "programs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
+
+
+@pytest.fixture(scope="session")
+def link(tmp_path_factory, programs):
     folder = tmp_path_factory.mktemp("superlink")
     make_certificates(folder, ["127.0.0.1"])
     (port,) = free_ports(1)

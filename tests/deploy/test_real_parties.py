@@ -167,7 +167,7 @@ def test_two_of_three_key_holders_go_on_without_the_one_that_is_killed(federatio
     assert "key holder, open" in left_out[2, 2]
 
 
-def test_a_server_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+def test_a_server_that_is_killed_goes_on_to_the_same_bits(tmp_path, programs):
     config = replace(ENCRYPTED, evaluation=Evaluation(every=3))
     (tmp_path / "config.py").write_text(
         f"from pride_jax.config import from_dict\n\nconfig = from_dict({to_dict(config)!r})\n"
