@@ -38,7 +38,7 @@ def rounds(results: Path) -> str:
 
 
 def messages(results: Path) -> str:
-    """What a request and its answer take: until it is there, and of a processor at the node."""
+    """What a request and its answer take: until it is there, and of a processor at one node."""
     rows = []
     for name, what in _RUNS.items():
         answers = metrics.read(results / "deploy" / name / "deployed" / "exchanges.jsonl")
@@ -57,5 +57,5 @@ def messages(results: Path) -> str:
                 ]
             )
     header = ["run", "request", "answers", "seconds until the answer, median (range)"]
-    header += ["of which the node's process works", "the rest"]
+    header += ["processor seconds at the node", "the rest"]
     return table(header, rows)
