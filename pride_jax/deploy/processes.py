@@ -61,13 +61,17 @@ def environment(folder: Path) -> dict[str, str]:
     """
     here = Path(sys.executable).parent
     programs = {"JAX_COMPILATION_CACHE_DIR": str((folder / "programs").resolve())}
-    return programs | os.environ | {
-        "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}",
-        "FLWR_HOME": str((folder / "flower").resolve()),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
-    }
+    return (
+        programs
+        | os.environ
+        | {
+            "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}",
+            "FLWR_HOME": str((folder / "flower").resolve()),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
+        }
+    )
 
 
 @contextlib.contextmanager

@@ -27,9 +27,10 @@ _HIDDEN = {
     "masking": "masked integers",
     "bfv": "ciphertext, BFV",
     "paillier": "ciphertext, Paillier 3072",
-    "threshold": "ciphertext, threshold Paillier 3072",
+    "threshold": "ciphertext, Paillier 3072",
 }
-"""View of `attack.py inversion` that is what an aggregator receives of a client."""
+"""View of `attack.py inversion` that is what an aggregator receives of a client; of `threshold`, too,
+it is a ciphertext of Paillier's."""
 
 
 class Column(NamedTuple):

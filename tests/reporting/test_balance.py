@@ -64,7 +64,6 @@ HIDDEN = (
     "masked integers",
     "ciphertext, BFV",
     "ciphertext, Paillier 3072",
-    "ciphertext, threshold Paillier 3072",
 )
 
 
