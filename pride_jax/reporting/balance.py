@@ -29,8 +29,8 @@ _HIDDEN = {
     "paillier": "ciphertext, Paillier 3072",
     "threshold": "ciphertext, Paillier 3072",
 }
-"""View of `attack.py inversion` that is what an aggregator receives of a client; of `threshold`, too,
-it is a ciphertext of Paillier's."""
+"""View of `attack.py inversion` that is what an aggregator receives of a client; with `threshold`,
+too, it is a ciphertext of Paillier's."""
 
 
 class Column(NamedTuple):
