@@ -23,7 +23,7 @@ def _iris(results: Path) -> list[list[str]]:
     reached = mean_and_deviation(100 * spread["mean"], 100 * spread["sd"], 1)
     return [
         [
-            "Iris, two parties, every update encrypted: 20 seeds; seconds of the whole process",
+            "Iris, two parties, every update encrypted: 20 seeds; seconds of a whole later process",
             f"{iris.ORIGINAL_ACCURACY:.1%} in {iris.ORIGINAL_SECONDS} s (PRIDE)",
             f"**{reached}%** in {statistics.median(process['later']):.1f} s",
             "`sweep.py --config configs/iris_two_party.py --over seed=0..19`",
