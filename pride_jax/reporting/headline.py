@@ -73,7 +73,7 @@ def _private(results: Path) -> list[list[str]]:
         target = sweep["config"]["privacy"]["epsilon"]
         runs = [run for run in sweep["runs"] if float(run["settings"]["privacy.epsilon"]) == target]
         values = [100 * run["test_accuracy"] for run in runs]
-        reached = mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 1)
+        reached = mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 2)
         clients = sweep["config"]["partition"]["clients"]
         theirs, accuracy = PUBLISHED[name]
         rows.append(
