@@ -157,6 +157,24 @@ def matrix(results: Path) -> str:
     return table(header, shown)
 
 
+def in_short(results: Path) -> str:
+    """A line for every noise: accuracy, audit, and the seconds of a round of each protocol."""
+    known = {(each.protocol, each.mechanism): each for each in costs(results)}
+    rows = []
+    for column in columns(results):
+        of_protocols = (known.get((name, column.mechanism)) for name in _PROTOCOLS)
+        rows.append(
+            [
+                _named(column),
+                _accuracy(column),
+                "–" if column.audited is None else f"{column.audited:.2f}",
+                *("–" if cost is None else f"{cost.total:.2f}" for cost in of_protocols),
+            ]
+        )
+    header = ["noise, ε", "test accuracy", "ε by audit, at least"]
+    return table([*header, *(f"{name}, s a round" for name in _PROTOCOLS.values())], rows)
+
+
 def _named(column: Column) -> str:
     epsilon = "∞" if column.epsilon is None else f"{column.epsilon:.3g}"
     return f"{_NOISES[column.mechanism]}, {epsilon}"
@@ -204,7 +222,11 @@ def trade_offs(results: Path) -> Figure:
                 time.plot(cost.total, height, **style)
                 size.plot(cost.bytes, height, **style)
     time.set(xscale="log", xlabel="seconds a round, two cores")
-    size.set(xscale="log", xlabel="bytes a client and round")
+    time.set_xticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
+    time.minorticks_off()
+    size.set(xscale="log", xlabel="kilobytes a client and round")
+    size.set_xticks([20_000, 50_000, 100_000, 200_000], ["20", "50", "100", "200"])
+    size.minorticks_off()
     for column in made:
         time.plot([], [], "_", color=shades[column[:2]], markeredgewidth=3, label=_named(column))
     for protocol, name in _PROTOCOLS.items():

@@ -68,6 +68,7 @@ def _made_by(*folder: str) -> Callable[[Path], str]:
 
 _TABLES: dict[str, Callable[[Path], str]] = {
     "balance": balance.matrix,
+    "balance in short": balance.in_short,
     "balance made by": _made_by("balance"),
     "cnn rounds": mcmahan.rounds_of_cnn,
     "deployed": deployed.rounds,

@@ -87,6 +87,12 @@ def test_every_noise_stands_beside_every_protocol_that_was_run_with_it(results):
     ]
 
 
+def test_in_short_a_noise_has_one_line_and_what_was_not_run_none(results):
+    lines = balance.in_short(results).splitlines()[2:]
+    assert lines[0] == "| no noise, ∞ | 0.9850 ± 0.0071 | – | 0.12 | – | – | 3.75 | – |"
+    assert lines[3] == "| Skellam shares, 7.98 | 0.9650 ± 0.0071 | 0.50 | – | – | – | 4.25 | – |"
+
+
 def test_the_picture_has_a_mark_for_every_cell(results):
     privacy, time, size = balance.trade_offs(results).axes
     assert privacy.lines[0].get_xydata().tolist() == [[7.98, 0.975], [0.98, 0.905]]
