@@ -13,7 +13,7 @@ from pride_jax.aggregation.messages import from_bytes, sift, sign_message, to_by
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Header, Message, Terms
 from pride_jax.aggregation.signatures import signing_key
-from pride_jax.errors import ProtocolError
+from pride_jax.errors import ProtocolError, TooFewError
 
 MESSAGE = Message(
     Header("plain", 3, bytes(range(32)), Terms(2, 16, 0.5, 10, 128)),
@@ -128,8 +128,10 @@ def test_no_good_message_at_all() -> None:
     party = replace(party_of(plain()), signed=True)
     directory = party.directory([1], length=3)
     unsigned = party.protect(directory, 1, np.arange(3))._replace(signature=b"")
-    with pytest.raises(ProtocolError, match="no messages"):
+    with pytest.raises(TooFewError, match=r"Not one of 1 messages can be taken: .*not signed"):
         sift(lambda messages: party.protocol.combine(directory, messages), [unsigned])
+    with pytest.raises(TooFewError, match="no messages"):
+        sift(lambda messages: party.protocol.combine(directory, messages), [])
 
 
 def test_damage_without_signatures(small_paillier: Party) -> None:

@@ -201,7 +201,7 @@ def test_a_run_starts_without_a_holder_that_does_not_join_but_not_without_two(
 
     assert "key holder 1, key holder 2 did not join" in stopped_without("holder-1", "holder-2")
     assert "party 0 did not join" in stopped_without("party-0")
-    assert "Round 0: no messages" in stopped_without("holder-1")
+    assert "Round 0: 0 of 3 parties sent what can be added" in stopped_without("holder-1")
     assert "did not join in time" in noted(tmp_path / "run")[None, 1]
 
 
