@@ -46,10 +46,10 @@ def _mcmahan(results: Path) -> list[list[str]]:
     published, reached = mcmahan.cnn_iid(results)
     rows.append(
         [
-            "MNIST, CNN, IID, 5 local epochs: rounds to 99%, median",
+            "MNIST, CNN, IID, 5 local epochs: rounds to 99%",
             f"{published}",
             f"**{reached}**",
-            "`sweep.py --config configs/mnist_cnn_iid.py --over seed=0..2`",
+            "`train.py --config configs/mnist_cnn_iid.py`",
         ]
     )
     return rows
