@@ -60,7 +60,7 @@ SERVER = "server.json"
 OUTCOME = "outcome.json"
 PROCESS = "server.pid"
 REFUSALS, EXCHANGES = "refusals.jsonl", "exchanges.jsonl"
-_HELLO_SECONDS, _LOOK_SECONDS = 20.0, 0.5
+_HELLO_SECONDS, _LOOK_SECONDS = 30.0, 0.5
 _REJOIN_SECONDS = 90.0
 """For so long the SuperLink may take a node that was killed for one that is still there."""
 _PARTY, _KEY_HOLDER = "party", "key holder"
