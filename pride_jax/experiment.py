@@ -59,7 +59,12 @@ Summary = dict[str, Any]
 """What ``summary.json`` holds; see `run`."""
 
 _OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
-_NOT_COMPARED = dict.fromkeys(("central", "alone", "confusion_central", "confusions_alone"))
+_NOT_COMPARED: Summary = {
+    "central": None,
+    "alone": None,
+    "confusion_central": None,
+    "confusions_alone": None,
+}
 
 
 class Simulated(NamedTuple):
