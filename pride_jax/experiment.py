@@ -573,7 +573,7 @@ def _summarize(setting: Setting, state: ServerState, rows: list[metrics.Row]) ->
             name: _sum(row[name] for row in rounds)
             for name in ("nonfinite_updates", "clipped_updates", "fitted_updates", "unopened_sums")
         },
-        **_examined(setting, state.params),
+        **_examined(setting, state.params, measured),
         "confusion": measured.confusion.tolist(),
     }
 
@@ -584,7 +584,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     return None if None in told else sum(count or 0 for count in told)
 
 
-def _examined(setting: Setting, params: Params) -> Summary:
+def _examined(setting: Setting, params: Params, measured: Metrics) -> Summary:
     """What takes all clients' examples to tell, or nulls where clients are real."""
     if setting.simulated is None:
         return {
@@ -603,7 +603,7 @@ def _examined(setting: Setting, params: Params) -> Summary:
         "accuracy_over_clients": spread._asdict(),
         "accuracy_over_groups": None
         if dataset.test_groups is None
-        else group_spread(setting.evaluate(params).right, dataset.test_groups)._asdict(),
+        else group_spread(measured.right, dataset.test_groups)._asdict(),
         **_compare(setting, setting.simulated),
     }
 
