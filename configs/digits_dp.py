@@ -5,7 +5,7 @@ python scripts/train.py --config configs/digits_dp.py
 Expected: test accuracy 0.895 ± 0.035 over five seeds.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Client,
     Cohort,
     Data,

@@ -6,7 +6,7 @@ Expected: test accuracy 98.61% after 150 rounds; the central model 98.89%, clien
 to 84.40%.
 """
 
-from pride_jax.config import Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=150,

@@ -5,7 +5,7 @@
 Expected: test accuracy 0.912 ± 0.033 over twenty seeds.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Client,
     Cohort,
     Data,

@@ -8,7 +8,7 @@ As iris_two_party, with 20 flowers a party: with fewer flowers each, it takes th
 Expected: see results/iris/README.md.
 """
 
-from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=40,

@@ -9,7 +9,7 @@ seeds 1000 to 1199; results/iris/README.md tells how.
 Expected: see results/iris/README.md.
 """
 
-from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=20,

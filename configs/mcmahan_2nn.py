@@ -6,7 +6,7 @@ cohort.size=1,10,20,50,100` are their C = 0, .1, .2, .5, 1, and `client.batch_si
     python scripts/train.py --config configs/mcmahan_2nn.py
 """
 
-from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=4300,

@@ -5,7 +5,7 @@
 Expected: test accuracy 97.85% after 700 rounds; 97% after 202.0 rounds.
 """
 
-from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=700,

@@ -8,7 +8,7 @@ of mnist_dp_k1000, whose updates are added as integers. The sweeps are in result
 Expected: see results/balance/README.md.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Aggregation,
     Client,
     Cohort,

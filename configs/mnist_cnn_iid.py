@@ -5,7 +5,7 @@
 Expected: 99% after 16.5 rounds (99.06% after 17).
 """
 
-from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=25,

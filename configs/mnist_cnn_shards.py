@@ -7,7 +7,7 @@ Twenty rounds, three minutes on two cores, to see the way there; --rounds 240 go
 Expected: test accuracy 95.57% after 20 rounds.
 """
 
-from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=20,

@@ -8,7 +8,7 @@ noise to its integers before it encrypts them with 3072-bit Paillier.
 Expected: test accuracy 0.9729 ± 0.0021 over five seeds.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Aggregation,
     Client,
     Cohort,

@@ -8,7 +8,7 @@ A linear model on fixed wavelet features, see `pride_jax.data.features`. Geyer e
 Expected: test accuracy 0.9753 ± 0.0027 over five seeds (0.941 at ε = 4); without noise 0.9876.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Client,
     Cohort,
     Data,

@@ -9,7 +9,7 @@ A linear model on fixed wavelet features, see `pride_jax.data.features`. Geyer e
 Expected: test accuracy 0.9920 ± 0.0006 over five seeds (0.973 at ε = 1); without noise 0.9935.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Client,
     Cohort,
     Data,

@@ -9,7 +9,7 @@ A linear model on fixed wavelet features, see `pride_jax.data.features`. Geyer e
 Expected: test accuracy 0.9936 ± 0.0003 over five seeds (0.9927 at ε = 1); without noise 0.9934.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Client,
     Cohort,
     Data,

@@ -8,7 +8,7 @@ Expected: test accuracy 98.31% after 30 rounds; the central model 98.47%, client
 to 98.04%.
 """
 
-from pride_jax.config import Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=30,

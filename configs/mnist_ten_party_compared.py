@@ -8,7 +8,7 @@
 Expected: one `parameters_sha256` for all.
 """
 
-from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=20,

@@ -8,7 +8,7 @@ Expected: test accuracy 98.43% after 20 rounds, 1,205,180 bytes a client and rou
 rounds.
 """
 
-from pride_jax.config import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=20,

@@ -9,7 +9,7 @@ FedProx, FedAvgM and FedAdam are the sweeps in results/writers/README.md.
 Expected: see results/writers/README.md.
 """
 
-from pride_jax.config import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
 
 config = Experiment(
     rounds=200,

@@ -8,7 +8,7 @@ QMNIST's writers beside the IDX files.
 Expected: test accuracy 0.9853 ± 0.0006 over five seeds.
 """
 
-from pride_jax.config import (
+from pride_jax.settings import (
     Client,
     Cohort,
     Data,

@@ -1,11 +1,11 @@
 from .aggregation.paillier import paillier
 from .aggregation.plain import plain
 from .aggregation.secure_sum import Role, SecureSum
-from .config import Experiment
 from .data.datasets import Dataset, load_dataset
 from .data.federated import FederatedData, federate
 from .data.partition import Partition, by_group, by_sizes, dirichlet, iid, label_shards
-from .experiment import run
+from .engine.client import LocalTraining
+from .engine.evaluation import Metrics, evaluator
 from .federated import (
     Algorithm,
     RoundInfo,
@@ -14,12 +14,13 @@ from .federated import (
     federated_averaging,
     private_key,
 )
-from .models import cnn, from_module, logistic, mlp, two_nn
+from .models.modules import from_module
+from .models.networks import cnn, logistic, mlp, two_nn
 from .privacy.accounting import calibrate, epsilon
 from .privacy.plan import PrivacyPlan
 from .privacy.sampling import fixed_size
-from .training.client import LocalTraining
-from .training.evaluation import Metrics, evaluator
+from .runs.experiment import run
+from .settings.experiment import Experiment
 from .types import Model
 
 __all__ = [

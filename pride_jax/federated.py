@@ -25,8 +25,19 @@ from pride_jax.aggregation.simulation import (
     simulate,
 )
 from pride_jax.data.federated import FederatedData, of_one_client, place
+from pride_jax.engine.client import ClientInfo, LocalTraining, num_batches
+from pride_jax.engine.cohort import (
+    CohortResult,
+    Contribute,
+    TrainCohort,
+    clients_mesh,
+    default_chunk,
+    train_client,
+    train_cohort,
+)
+from pride_jax.engine.server import mean_update, server_step
 from pride_jax.errors import ConfigError, ProtocolError, RunError, TooFewError
-from pride_jax.models import num_parameters
+from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.clipping import clip_by_norm
 from pride_jax.privacy.mechanisms import (
     IntegerShares,
@@ -38,17 +49,6 @@ from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
 from pride_jax.privacy.rounding import round_within
 from pride_jax.privacy.sampling import Sampler, full, sampler_of
 from pride_jax.privacy.skellam import centre
-from pride_jax.training.client import ClientInfo, LocalTraining, num_batches
-from pride_jax.training.cohort import (
-    CohortResult,
-    Contribute,
-    TrainCohort,
-    clients_mesh,
-    default_chunk,
-    train_client,
-    train_cohort,
-)
-from pride_jax.training.server import mean_update, server_step
 from pride_jax.types import Cohort, Key, Model, Params, Update
 
 Weighting = Literal["examples", "uniform"]

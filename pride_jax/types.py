@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 Key = PRNGKeyArray
 Params = PyTree[Float[Array, "..."]]
@@ -20,15 +20,18 @@ def matters(factor: float | Float[Array, ""]) -> bool:
 
 
 class Model(NamedTuple):
-    """A classifier as two pure functions; nothing beyond this knows of Flax.
+    """A network as pure functions; nothing beyond this knows of Flax.
 
     Attributes:
       init: key -> parameters.
-      apply: parameters, inputs ``[batch, *features]`` -> logits ``[batch, classes]``.
+      apply: parameters, inputs ``[batch, *features]`` -> outputs ``[batch, ...]``, as when the
+        network is used.
+      train: parameters, inputs, key -> outputs, as when it learns: with dropout, if it has any.
     """
 
     init: Callable[[Key], Params]
-    apply: Callable[[Params, Float[Array, "batch ..."]], Float[Array, "batch classes"]]
+    apply: Callable[[Params, Shaped[Array, "batch ..."]], Float[Array, "batch ..."]]
+    train: Callable[[Params, Shaped[Array, "batch ..."], Key], Float[Array, "batch ..."]]
 
 
 class Cohort(NamedTuple):

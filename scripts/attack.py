@@ -8,10 +8,10 @@ import tyro
 
 from pride_jax.benchmarks import inversion, membership
 from pride_jax.errors import PrideError
+from pride_jax.files import write_atomically
 from pride_jax.reporting.attack_plots import reconstructions
 from pride_jax.reporting.audit_plots import roc_curves
 from pride_jax.reporting.plots import save
-from pride_jax.runs.files import write_atomically
 
 app = tyro.extras.SubcommandApp()
 

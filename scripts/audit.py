@@ -12,8 +12,9 @@ from pathlib import Path
 
 import tyro
 
-from pride_jax.config import Experiment, load_config
 from pride_jax.errors import PrideError
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import load_config
 
 
 def main() -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import tyro
 
-from pride_jax.config import Experiment, load_config
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import load_config
 
 
 def main() -> int:
@@ -106,9 +107,9 @@ def run(config: Experiment, arguments: argparse.Namespace) -> int:
     """Runs an experiment with real parties, its progress on the terminal."""
     from pride_jax.deploy.apart import serve_apart
     from pride_jax.deploy.local import run_local
+    from pride_jax.files import read_json
     from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
     from pride_jax.runs.devices import use_cores
-    from pride_jax.runs.files import read_json
 
     workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_deployed"
     use_cores(config.engine.devices)

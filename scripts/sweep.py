@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from pride_jax.config import Experiment, load_config
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
-from pride_jax.sweep import Execute, Watch, one_after_another, parse_over, sweep
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import load_config
+from pride_jax.sweeps.sweep import Execute, Watch, one_after_another, parse_over, sweep
 
 
 def main() -> int:
@@ -66,7 +67,7 @@ def executor(
     if launcher is not None and arguments.together:
         raise ConfigError(f"--launcher {launcher} and --together: expected one of them")
     if launcher is not None:
-        from pride_jax.launch import launched
+        from pride_jax.sweeps.launch import launched
 
         return launched(launcher, workdir / "jobs", watch, gpus=gpus, jobs=jobs)
     if gpus is not None or jobs is not None:
@@ -76,7 +77,7 @@ def executor(
     use_cores(config.engine.devices)
     keep_programs()
     if arguments.together:
-        from pride_jax.together import together
+        from pride_jax.sweeps.together import together
 
         return together(watch)
     return one_after_another(watch)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import tyro
 
-from pride_jax.config import Experiment, load_config
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import load_config
 
 
 def main() -> int:
@@ -83,7 +84,7 @@ def others(
 
 def assist(config: Experiment, workdir: Path) -> int:
     """Takes part in a run that another process leads."""
-    from pride_jax.experiment import assist
+    from pride_jax.runs.experiment import assist
 
     assist(config, workdir)
     return 0
@@ -91,9 +92,9 @@ def assist(config: Experiment, workdir: Path) -> int:
 
 def train(config: Experiment, workdir: Path, resume: bool) -> int:
     """Runs an experiment with its progress on the terminal."""
-    from pride_jax.experiment import run
+    from pride_jax.files import read_json
     from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
-    from pride_jax.runs.files import read_json
+    from pride_jax.runs.experiment import run
 
     with progress(config) as report:
         summary = run(config, workdir, resume=resume, report=report)
@@ -105,8 +106,8 @@ def train(config: Experiment, workdir: Path, resume: bool) -> int:
 def train_seeds(config: Experiment, workdir: Path, seeds: str) -> int:
     """Runs an experiment with several seeds; those of them that are finished are left alone."""
     from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
-    from pride_jax.sweep import parse_over, sweep
-    from pride_jax.together import together
+    from pride_jax.sweeps.sweep import parse_over, sweep
+    from pride_jax.sweeps.together import together
 
     over = [parse_over(f"seed={seeds}")]
     with sweep_progress() as progress:

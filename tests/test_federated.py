@@ -19,12 +19,12 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
+from pride_jax.engine.client import LocalTraining
+from pride_jax.engine.cohort import clients_mesh, train_cohort
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.federated import SecureAggregation, federated_averaging, within_memory
-from pride_jax.models import mlp
+from pride_jax.models.networks import mlp
 from pride_jax.privacy.sampling import fixed_size
-from pride_jax.training.client import LocalTraining
-from pride_jax.training.cohort import clients_mesh, train_cohort
 from pride_jax.types import Cohort
 
 DATASET = load_dataset("iris", test_examples=90)

@@ -10,16 +10,16 @@ import pytest
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Role
-from pride_jax.config import Aggregation, Engine, Experiment
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
+from pride_jax.engine.client import LocalTraining
 from pride_jax.errors import ConfigError
 from pride_jax.federated import SecureAggregation, federated_averaging
-from pride_jax.models import mlp
+from pride_jax.models.networks import mlp
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.privacy.sampling import fixed_size
-from pride_jax.training.client import LocalTraining
+from pride_jax.settings.experiment import Aggregation, Engine, Experiment
 
 DATASET = load_dataset("iris", test_examples=90)
 SIZES = (25, 0, 10)

@@ -7,8 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from pride_jax import experiment
-from pride_jax.config import (
+from pride_jax.errors import ConfigError, RunError
+from pride_jax.federated import private_key
+from pride_jax.files import claimed
+from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs import budget, experiment, ledger
+from pride_jax.runs.experiment import run
+from pride_jax.settings.experiment import (
     Aggregation,
     Client,
     Cohort,
@@ -19,13 +25,6 @@ from pride_jax.config import (
     Partition,
     Privacy,
 )
-from pride_jax.errors import ConfigError, RunError
-from pride_jax.experiment import run
-from pride_jax.federated import private_key
-from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
-from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs import budget, ledger
-from pride_jax.runs.files import claimed
 
 PRIVATE = Experiment(
     rounds=6,

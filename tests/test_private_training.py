@@ -28,7 +28,8 @@ from pride_jax.federated import (
     federated_averaging,
     private_key,
 )
-from pride_jax.models import mlp, num_parameters
+from pride_jax.models.modules import num_parameters
+from pride_jax.models.networks import mlp
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.privacy.sampling import fixed_size
 

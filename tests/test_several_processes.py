@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pride_jax.config import Engine, load_config
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.experiment import run
 from pride_jax.reporting import metrics
+from pride_jax.runs.experiment import run
 from pride_jax.runs.hosts import Order, Task, joined, meet
+from pride_jax.settings.experiment import Engine
+from pride_jax.settings.files import load_config
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 CONFIG = """
-from pride_jax.config import Cohort, Data, Evaluation, Experiment, Model, Partition, Privacy
+from pride_jax.settings import Cohort, Data, Evaluation, Experiment, Model, Partition, Privacy
 
 config = Experiment(
     rounds=60,

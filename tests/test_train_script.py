@@ -20,7 +20,7 @@ from pride_jax.reporting import metrics
 TOO_MANY = 1 + (os.cpu_count() or 1)
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 CONFIG = """
-from pride_jax.config import Aggregation, Data, Evaluation, Experiment, Model
+from pride_jax.settings.experiment import Aggregation, Data, Evaluation, Experiment, Model
 
 config = Experiment(
     rounds=1500,

@@ -8,7 +8,8 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pride_jax.models import CNN, from_module
+from pride_jax.models.modules import from_module
+from pride_jax.models.networks import CNN
 from pride_jax.types import Key, Model, Params, Update
 
 

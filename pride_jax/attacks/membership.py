@@ -11,10 +11,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.client import LocalTraining, local_update, num_batches
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ClientOptimizer
 from pride_jax.privacy.clipping import clip_by_norm
-from pride_jax.training.client import LocalTraining, local_update, num_batches
 from pride_jax.types import Key, Model, Params
 
 

@@ -46,7 +46,7 @@ def tossed(model: Model, data: FederatedData) -> Population:
     examples = normalize(data.inputs[data.index], data.shift, data.scale)
     seated = data._replace(
         inputs=_seated(examples, owners + 1),
-        labels=data.labels[data.index],
+        targets=data.targets[data.index],
         shift=jnp.zeros(()),
         scale=jnp.ones(()),
         index=jnp.arange(len(owners), dtype=jnp.int32),
@@ -83,7 +83,7 @@ def with_canaries(
     index = np.concatenate([np.asarray(data.index), np.repeat(rows, examples)]).astype(np.int32)
     seated = FederatedData(
         inputs=_seated(padded, seats),
-        labels=jnp.pad(data.labels, (0, canaries)),
+        targets=jnp.pad(data.targets, (0, canaries)),
         shift=jnp.zeros(()),
         scale=jnp.ones(()),
         index=jnp.asarray(index),
@@ -132,4 +132,4 @@ def _model(model: Model, features: tuple[int, ...], coins: int, canaries: int) -
         there = jnp.concatenate([jnp.ones(1), jax.lax.stop_gradient(params["present"])])[seats]
         return jnp.where(there[:, None] > 0, logits, 0.0)
 
-    return Model(init, apply)
+    return Model(init, apply, lambda params, inputs, key: apply(params, inputs))

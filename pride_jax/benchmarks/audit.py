@@ -21,18 +21,18 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
-from pride_jax import builder
 from pride_jax.attacks.audit import guess, one_run_bound, one_shot_estimate
 from pride_jax.attacks.population import Population, keep_present, with_canaries
 from pride_jax.benchmarks.lines import as_line
-from pride_jax.config import Experiment
 from pride_jax.errors import ConfigError
-from pride_jax.experiment import Setting as Prepared
-from pride_jax.experiment import prepare
 from pride_jax.federated import federated_averaging
-from pride_jax.models import num_parameters
+from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs.experiment import Setting as Prepared
+from pride_jax.runs.experiment import prepare
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Experiment
 from pride_jax.types import Key
 
 OneRun = Callable[[Key], tuple[Float[Array, "canaries"], Float[Array, "canaries"]]]
@@ -190,14 +190,14 @@ def _one_run(
     algorithm = federated_averaging(
         added.model,
         added.data,
-        builder.build_client_optimizer(config.client, config.rounds),
+        build.build_client_optimizer(config.client, config.rounds),
         server_optimizer=keep_present(optax.sgd(1.0)),
-        training=builder.build_local_training(config.client),
+        training=build.build_local_training(config.client),
         weighting=config.cohort.weighting,
         plan=plan,
         secure=prepared.secure,
         chunk=config.engine.chunk,
-        mesh=builder.build_mesh(config.engine),
+        mesh=build.build_mesh(config.engine),
     )
 
     def one(key: Key) -> tuple[Float[Array, "canaries"], Float[Array, "canaries"]]:

@@ -41,13 +41,14 @@ from rich.table import Table
 
 from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.federated import FederatedData, normalize
+from pride_jax.engine.client import LocalTraining, shuffle
+from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.federated import Algorithm, ServerState, federated_averaging
-from pride_jax.models import cnn, from_module, two_nn
+from pride_jax.models.modules import from_module
+from pride_jax.models.networks import cnn, two_nn
 from pride_jax.privacy.sampling import Sampler, fixed_size
 from pride_jax.runs.devices import use_cores
-from pride_jax.training.client import LocalTraining, shuffle
-from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, Params
 
 ModelName = Literal["2nn", "cnn"]
@@ -198,7 +199,7 @@ def random_images(setting: Setting) -> FederatedData:
     noise = rng.integers(0, 128, (total, *_FEATURES), np.uint8)
     return FederatedData(
         inputs=jnp.asarray(patterns[labels] + noise),
-        labels=jnp.asarray(labels),
+        targets=jnp.asarray(labels),
         shift=jnp.full((), 127.0),
         scale=jnp.full((), 1 / 255),
         index=jnp.asarray(rng.permutation(total), jnp.int32),
@@ -252,7 +253,7 @@ def _one_device() -> Mesh:
 def batch_loop(work: Work, model: Model) -> TrainClient:
     """One call of a jitted SGD step a batch."""
     step = jax.jit(_sgd_step(work, model))
-    inputs, labels = work.data.inputs, work.data.labels
+    inputs, labels = work.data.inputs, work.data.targets
 
     def train(received: Outcome, rows: Int[Array, "batches batch"]) -> Outcome:
         trained = received
@@ -278,7 +279,7 @@ def epoch_loop(work: Work, model: Model) -> TrainClient:
             lambda trained, batch: (step(trained, inputs, labels, batch), None), received, rows
         )[0]
 
-    return lambda received, rows: epoch(received, work.data.inputs, work.data.labels, rows)
+    return lambda received, rows: epoch(received, work.data.inputs, work.data.targets, rows)
 
 
 def _sgd_step(work: Work, model: Model) -> Callable[[Outcome, Array, Array, Array], Outcome]:

@@ -41,11 +41,12 @@ from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition
+from pride_jax.engine.client import LocalTraining, local_update
 from pride_jax.errors import ConfigError
-from pride_jax.models import num_parameters, two_nn
+from pride_jax.models.modules import num_parameters
+from pride_jax.models.networks import two_nn
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.training.client import LocalTraining, local_update
 from pride_jax.types import Model, Params
 
 _LEARNING_RATE, _NORM, _BITS, _DELTA = 0.1, 0.1, 16, 1e-3
@@ -220,7 +221,7 @@ def _scene(setting: Setting) -> _Scene:
     data = federate(dataset, Partition(np.arange(sizes.sum()), sizes))
     images = jnp.asarray(dataset.train_inputs[:clients], jnp.float32) / 255
     mean_image = jnp.asarray(dataset.train_inputs.mean(axis=0) / 255, jnp.float32)
-    return _Scene(setting, dataset, data, images, data.labels[:clients], mean_image)
+    return _Scene(setting, dataset, data, images, data.targets[:clients], mean_image)
 
 
 def _plan(setting: Setting) -> PrivacyPlan:

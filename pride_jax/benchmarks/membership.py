@@ -33,12 +33,12 @@ from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate, normalize
 from pride_jax.data.partition import by_sizes
+from pride_jax.engine.client import LocalTraining
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ServerState, federated_averaging
-from pride_jax.models import logistic
+from pride_jax.models.networks import logistic
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.training.client import LocalTraining
 from pride_jax.types import Key, Model, Params
 
 _FALSE_POSITIVES = np.geomspace(1e-4, 1, 200)
@@ -137,7 +137,7 @@ def measure(setting: Setting) -> Report:
     dataset = load_dataset(setting.data)
     sizes = [setting.examples] * setting.clients
     rng = np.random.default_rng(setting.seed)
-    data = federate(dataset, by_sizes(rng, len(dataset.train_labels), sizes))
+    data = federate(dataset, by_sizes(rng, len(dataset.train_targets), sizes))
     return Report([_attack(setting, dataset, data, each) for each in (None, *setting.epsilons)])
 
 
@@ -183,7 +183,7 @@ def _plan(setting: Setting, epsilon: float) -> PrivacyPlan:
 def _run_all(
     setting: Setting, dataset: Dataset, data: FederatedData, plan: PrivacyPlan | None
 ) -> _Runs:
-    model = logistic(dataset.train_inputs.shape[1:], dataset.num_classes)
+    model = logistic(dataset.train_inputs.shape[1:], dataset.outputs)
     training = LocalTraining(epochs=1, batch_size=None)
     game = tossed(model, data)
     algorithm = federated_averaging(
@@ -219,7 +219,7 @@ def _run_all(
 def _accuracy(
     model: Model, params: Params, inputs: Float[Array, "test ..."], dataset: Dataset
 ) -> Float[Array, ""]:
-    right = jnp.argmax(model.apply(params, inputs), axis=-1) == jnp.asarray(dataset.test_labels)
+    right = jnp.argmax(model.apply(params, inputs), axis=-1) == jnp.asarray(dataset.test_targets)
     return jnp.mean(right.astype(jnp.float32))
 
 

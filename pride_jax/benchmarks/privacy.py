@@ -23,13 +23,14 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.benchmarks.engine import Setting as Work
 from pride_jax.benchmarks.engine import random_images
 from pride_jax.benchmarks.lines import as_line
+from pride_jax.engine.client import LocalTraining
 from pride_jax.errors import ConfigError
 from pride_jax.federated import Algorithm, SecureAggregation, federated_averaging, private_key
-from pride_jax.models import num_parameters, two_nn
+from pride_jax.models.modules import num_parameters
+from pride_jax.models.networks import two_nn
 from pride_jax.privacy import accounting
 from pride_jax.privacy.mechanisms import integer_shares
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.training.client import LocalTraining
 
 _NORM, _BITS = 1.0, 16
 _MECHANISMS = {"none": "gaussian", "plain": "skellam"}

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pride_jax.benchmarks.lines import as_line
 from pride_jax.errors import RunError
-from pride_jax.runs.files import read_json
+from pride_jax.files import read_json
 
 
 @dataclass(frozen=True)

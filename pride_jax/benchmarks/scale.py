@@ -31,13 +31,14 @@ from rich.table import Table
 from pride_jax.benchmarks import engine
 from pride_jax.benchmarks.lines import as_line
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.client import LocalTraining, Precision
+from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.layers import max_pool_2x2
-from pride_jax.models import cnn, from_module, two_nn
+from pride_jax.models.layers import max_pool_2x2
+from pride_jax.models.modules import from_module
+from pride_jax.models.networks import cnn, two_nn
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.runs.devices import use_cores
-from pride_jax.training.client import LocalTraining, Precision
-from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, Params
 
 _FEATURES, _CLASSES = (28, 28, 1), 10
@@ -214,7 +215,7 @@ def shared_images(clients: int, examples: int, seed: int) -> FederatedData:
     rng = np.random.default_rng(seed)
     return FederatedData(
         inputs=jnp.asarray(rng.integers(0, 256, (_POOL, *_FEATURES), np.uint8)),
-        labels=jnp.asarray(rng.integers(0, _CLASSES, _POOL, np.int32)),
+        targets=jnp.asarray(rng.integers(0, _CLASSES, _POOL, np.int32)),
         shift=jnp.full((), 127.0),
         scale=jnp.full((), 1 / 255),
         index=jnp.asarray(rng.permutation(_POOL), jnp.int32),

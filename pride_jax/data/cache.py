@@ -35,7 +35,7 @@ def read_cache(key: str) -> PublishedSet | Absent:
             test=Examples(arrays["test_inputs"], arrays["test_labels"])
             if "test_inputs" in arrays
             else None,
-            num_classes=int(arrays["num_classes"]),
+            outputs=int(arrays["outputs"]),
             shift=arrays["shift"],
             scale=arrays["scale"],
         )
@@ -55,13 +55,13 @@ def write_cache(key: str, published: PublishedSet) -> None:
     arrays = {
         "name": np.array(published.name),
         "train_inputs": published.train.inputs,
-        "train_labels": published.train.labels,
-        "num_classes": np.array(published.num_classes),
+        "train_labels": published.train.targets,
+        "outputs": np.array(published.outputs),
         "shift": published.shift,
         "scale": published.scale,
     }
     if published.test is not None:
-        arrays |= {"test_inputs": published.test.inputs, "test_labels": published.test.labels}
+        arrays |= {"test_inputs": published.test.inputs, "test_labels": published.test.targets}
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -35,11 +35,11 @@ class Dataset(NamedTuple):
     Attributes:
         name: what the set is called.
         train_inputs: uint8 or float32, `[n, *features]`; images are `[n, height, width, channels]`.
-        train_labels: int32, `[n]`, from 0 to `num_classes - 1`.
+        train_targets: int32, `[n]`, from 0 to `outputs - 1`.
         test_inputs: as `train_inputs`, `[m, *features]`; the validation examples if some were
             asked for.
-        test_labels: int32, `[m]`.
-        num_classes: how many classes the set has.
+        test_targets: int32, `[m]`.
+        outputs: how many classes the set has.
         shift: float32, `[]` for images and `[*features]` for tables.
         scale: float32, as `shift`.
         groups: int32, `[n]`, who made each training example (QMNIST's writers); None where nobody
@@ -49,10 +49,10 @@ class Dataset(NamedTuple):
 
     name: str
     train_inputs: np.ndarray
-    train_labels: np.ndarray
+    train_targets: np.ndarray
     test_inputs: np.ndarray
-    test_labels: np.ndarray
-    num_classes: int
+    test_targets: np.ndarray
+    outputs: int
     shift: np.ndarray
     scale: np.ndarray
     groups: np.ndarray | None
@@ -113,22 +113,22 @@ def load_dataset(
     published = check_published(_find(name, directory))
     train, test = published.train, published.test
     if test is None:
-        count = len(train.labels) // 5 if test_examples is None else test_examples
+        count = len(train.targets) // 5 if test_examples is None else test_examples
         train, test = hold_out(train, count, seed, "test_examples")
     elif test_examples is not None:
         raise DataError(
             f"test_examples={test_examples}: {name} has an official test split of "
-            f"{len(test.labels)}; leave test_examples out, or ask for validation_examples"
+            f"{len(test.targets)}; leave test_examples out, or ask for validation_examples"
         )
     if validation_examples:
         train, test = hold_out(train, validation_examples, seed, "validation_examples")
     return Dataset(
         name=published.name,
         train_inputs=train.inputs,
-        train_labels=train.labels,
+        train_targets=train.targets,
         test_inputs=test.inputs,
-        test_labels=test.labels,
-        num_classes=published.num_classes,
+        test_targets=test.targets,
+        outputs=published.outputs,
         shift=published.shift,
         scale=published.scale,
         groups=train.groups,

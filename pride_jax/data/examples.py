@@ -12,12 +12,12 @@ class Examples(NamedTuple):
 
     Attributes:
         inputs: uint8 or float32, `[n, *features]`.
-        labels: int32, `[n]`.
+        targets: int32, `[n]`.
         groups: int32, `[n]`, who made each example; None where nobody knows.
     """
 
     inputs: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray
     groups: np.ndarray | None = None
 
 
@@ -28,7 +28,7 @@ class PublishedSet(NamedTuple):
         name: what it is called.
         train: the training examples; all examples where no test split is published.
         test: the published test split, or None.
-        num_classes: labels run from 0 to `num_classes - 1`.
+        outputs: labels run from 0 to `outputs - 1`.
         shift: float32, `[]` or `[*features]`: the model sees `(inputs - shift) * scale`.
         scale: float32, `[]` or `[*features]`.
     """
@@ -36,7 +36,7 @@ class PublishedSet(NamedTuple):
     name: str
     train: Examples
     test: Examples | None
-    num_classes: int
+    outputs: int
     shift: np.ndarray
     scale: np.ndarray
 
@@ -48,12 +48,12 @@ class Absent(NamedTuple):
 
 
 def published_images(
-    name: str, train: Examples, test: Examples | None, num_classes: int
+    name: str, train: Examples, test: Examples | None, outputs: int
 ) -> PublishedSet:
     """A set that the model sees from 0 to 1 if it is stored as bytes, and as it is otherwise."""
     scale = 1 / 255 if train.inputs.dtype == np.uint8 else 1.0
     shift, scale = np.array(0, np.float32), np.array(scale, np.float32)
-    return PublishedSet(name, train, test, num_classes, shift, scale)
+    return PublishedSet(name, train, test, outputs, shift, scale)
 
 
 def check_published(published: PublishedSet) -> PublishedSet:
@@ -67,15 +67,15 @@ def check_published(published: PublishedSet) -> PublishedSet:
 
     Raises:
         DataError: no examples, counts that disagree, features that are not finite numbers, labels
-            that are not whole numbers from 0 to `num_classes - 1`, or splits of unlike shapes.
+            that are not whole numbers from 0 to `outputs - 1`, or splits of unlike shapes.
     """
-    name, num_classes = published.name, published.num_classes
-    if num_classes < 2:
-        raise DataError(f"{name}: {num_classes} class, expected at least 2 to tell apart")
-    train = _check_examples(f"{name} (training)", published.train, num_classes)
+    name, outputs = published.name, published.outputs
+    if outputs < 2:
+        raise DataError(f"{name}: {outputs} class, expected at least 2 to tell apart")
+    train = _check_examples(f"{name} (training)", published.train, outputs)
     if published.test is None:
         return published._replace(train=train)
-    test = _check_examples(f"{name} (test)", published.test, num_classes)
+    test = _check_examples(f"{name} (test)", published.test, outputs)
     if test.inputs.shape[1:] != train.inputs.shape[1:]:
         raise DataError(
             f"{name}: test examples have shape {test.inputs.shape[1:]}, training examples "
@@ -84,7 +84,7 @@ def check_published(published: PublishedSet) -> PublishedSet:
     return published._replace(train=train, test=test)
 
 
-def _check_examples(where: str, examples: Examples, num_classes: int) -> Examples:
+def _check_examples(where: str, examples: Examples, outputs: int) -> Examples:
     inputs, labels, groups = examples
     if inputs.ndim < 2:
         raise DataError(
@@ -99,7 +99,7 @@ def _check_examples(where: str, examples: Examples, num_classes: int) -> Example
         )
     if groups is not None:
         groups = groups.astype(np.int32)
-    return Examples(_check_inputs(where, inputs), _check_labels(where, labels, num_classes), groups)
+    return Examples(_check_inputs(where, inputs), _check_labels(where, labels, outputs), groups)
 
 
 def _check_inputs(where: str, inputs: np.ndarray) -> np.ndarray:
@@ -119,15 +119,15 @@ def _check_inputs(where: str, inputs: np.ndarray) -> np.ndarray:
     return inputs
 
 
-def _check_labels(where: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+def _check_labels(where: str, labels: np.ndarray, outputs: int) -> np.ndarray:
     if labels.dtype.kind not in "iu":
         raise DataError(f"{where}: labels of type {labels.dtype}, expected whole numbers")
-    broken = (labels < 0) | (labels >= num_classes)
+    broken = (labels < 0) | (labels >= outputs)
     if broken.any():
         first = int(np.argmax(broken))
         raise DataError(
             f"{where}: {broken.sum()} labels out of range, the first {labels[first]} at index "
-            f"{first}; expected 0 to {num_classes - 1}: mend or remove those examples"
+            f"{first}; expected 0 to {outputs - 1}: mend or remove those examples"
         )
     return labels.astype(np.int32)
 
@@ -147,7 +147,7 @@ def hold_out(examples: Examples, count: int, seed: int, setting: str) -> tuple[E
     Raises:
         DataError: a count that leaves either side empty.
     """
-    total = len(examples.labels)
+    total = len(examples.targets)
     if not 1 <= count < total:
         raise DataError(
             f"{setting}={count}: expected 1 to {total - 1}, so that some of the {total} training "
@@ -155,8 +155,8 @@ def hold_out(examples: Examples, count: int, seed: int, setting: str) -> tuple[E
         )
     rng = np.random.default_rng(seed)
     drawn = np.zeros(total, bool)
-    for label, quota in enumerate(_quotas(np.bincount(examples.labels), count)):
-        drawn[rng.choice(np.flatnonzero(examples.labels == label), quota, replace=False)] = True
+    for label, quota in enumerate(_quotas(np.bincount(examples.targets), count)):
+        drawn[rng.choice(np.flatnonzero(examples.targets == label), quota, replace=False)] = True
     return _select(examples, ~drawn), _select(examples, drawn)
 
 

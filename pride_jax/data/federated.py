@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     """Examples ready for a model; rows outside ``mask`` are padding."""
 
     inputs: Float[Array, "batch ..."]
-    labels: Int[Array, "batch"]
+    targets: Int[Array, "batch"]
     mask: Bool[Array, "batch"]
 
 
@@ -29,7 +29,7 @@ class FederatedData(NamedTuple):
 
     Attributes:
       inputs: raw examples (uint8 images stay uint8).
-      labels: their classes.
+      targets: their classes.
       shift: with ``scale``, public constants: a model sees ``(inputs − shift) · scale``.
       scale: see ``shift``.
       index: example numbers, client after client.
@@ -38,7 +38,7 @@ class FederatedData(NamedTuple):
     """
 
     inputs: Shaped[Array, "examples ..."]
-    labels: Int[Array, "examples"]
+    targets: Int[Array, "examples"]
     shift: Float[Array, "..."]
     scale: Float[Array, "..."]
     index: Int[Array, "entries"]
@@ -74,7 +74,7 @@ def federate(
     examples, index, offsets = _held(partition, host, hosts)
     return FederatedData(
         inputs=jnp.asarray(dataset.train_inputs[examples]),
-        labels=jnp.asarray(dataset.train_labels[examples]),
+        targets=jnp.asarray(dataset.train_targets[examples]),
         shift=jnp.asarray(dataset.shift),
         scale=jnp.asarray(dataset.scale),
         index=jnp.asarray(index),
@@ -143,7 +143,7 @@ def of_one_client(
         labels = np.zeros(1, labels.dtype)
     return FederatedData(
         inputs=jnp.asarray(inputs),
-        labels=jnp.asarray(labels),
+        targets=jnp.asarray(labels),
         shift=jnp.asarray(shift),
         scale=jnp.asarray(scale),
         # NumPy makes these, since a party's process would compile a program for each.
@@ -165,4 +165,4 @@ def normalize(
 def take(data: FederatedData, entries: Int[Array, "batch"], mask: Bool[Array, "batch"]) -> Batch:
     """The examples at places ``entries`` of ``data.index``."""
     rows = data.index[entries]
-    return Batch(normalize(data.inputs[rows], data.shift, data.scale), data.labels[rows], mask)
+    return Batch(normalize(data.inputs[rows], data.shift, data.scale), data.targets[rows], mask)

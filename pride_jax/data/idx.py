@@ -128,7 +128,7 @@ def _load_files(files: dict[str, Path], name: str) -> PublishedSet:
     train_images, train_labels, test_images, test_labels = (files[stem] for stem in IDX_FILES)
     train = read_idx_pair(train_images, train_labels)
     test = read_idx_pair(test_images, test_labels)
-    first = tuple(train.labels[:10].tolist())
+    first = tuple(train.targets[:10].tolist())
     for other, labels in _FIRST_LABELS.items():
         if other != name and first == labels:
             raise DataError(
@@ -136,8 +136,8 @@ def _load_files(files: dict[str, Path], name: str) -> PublishedSet:
                 "each set in a folder of its own name"
             )
     if _QMNIST_LABELS in files:
-        train = train._replace(groups=_writers(files[_QMNIST_LABELS], train.labels))
-    return published_images(name, train, test, num_classes=10)
+        train = train._replace(groups=_writers(files[_QMNIST_LABELS], train.targets))
+    return published_images(name, train, test, outputs=10)
 
 
 def read_idx_pair(image_file: Path, label_file: Path) -> Examples:

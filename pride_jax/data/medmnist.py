@@ -32,8 +32,8 @@ def load_medmnist(path: Path) -> PublishedSet:
     arrays = _read_arrays(path)
     train = Examples(_images(path, arrays["train_images"]), _labels(path, arrays["train_labels"]))
     test = Examples(_images(path, arrays["test_images"]), _labels(path, arrays["test_labels"]))
-    highest = max(split.labels.max(initial=0) for split in (train, test))
-    return published_images(path.stem, train, test, num_classes=int(highest) + 1)
+    highest = max(split.targets.max(initial=0) for split in (train, test))
+    return published_images(path.stem, train, test, outputs=int(highest) + 1)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -133,11 +133,11 @@ def with_pooled(partition: Partition) -> Partition:
 
 
 def label_counts(
-    partition: Partition, labels: Int[np.ndarray, "examples"], num_classes: int
+    partition: Partition, labels: Int[np.ndarray, "examples"], outputs: int
 ) -> Int[np.ndarray, "clients classes"]:
     """How many examples of each class each client holds."""
     owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
-    counts = np.zeros((len(partition.sizes), num_classes), np.int64)
+    counts = np.zeros((len(partition.sizes), outputs), np.int64)
     np.add.at(counts, (owners, labels[partition.index]), 1)
     return counts
 

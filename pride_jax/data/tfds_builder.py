@@ -55,5 +55,5 @@ class IdxImages(tfds.core.GeneratorBasedBuilder):
         self, image_file: Path, label_file: Path
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         examples = read_idx_pair(image_file, label_file)
-        for index, (image, label) in enumerate(zip(examples.inputs, examples.labels, strict=True)):
+        for index, (image, label) in enumerate(zip(examples.inputs, examples.targets, strict=True)):
             yield index, {"image": image, "label": label}

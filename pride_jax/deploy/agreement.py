@@ -14,12 +14,13 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Terms,
 )
-from pride_jax.config import Experiment, from_dict, to_dict
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
+from pride_jax.files import read_json, write_json
 from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
-from pride_jax.protocols import build_key_files, build_secure_sum, key_holders
-from pride_jax.runs.files import read_json, write_json
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import from_dict, to_dict
+from pride_jax.settings.protocols import build_key_files, build_secure_sum, key_holders
 
 CONFIG = "config.json"
 ROSTER = "roster.json"

@@ -5,8 +5,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from pride_jax import builder
-from pride_jax.config import Experiment
 from pride_jax.deploy.agreement import ROSTER, check_key_holders, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.conduct import conduct
@@ -14,9 +12,11 @@ from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
 from pride_jax.deploy.processes import environment, free_ports, supernode_command
 from pride_jax.deploy.roster import save_roster
 from pride_jax.errors import RunError
-from pride_jax.experiment import Summary, is_finished
+from pride_jax.files import explained, read_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import explained, read_json
+from pride_jax.runs.experiment import Summary, is_finished
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Experiment
 
 
 def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host: str) -> None:
@@ -33,7 +33,7 @@ def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host:
     Raises:
       PrideError: the folder cannot be made, or an enrolment is missing or there twice.
     """
-    roster = collect_roster(enrolments, builder.build_dataset(config))
+    roster = collect_roster(enrolments, build.build_dataset(config))
     check_key_holders(config, roster)
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

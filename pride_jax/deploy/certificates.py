@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pride_jax.aggregation.owner_only import write_owner_only
-from pride_jax.runs.files import write_atomically
+from pride_jax.files import write_atomically
 
 AUTHORITY = "ca.crt"
 CERTIFICATE = "server.crt"

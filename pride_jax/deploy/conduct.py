@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pride_jax.config import Experiment, to_dict
 from pride_jax.deploy.agreement import ROSTER
 from pride_jax.deploy.processes import (
     ended,
@@ -18,9 +17,11 @@ from pride_jax.deploy.processes import (
 )
 from pride_jax.deploy.roster import load_roster
 from pride_jax.deploy.server import SERVER
-from pride_jax.experiment import Summary
+from pride_jax.files import explained, read_json, write_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import explained, read_json, write_json
+from pride_jax.runs.experiment import Summary
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import to_dict
 
 LOOPBACK = "127.0.0.1"
 

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Role, Secret
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
-from pride_jax.config import Experiment
 from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.protocols import build_key_files, build_secure_sum, key_holders
-from pride_jax.runs.files import explained, read_json, write_json
+from pride_jax.files import explained, read_json, write_json
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.protocols import build_key_files, build_secure_sum, key_holders
 
 ENROLMENT = "enrolment.json"
 EXAMPLES = "examples.npz"
@@ -132,7 +132,7 @@ def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
         )
     roster = Roster(
         features=tuple(dataset.train_inputs.shape[1:]),
-        classes=dataset.num_classes,
+        classes=dataset.outputs,
         shift=np.asarray(dataset.shift, np.float32),
         scale=np.asarray(dataset.scale, np.float32),
         parties=tuple(sorted(parties)),

@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from pride_jax.deploy.agreement import Record
 from pride_jax.errors import RunError
-from pride_jax.runs.files import explained, write_atomically
+from pride_jax.files import explained, write_atomically
 
 
 class Done(NamedTuple):

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pride_jax import builder
-from pride_jax.config import Experiment
 from pride_jax.data.datasets import Dataset
 from pride_jax.deploy.agreement import ROSTER, check_protocol, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
@@ -24,10 +22,12 @@ from pride_jax.deploy.enrolment import (
 )
 from pride_jax.deploy.processes import free_ports, running, supernode_command
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
-from pride_jax.experiment import Summary, is_finished
-from pride_jax.protocols import build_key_files
+from pride_jax.files import read_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import read_json
+from pride_jax.runs.experiment import Summary, is_finished
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.protocols import build_key_files
 
 DEPLOYMENT = "deployment"
 _KEY_HOLDER = "key-holder"
@@ -76,8 +76,8 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     check_protocol(config)
     unfinished = folder.with_suffix(".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
-    dataset = builder.build_dataset(config)
-    partition = builder.build_partition(config, dataset)
+    dataset = build.build_dataset(config)
+    partition = build.build_partition(config, dataset)
     enrolments = []
     if build_key_files(config.aggregation) is not None:
         holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
@@ -101,7 +101,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
 
 
 def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
-    return Examples(dataset.train_inputs[index], dataset.train_labels[index])
+    return Examples(dataset.train_inputs[index], dataset.train_targets[index])
 
 
 @contextlib.contextmanager

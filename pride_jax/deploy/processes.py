@@ -17,9 +17,9 @@ from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.server import OUTCOME, PROCESS
+from pride_jax.engine.cores import cores
 from pride_jax.errors import RunError
-from pride_jax.runs.cores import cores
-from pride_jax.runs.files import claimed, read_json
+from pride_jax.files import claimed, read_json
 
 APP = Path(__file__).parent / "app"
 _LINK = "federation"

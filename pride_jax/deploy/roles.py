@@ -32,7 +32,6 @@ from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Directory, Role, Secret, Share
 from pride_jax.aggregation.signatures import sign
 from pride_jax.aggregation.totals import signed_share, total_from_bytes
-from pride_jax.config import differences
 from pride_jax.deploy.agreement import (
     Agreement,
     Record,
@@ -49,8 +48,9 @@ from pride_jax.deploy.enrolment import (
 )
 from pride_jax.deploy.memory import Opened, load_opened, question, save_opened
 from pride_jax.errors import ProtocolError, RunError
+from pride_jax.files import claimed, read_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import claimed, read_json
+from pride_jax.settings.files import differences
 
 HELLO = b"PRIDEhlo"
 _FRESH, _USED = "round-keys", "round-keys-used"

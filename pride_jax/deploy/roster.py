@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pride_jax.errors import ConfigError
-from pride_jax.runs.files import read_json, write_json
+from pride_jax.files import read_json, write_json
 
 
 class Party(NamedTuple):

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from pride_jax import builder, protocols
 from pride_jax.aggregation import masking
 from pride_jax.aggregation.messages import (
     MessageError,
@@ -40,8 +39,8 @@ from pride_jax.deploy.agreement import (
 from pride_jax.deploy.journal import Done, Journal, journal
 from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
 from pride_jax.deploy.roles import hello_bytes
+from pride_jax.engine.evaluation import evaluator
 from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
-from pride_jax.experiment import Setting, run_in
 from pride_jax.federated import (
     Collected,
     RoundInfo,
@@ -49,11 +48,12 @@ from pride_jax.federated import (
     host_rounds,
     unopened,
 )
+from pride_jax.files import claimed, read_json, write_json
 from pride_jax.privacy.skellam import centre
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
-from pride_jax.runs.files import claimed, read_json, write_json
-from pride_jax.training.evaluation import evaluator
+from pride_jax.runs.experiment import Setting, run_in
+from pride_jax.settings import build, protocols
 from pride_jax.types import Cohort
 
 SERVER = "server.json"
@@ -116,8 +116,8 @@ def _serve(folder: Path, network: Network) -> None:
 def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Setting:
     """Everything a run with real parties is made of, as far as the server has it."""
     config, roster, plan = agreement.config, agreement.roster, agreement.plan
-    dataset = builder.build_dataset(config)
-    mesh = builder.build_mesh(config.engine)
+    dataset = build.build_dataset(config)
+    mesh = build.build_mesh(config.engine)
     model = training.build_model(config, roster)
     secure = training.secure_aggregation(config, agreement.protocol, agreement.public_key)
     collect = functools.partial(
@@ -138,7 +138,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Setting:
         algorithm=algorithm,
         evaluate=evaluator(model, dataset, mesh),
         sizes=np.asarray(roster.sizes),
-        test_examples=len(dataset.test_labels),
+        test_examples=len(dataset.test_targets),
         inputs=lambda: roster.digest,
         simulated=None,
     )

@@ -9,13 +9,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
-from pride_jax import builder
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
-from pride_jax.config import Experiment
 from pride_jax.data.federated import of_one_client
 from pride_jax.deploy.agreement import Agreement
 from pride_jax.deploy.enrolment import Examples
 from pride_jax.deploy.roster import Roster
+from pride_jax.engine.client import ClientInfo
 from pride_jax.federated import (
     SecureAggregation,
     Server,
@@ -29,19 +28,20 @@ from pride_jax.federated import (
     single_client,
     sum_terms,
 )
-from pride_jax.models import num_parameters
+from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.protocols import build_secure_sum
-from pride_jax.training.client import ClientInfo
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.protocols import build_secure_sum
 from pride_jax.types import Model, Params
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
     """Terms, calibrated plan and width of noised integers, as JSON has them."""
     model = build_model(config, roster)
-    plan = builder.build_plan(config, len(roster.parties), num_parameters(model))
+    plan = build.build_plan(config, len(roster.parties), num_parameters(model))
     secure = secure_aggregation(config, build_secure_sum(config.aggregation), Public())
-    sampler = server_of(config, roster, plan, builder.build_mesh(config.engine)).sampler
+    sampler = server_of(config, roster, plan, build.build_mesh(config.engine)).sampler
     shares = noise_shares(plan, lambda size: bytes(size))
     bits = shares.bits if shares else secure.bits
     terms = sum_terms(model, secure, plan, cohort_slots(sampler), bits)
@@ -54,16 +54,14 @@ def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
 
 def build_model(config: Experiment, roster: Roster) -> Model:
     """The model for such examples as the roster tells of."""
-    return builder.build_model(config.model, roster.features, roster.classes)
+    return build.build_model(config.model, roster.features, roster.classes)
 
 
 def secure_aggregation(
     config: Experiment, protocol: SecureSum, public_key: Public
 ) -> SecureAggregation:
     """How updates are quantised and added, for a role that holds no key."""
-    return SecureAggregation(
-        protocol, (Secret(), public_key), config.aggregation.bits, builder.build_limit(config)
-    )
+    return build.build_secure_aggregation(config, protocol, (Secret(), public_key))
 
 
 def server_of(config: Experiment, roster: Roster, plan: PrivacyPlan | None, mesh: Mesh) -> Server:
@@ -71,8 +69,8 @@ def server_of(config: Experiment, roster: Roster, plan: PrivacyPlan | None, mesh
     return server_part(
         build_model(config, roster),
         len(roster.parties),
-        server_optimizer=builder.build_server_optimizer(config.server, config.rounds),
-        sampler=None if plan else builder.build_sampler(config.cohort, len(roster.parties)),
+        server_optimizer=build.build_server_optimizer(config.server, config.rounds),
+        sampler=None if plan else build.build_sampler(config.cohort, len(roster.parties)),
         weighting=config.cohort.weighting,
         plan=plan,
         mesh=mesh,
@@ -86,8 +84,8 @@ def client_program(agreement: Agreement) -> SingleClient:
     max_norm = plan.clipping_norm if plan else config.privacy.clipping_norm or np.inf
     return single_client(
         build_model(config, agreement.roster),
-        builder.build_client_optimizer(config.client, config.rounds),
-        builder.build_local_training(config.client),
+        build.build_client_optimizer(config.client, config.rounds),
+        build.build_local_training(config.client),
         contribution(max_norm, plan, secure),
         weighting=config.cohort.weighting,
         longest=max(agreement.roster.sizes),
@@ -146,5 +144,5 @@ def with_noise(
     shares = noise_shares(agreement.plan, rng)
     if shares is None:
         return integers
-    limit = builder.build_limit(agreement.config)
+    limit = build.build_limit(agreement.config)
     return add_shares(integers[None], shares.draw(announced, 1), limit, shares.bits)[0]

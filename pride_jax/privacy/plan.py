@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from pride_jax.config import Validated
 from pride_jax.errors import ConfigError, TooFewError
+from pride_jax.validated import Validated
 
 _UNSUPPORTED = {
     ("gaussian", "cyclic_poisson"): (

@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from pride_jax.files import explained, read_json, write_json
 from pride_jax.reporting.plots import save
-from pride_jax.runs.files import explained, read_json, write_json
 
 _LOWEST = 1e-3
 

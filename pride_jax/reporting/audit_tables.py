@@ -3,8 +3,8 @@
 import statistics
 from pathlib import Path
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import rounded, table
-from pride_jax.runs.files import read_json
 
 
 def membership(results: Path) -> str:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import read_json
 
 _PROTOCOLS = {
     "none": "floats in the clear",

@@ -3,9 +3,9 @@
 import statistics
 from pathlib import Path
 
+from pride_jax.files import read_json
 from pride_jax.reporting import metrics
 from pride_jax.reporting.markdown import table
-from pride_jax.runs.files import read_json
 
 _RUNS = {"iris": "Iris, two parties", "six_party": "MNIST, six parties"}
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import rounded, table
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import read_json
 
 _FILES = ("engine_2nn", "engine_under_load")
 _RATIOS = ("ratio_to_batch_loop", "ratio_to_epoch_loop", "ratio_to_plain_convolution")

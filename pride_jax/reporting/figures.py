@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pride_jax.errors import RunError
+from pride_jax.files import read_json, write_atomically
 from pride_jax.reporting import (
     audit_plots,
     audit_tables,
@@ -29,7 +30,6 @@ from pride_jax.reporting import (
     writers,
 )
 from pride_jax.reporting.plots import save
-from pride_jax.runs.files import read_json, write_atomically
 
 _PICTURES: dict[str, Callable[[Path], Figure]] = {
     "attacks/audit.png": lambda results: audit_plots.audits(

@@ -3,10 +3,10 @@
 import statistics
 from pathlib import Path
 
+from pride_jax.files import read_json
 from pride_jax.reporting import iris, mcmahan
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.privacy_plots import PUBLISHED
-from pride_jax.runs.files import read_json
 
 
 def headline(results: Path) -> str:

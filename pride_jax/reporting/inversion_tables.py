@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import rounded, table
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import read_json
 
 
 def _report(results: Path) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.over_seeds import over_seeds
-from pride_jax.runs.files import read_json
 
 ORIGINAL_ACCURACY, ORIGINAL_SECONDS = 0.967, 50
 """Of the original work, two parties, every weight encrypted by itself."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import table
-from pride_jax.runs.files import read_json
 
 _CLIENTS = 100
 _FRACTIONS = {1: "one client", 10: "0.1", 20: "0.2", 50: "0.5", 100: "1"}

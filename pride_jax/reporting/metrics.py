@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pride_jax.errors import RunError
-from pride_jax.runs.files import explained, write_atomically
+from pride_jax.files import explained, write_atomically
 
 Row = dict[str, Any]
 _LONGEST_ROW = 2**16

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pride_jax.files import read_json
 from pride_jax.reporting import plots
 from pride_jax.reporting.markdown import table
-from pride_jax.runs.files import read_json
 
 _RUN = "mnist_six_party"
 

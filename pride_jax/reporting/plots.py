@@ -9,8 +9,8 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pride_jax.files import explained, write_atomically
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import explained, write_atomically
 
 _SIZE = (5.5, 3.8)
 _MOST_CLIENTS_NAMED = 12

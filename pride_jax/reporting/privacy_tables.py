@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.privacy_plots import PUBLISHED
-from pride_jax.runs.files import read_json
 
 _MECHANISMS = {
     "encrypted": "Skellam shares, Rényi",

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import table
-from pride_jax.runs.files import read_json
 
 
 def made_by(folder: Path) -> str:

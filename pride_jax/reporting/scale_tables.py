@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import rounded, table
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import read_json
 
 _NAMES = {"2nn": "2NN", "cnn": "CNN"}
 _BY_DEFAULT = {"how": "engine", "devices": 1, "chunk": None, "precision": "float32"}

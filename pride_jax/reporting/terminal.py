@@ -16,8 +16,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pride_jax.config import Experiment
 from pride_jax.reporting.metrics import Row
+from pride_jax.settings.experiment import Experiment
 
 _LINES_WITHOUT_A_TERMINAL = 20
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.metrics import Row
-from pride_jax.runs.files import read_json
 
 _ALGORITHMS = {
     "fedavg": "FedAvg",

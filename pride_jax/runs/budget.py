@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pride_jax import config
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.federated import private_key
+from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import (
     epsilon,
     epsilon_known_cohort,
@@ -19,8 +19,9 @@ from pride_jax.privacy.accounting import (
 )
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.runs.environment import environment
-from pride_jax.runs.files import read_json, write_json
 from pride_jax.runs.ledger import fingerprint, open_ledger
+from pride_jax.settings.experiment import Privacy
+from pride_jax.settings.files import differences
 from pride_jax.types import Key
 
 LEDGER = "ledger.jsonl"
@@ -46,7 +47,7 @@ class Budget(NamedTuple):
     cost: Callable[[], dict[str, Any]]
 
 
-def affordable(settings: config.Privacy, plan: PrivacyPlan) -> int:
+def affordable(settings: Privacy, plan: PrivacyPlan) -> int:
     """How many releases a run may make, those of rounds that had to be done again included.
 
     Raises:
@@ -65,7 +66,7 @@ def affordable(settings: config.Privacy, plan: PrivacyPlan) -> int:
 
 
 def open_budget(
-    settings: config.Privacy,
+    settings: Privacy,
     plan: PrivacyPlan,
     workdir: Path,
     seed: bytes | None,
@@ -127,7 +128,7 @@ def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, plan)
         return
-    changed = config.differences(read_json(path), plan)
+    changed = differences(read_json(path), plan)
     if changed:
         raise RunError(
             f"{path} is another plan than the settings give now: {'; '.join(changed)} (saved -> "

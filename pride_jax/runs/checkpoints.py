@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pride_jax.errors import RunError
-from pride_jax.runs.files import explained, write_atomically
+from pride_jax.files import explained, write_atomically
 
 _KEPT = 2
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from pride_jax.runs.cores import cores
+from pride_jax.engine.cores import cores
 
 
 def use_cores(devices: int | None = None) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pride_jax.errors import RunError
+from pride_jax.files import write_atomically
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import write_atomically
 
 
 class Release(NamedTuple):

@@ -3,34 +3,16 @@
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
+from pride_jax.aggregation.key_files import KeyFiles
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Public, Rng, Role, Secret, SecureSum
 from pride_jax.errors import ProtocolError
-from pride_jax.runs.files import explained
+from pride_jax.files import explained
 
 _SEED = "noise_and_cohorts"
 _SEED_BYTES = 8
 """All that JAX's default keys hold."""
-
-
-class KeyFiles(NamedTuple):
-    """How secrets of one protocol's key holders are written to a folder and read from it.
-
-    Attributes:
-      save: folder, all that ``keygen`` made -> None.
-      load: folder -> that, and the public key.
-      save_holder: folder, one holder's secret -> None.
-      load_holder: folder, the holder's number -> that secret.
-      read_public: what the public key's ``to_bytes`` gave -> that key.
-    """
-
-    save: Callable[[Path, Any], None]
-    load: Callable[[Path], tuple[Secret, Public]]
-    save_holder: Callable[[Path, Any], None]
-    load_holder: Callable[[Path, int], Secret]
-    read_public: Callable[[bytes], Public]
 
 
 def key_holder_keys(

@@ -16,11 +16,11 @@ from scipy.stats import binom
 from pride_jax import federated
 from pride_jax.attacks.audit import many_run_bound
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.client import LocalTraining
 from pride_jax.privacy import mechanisms
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import ClipInfo
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.training.client import LocalTraining
 from pride_jax.types import Model
 
 RUNS, NORM, RAW = 8000, 1.0, 10.0
@@ -90,7 +90,7 @@ def population(clients, present):
     sizes[0] = present
     return FederatedData(
         inputs=jnp.ones((clients, 1)).at[0].set(-1.0),
-        labels=jnp.zeros(clients, jnp.int32),
+        targets=jnp.zeros(clients, jnp.int32),
         shift=jnp.zeros(()),
         scale=jnp.ones(()),
         index=jnp.arange(clients, dtype=jnp.int32),

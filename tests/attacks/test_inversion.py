@@ -20,8 +20,8 @@ from pride_jax.attacks.inversion import (
 from pride_jax.attacks.similarity import psnr
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import FederatedData
-from pride_jax.models import cnn, mlp, two_nn
-from pride_jax.training.client import LocalTraining, local_update
+from pride_jax.engine.client import LocalTraining, local_update
+from pride_jax.models.networks import cnn, mlp, two_nn
 from pride_jax.types import Model, Params, Update
 
 FEATURES = (12, 12, 1)

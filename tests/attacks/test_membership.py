@@ -21,9 +21,9 @@ from pride_jax.attacks.membership import (
     tpr_at,
 )
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.client import LocalTraining
 from pride_jax.errors import ConfigError
-from pride_jax.models import logistic
-from pride_jax.training.client import LocalTraining
+from pride_jax.models.networks import logistic
 
 
 def test_a_curve_by_hand():
@@ -87,7 +87,7 @@ def test_alignment_is_the_inner_product_with_what_each_client_would_do():
     rng = np.random.default_rng(3)
     data = FederatedData(
         inputs=jnp.asarray(rng.normal(size=(clients, 3)), jnp.float32),
-        labels=jnp.asarray(rng.integers(0, 2, clients), jnp.int32),
+        targets=jnp.asarray(rng.integers(0, 2, clients), jnp.int32),
         shift=jnp.zeros(()),
         scale=jnp.ones(()),
         index=jnp.arange(clients),
@@ -103,7 +103,7 @@ def test_alignment_is_the_inner_product_with_what_each_client_would_do():
 
     def loss(params, client):
         logits = model.apply(params, data.inputs[client][None])
-        return -jax.nn.log_softmax(logits)[0, data.labels[client]]
+        return -jax.nn.log_softmax(logits)[0, data.targets[client]]
 
     for client in range(clients):
         total = 0.0

@@ -8,11 +8,11 @@ import pytest
 
 from pride_jax.attacks.population import keep_present, tossed, with_canaries
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.client import LocalTraining
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated_averaging
-from pride_jax.models import logistic
+from pride_jax.models.networks import logistic
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.training.client import LocalTraining
 
 FEATURES, CLASSES, SIZES = 4, 3, (5, 2, 3, 4)
 MODEL = logistic((FEATURES,), CLASSES)
@@ -24,7 +24,7 @@ def data_of(sizes):
     starts = np.cumsum(SIZES) - SIZES
     return FederatedData(
         inputs=jnp.asarray(rng.normal(size=(total, FEATURES)), jnp.float32),
-        labels=jnp.asarray(rng.integers(0, CLASSES, total), jnp.int32),
+        targets=jnp.asarray(rng.integers(0, CLASSES, total), jnp.int32),
         shift=jnp.asarray(0.3, jnp.float32),
         scale=jnp.asarray(1.7, jnp.float32),
         index=jnp.asarray(rng.permutation(total), jnp.int32),

@@ -9,7 +9,9 @@ import pytest
 from pride_jax import federated
 from pride_jax.benchmarks import audit
 from pride_jax.benchmarks.audit import Setting
-from pride_jax.config import (
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.clipping import ClipInfo
+from pride_jax.settings.experiment import (
     Aggregation,
     Client,
     Cohort,
@@ -19,8 +21,6 @@ from pride_jax.config import (
     Partition,
     Privacy,
 )
-from pride_jax.errors import ConfigError
-from pride_jax.privacy.clipping import ClipInfo
 
 CONFIG = Experiment(
     rounds=2,

@@ -12,7 +12,8 @@ import pytest
 from pride_jax.benchmarks import engine
 from pride_jax.benchmarks.engine import Contestant, Outcome, Report, Setting
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.models import cnn, from_module
+from pride_jax.models.modules import from_module
+from pride_jax.models.networks import cnn
 
 TINY = Setting(
     models=("2nn",), clients=20, examples=20, cohort=3, chunks=(1, 2), devices=(1,), repetitions=2

@@ -19,8 +19,8 @@ from pride_jax.benchmarks import (
     scale,
 )
 from pride_jax.benchmarks.lines import as_line
-from pride_jax.config import Experiment
 from pride_jax.runs.environment import environment
+from pride_jax.settings.experiment import Experiment
 
 
 class Row(NamedTuple):

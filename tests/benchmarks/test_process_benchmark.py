@@ -11,7 +11,7 @@ from pride_jax.errors import RunError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 SMALL = """
-from pride_jax.config import Data, Experiment
+from pride_jax.settings.experiment import Data, Experiment
 
 config = Experiment(rounds={rounds}, data=Data("iris"))
 """

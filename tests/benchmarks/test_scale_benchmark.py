@@ -11,7 +11,7 @@ from flax import nnx
 from pride_jax.benchmarks import scale
 from pride_jax.benchmarks.scale import Case, MatmulConv, Setting, cases
 from pride_jax.errors import ConfigError
-from pride_jax.layers import conv2d
+from pride_jax.models.layers import conv2d
 
 ONE = Setting(
     models=("2nn",),

@@ -27,8 +27,8 @@ def rows(inputs: np.ndarray, labels: np.ndarray) -> list[bytes]:
 
 def all_rows(dataset: Dataset) -> list[bytes]:
     return sorted(
-        rows(dataset.train_inputs, dataset.train_labels)
-        + rows(dataset.test_inputs, dataset.test_labels)
+        rows(dataset.train_inputs, dataset.train_targets)
+        + rows(dataset.test_inputs, dataset.test_targets)
     )
 
 
@@ -40,9 +40,9 @@ def test_a_bundled_set_is_whole_and_a_fifth_is_held_out(name: str):
         inputs = published.images.astype(np.uint8)[..., None]
     dataset = load_dataset(name)
     assert all_rows(dataset) == rows(inputs, published.target)
-    assert len(dataset.test_labels) == len(inputs) // 5
-    assert dataset.num_classes == len(published.target_names)
-    assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int32
+    assert len(dataset.test_targets) == len(inputs) // 5
+    assert dataset.outputs == len(published.target_names)
+    assert dataset.train_targets.dtype == dataset.test_targets.dtype == np.int32
     assert dataset.groups is None
 
 
@@ -79,16 +79,16 @@ def test_the_model_sees_digits_between_zero_and_one():
 
 def test_iris_with_sixty_training_points_has_twenty_of_each_species():
     dataset = load_dataset("iris", test_examples=90)
-    np.testing.assert_array_equal(np.bincount(dataset.train_labels), [20, 20, 20])
-    np.testing.assert_array_equal(np.bincount(dataset.test_labels), [30, 30, 30])
+    np.testing.assert_array_equal(np.bincount(dataset.train_targets), [20, 20, 20])
+    np.testing.assert_array_equal(np.bincount(dataset.test_targets), [30, 30, 30])
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_validation_examples_leave_training_and_no_test_example_is_touched(name: str):
     final = load_dataset(name, test_examples=40, seed=3)
     tuning = load_dataset(name, test_examples=40, validation_examples=25, seed=3)
-    assert len(tuning.test_labels) == 25
-    assert all_rows(tuning) == rows(final.train_inputs, final.train_labels)
+    assert len(tuning.test_targets) == 25
+    assert all_rows(tuning) == rows(final.train_inputs, final.train_targets)
 
 
 def test_the_seed_decides_the_split():
@@ -122,20 +122,20 @@ def test_idx_files_are_loaded_as_they_are(tmp_path: Path, subfolder: str, mark: 
     dataset = load_dataset("mnist", directory=tmp_path)
     train_images, train_labels, test_images, test_labels = arrays.values()
     np.testing.assert_array_equal(dataset.train_inputs, train_images[..., None])
-    np.testing.assert_array_equal(dataset.train_labels, train_labels)
+    np.testing.assert_array_equal(dataset.train_targets, train_labels)
     np.testing.assert_array_equal(dataset.test_inputs, test_images[..., None])
-    np.testing.assert_array_equal(dataset.test_labels, test_labels)
+    np.testing.assert_array_equal(dataset.test_targets, test_labels)
     assert dataset.train_inputs.dtype == np.uint8
-    assert dataset.train_labels.dtype == np.int32
-    assert (dataset.num_classes, dataset.shift, dataset.scale) == (10, 0, np.float32(1 / 255))
+    assert dataset.train_targets.dtype == np.int32
+    assert (dataset.outputs, dataset.shift, dataset.scale) == (10, 0, np.float32(1 / 255))
     assert dataset.groups is None
 
 
 def test_the_folder_of_the_sets_own_name_comes_first(tmp_path: Path):
     write_idx_set(tmp_path, train=30)
     write_idx_set(tmp_path / "fashion_mnist", train=40)
-    assert len(load_dataset("mnist", directory=tmp_path).train_labels) == 30
-    assert len(load_dataset("fashion_mnist", directory=tmp_path).train_labels) == 40
+    assert len(load_dataset("mnist", directory=tmp_path).train_targets) == 30
+    assert len(load_dataset("fashion_mnist", directory=tmp_path).train_targets) == 40
 
 
 def test_the_environment_names_the_folder_unless_an_argument_does(
@@ -144,15 +144,15 @@ def test_the_environment_names_the_folder_unless_an_argument_does(
     write_idx_set(tmp_path / "a", train=30)
     write_idx_set(tmp_path / "b", train=40)
     monkeypatch.setenv("PRIDE_DATA_DIR", str(tmp_path / "a"))
-    assert len(load_dataset("mnist").train_labels) == 30
-    assert len(load_dataset("mnist", directory=tmp_path / "b").train_labels) == 40
+    assert len(load_dataset("mnist").train_targets) == 30
+    assert len(load_dataset("mnist", directory=tmp_path / "b").train_targets) == 40
 
 
 def test_changed_idx_files_are_read_anew(tmp_path: Path):
     write_idx_set(tmp_path, train=30)
     load_dataset("mnist", directory=tmp_path)
     write_idx_set(tmp_path, train=31)
-    assert len(load_dataset("mnist", directory=tmp_path).train_labels) == 31
+    assert len(load_dataset("mnist", directory=tmp_path).train_targets) == 31
 
 
 def writers_of(labels: np.ndarray) -> np.ndarray:
@@ -253,7 +253,7 @@ def test_mnist_is_not_taken_for_fashion_mnist(tmp_path: Path):
     write_idx_set(tmp_path, train=10)
     digits = np.array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], np.uint8)
     write_idx(tmp_path / "train-labels-idx1-ubyte.gz", digits)
-    assert load_dataset("mnist", directory=tmp_path).train_labels[0] == 5
+    assert load_dataset("mnist", directory=tmp_path).train_targets[0] == 5
     with pytest.raises(DataError, match=r"fashion_mnist was asked for, but .* labels of mnist"):
         load_dataset("fashion_mnist", directory=tmp_path)
 
@@ -320,8 +320,8 @@ def test_the_real_mnist_and_its_writers():
     unpacked = hashlib.md5(header + dataset.train_inputs.tobytes()).hexdigest()
     assert unpacked == "6bbc9ace898e44ae57da46a324031adb"
     assert dataset.test_inputs.shape == (10000, 28, 28, 1)
-    assert dataset.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    assert np.bincount(dataset.train_labels).tolist() == [
+    assert dataset.train_targets[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert np.bincount(dataset.train_targets).tolist() == [
         *(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
     ]
     assert dataset.groups is not None

@@ -7,9 +7,9 @@ from pride_jax.data.examples import Examples, PublishedSet, check_published, hol
 from pride_jax.errors import DataError
 
 
-def published(inputs, labels, num_classes: int = 3, test: Examples | None = None) -> PublishedSet:
+def published(inputs, labels, outputs: int = 3, test: Examples | None = None) -> PublishedSet:
     examples = Examples(np.asarray(inputs), np.asarray(labels))
-    return PublishedSet("toy", examples, test, num_classes, np.zeros(()), np.ones(()))
+    return PublishedSet("toy", examples, test, outputs, np.zeros(()), np.ones(()))
 
 
 labelled = st.lists(st.integers(0, 4), min_size=2, max_size=60)
@@ -24,14 +24,14 @@ def test_holding_out_parts_the_examples_in_proportion(labels, seed: int, data: s
     examples = Examples(rows[:, None], np.asarray(labels), groups=rows)
     kept, drawn = hold_out(examples, count, seed, "count")
 
-    assert len(drawn.labels) == count
+    assert len(drawn.targets) == count
     assert sorted([*kept.groups, *drawn.groups]) == list(rows)
     for part in (kept, drawn):
         np.testing.assert_array_equal(part.inputs[:, 0], part.groups)
-        np.testing.assert_array_equal(part.labels, np.asarray(labels)[part.groups])
+        np.testing.assert_array_equal(part.targets, np.asarray(labels)[part.groups])
         assert np.all(np.diff(part.groups) > 0)
     share = np.bincount(labels, minlength=5) * count / total
-    assert np.all(np.abs(np.bincount(drawn.labels, minlength=5) - share) < 1)
+    assert np.all(np.abs(np.bincount(drawn.targets, minlength=5) - share) < 1)
 
 
 def test_the_seed_decides_who_is_held_out():
@@ -58,7 +58,7 @@ def test_holding_out_nothing_or_everything_is_refused(count: int):
 def test_types_are_brought_to_float32_and_int32_and_bytes_are_kept():
     checked = check_published(published([[1.5], [2.5]], np.array([0, 2], np.uint64)))
     assert checked.train.inputs.dtype == np.float32
-    assert checked.train.labels.dtype == np.int32
+    assert checked.train.targets.dtype == np.int32
     stored = np.array([[1], [2]], np.uint8)
     assert check_published(published(stored, [0, 1])).train.inputs.dtype == np.uint8
 
@@ -97,9 +97,9 @@ def test_what_cannot_be_learned_from_is_refused(inputs, labels, message: str):
 def test_the_test_split_is_checked_like_training():
     good = Examples(np.zeros((2, 3)), np.array([0, 1]))
     for test, message in [
-        (Examples(np.full((2, 3), np.nan), good.labels), r"toy \(test\): 6 of 6 features are NaN"),
+        (Examples(np.full((2, 3), np.nan), good.targets), r"toy \(test\): 6 of 6 features are NaN"),
         (Examples(np.zeros((0, 3)), np.zeros(0, int)), r"toy \(test\): no examples"),
-        (Examples(np.zeros((2, 4)), good.labels), r"test examples have shape \(4,\)"),
+        (Examples(np.zeros((2, 4)), good.targets), r"test examples have shape \(4,\)"),
     ]:
         with pytest.raises(DataError, match=message):
             check_published(published(*good[:2], test=test))
@@ -107,4 +107,4 @@ def test_the_test_split_is_checked_like_training():
 
 def test_one_class_is_refused():
     with pytest.raises(DataError, match="1 class, expected at least 2"):
-        check_published(published(np.zeros((2, 1)), [0, 0], num_classes=1))
+        check_published(published(np.zeros((2, 1)), [0, 0], outputs=1))

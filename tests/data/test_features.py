@@ -22,7 +22,7 @@ def digits(monkeypatch, tmp_path):
 
 def test_every_example_keeps_its_label_and_gets_its_own_features(digits):
     made = with_scattering(digits)
-    np.testing.assert_array_equal(made.train_labels, digits.train_labels)
+    np.testing.assert_array_equal(made.train_targets, digits.train_targets)
     expected = digits.train_inputs.reshape(-1, 64) * digits.scale + 1
     np.testing.assert_allclose(made.train_inputs, expected, rtol=1e-6)
     assert (made.shift, made.scale) == (0, 1)
@@ -41,7 +41,7 @@ def test_a_folder_that_cannot_be_written_is_told(digits, monkeypatch, tmp_path):
     monkeypatch.setenv("PRIDE_CACHE_DIR", str(tmp_path / "file"))
     with pytest.warns(RuntimeWarning, match="could not be kept.*PRIDE_CACHE_DIR"):
         made = with_scattering(digits)
-    assert made.test_inputs.shape == (len(digits.test_labels), 64)
+    assert made.test_inputs.shape == (len(digits.test_targets), 64)
 
 
 def test_what_is_no_image_is_refused():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate, host_of, normalize, place, take
 from pride_jax.data.partition import by_sizes
+from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import DataError
-from pride_jax.training.cohort import clients_mesh
 
 DATASET = load_dataset("wine")
 
@@ -24,7 +24,7 @@ def test_a_clients_entries_are_its_examples_as_the_model_sees_them():
     rows = partition.index[30:]
     expected = (DATASET.train_inputs[rows] - DATASET.shift) * DATASET.scale
     np.testing.assert_allclose(batch.inputs, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(batch.labels, DATASET.train_labels[rows])
+    np.testing.assert_array_equal(batch.targets, DATASET.train_targets[rows])
 
 
 def test_images_become_floats_by_their_scale():
@@ -42,7 +42,7 @@ def test_a_federation_without_examples_is_refused():
 def examples_of(data, client):
     size, offset = int(data.sizes[client]), int(data.offsets[client])
     rows = np.asarray(data.index)[offset : offset + size]
-    return np.asarray(data.inputs)[rows], np.asarray(data.labels)[rows]
+    return np.asarray(data.inputs)[rows], np.asarray(data.targets)[rows]
 
 
 @settings(max_examples=30, deadline=None)

@@ -32,7 +32,7 @@ def test_a_file_is_loaded_as_it_is(tmp_path: Path, channels: tuple[int, ...], sa
 
     shape = (28, 28, 3) if channels == (3,) else (28, 28, *channels, 1)
     assert dataset.name == "pathmnist"
-    assert dataset.num_classes == 4
+    assert dataset.outputs == 4
     assert dataset.train_inputs.shape == (20, *shape)
     for split in ("train", "test"):
         inputs, labels = getattr(dataset, f"{split}_inputs"), getattr(dataset, f"{split}_labels")
@@ -47,7 +47,7 @@ def test_a_class_that_only_the_test_split_has_is_counted(tmp_path: Path):
     arrays = medmnist()
     arrays["test_labels"][0] = 7
     np.savez(tmp_path / "some.npz", **arrays)
-    assert load_dataset(str(tmp_path / "some.npz")).num_classes == 8
+    assert load_dataset(str(tmp_path / "some.npz")).outputs == 8
 
 
 def without_test_labels(arrays):

@@ -58,11 +58,11 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
 def assert_same(dataset, arrays: dict[str, np.ndarray]) -> None:
     train_images, train_labels, test_images, test_labels = arrays.values()
     np.testing.assert_array_equal(dataset.train_inputs, train_images[..., None])
-    np.testing.assert_array_equal(dataset.train_labels, train_labels)
+    np.testing.assert_array_equal(dataset.train_targets, train_labels)
     np.testing.assert_array_equal(dataset.test_inputs, test_images[..., None])
-    np.testing.assert_array_equal(dataset.test_labels, test_labels)
+    np.testing.assert_array_equal(dataset.test_targets, test_labels)
     assert dataset.train_inputs.dtype == np.uint8
-    assert (dataset.num_classes, dataset.scale) == (10, np.float32(1 / 255))
+    assert (dataset.outputs, dataset.scale) == (10, np.float32(1 / 255))
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -204,11 +204,11 @@ def test_a_prepared_set_of_images_is_read(tmp_path: Path, store: Callable, capfd
     store(prepare(tmp_path / "tfds", [png(pixels) for pixels in PIXELS], IMAGE))
     for _ in ("from its files", "from the cache"):
         dataset = load_dataset("toy_set")
-        assert (dataset.name, dataset.num_classes) == ("toy_set", 3)
+        assert (dataset.name, dataset.outputs) == ("toy_set", 3)
         np.testing.assert_array_equal(dataset.train_inputs, PIXELS[:9])
-        np.testing.assert_array_equal(dataset.train_labels, LABELS[:9])
+        np.testing.assert_array_equal(dataset.train_targets, LABELS[:9])
         np.testing.assert_array_equal(dataset.test_inputs, PIXELS[9:])
-        np.testing.assert_array_equal(dataset.test_labels, LABELS[9:])
+        np.testing.assert_array_equal(dataset.test_targets, LABELS[9:])
         assert dataset.train_inputs.dtype == np.uint8
         assert dataset.scale == np.float32(1 / 255)
     assert capfd.readouterr() == ("", "")
@@ -224,7 +224,7 @@ def test_numbers_are_left_as_they_are_and_a_fifth_is_held_out_of_a_set_without_t
         assert dataset.test_inputs.shape == (1, 3)
         both = np.concatenate([dataset.train_inputs, dataset.test_inputs])
         np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(POINTS[:9], axis=0))
-    assert len(load_dataset("toy_set", test_examples=4).test_labels) == 4
+    assert len(load_dataset("toy_set", test_examples=4).test_targets) == 4
 
 
 def test_a_set_prepared_anew_is_read_anew(tmp_path: Path):

@@ -25,8 +25,8 @@ from pride_jax.deploy.processes import (
 )
 from pride_jax.deploy.roster import load_roster
 from pride_jax.deploy.server import OUTCOME, REFUSALS, SERVER
+from pride_jax.files import write_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import write_json
 
 APP = Path(__file__).parent / "app"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pride_jax.config import from_dict
 from pride_jax.runs.devices import use_cores
+from pride_jax.settings.files import from_dict
 
 
 def main():
@@ -28,10 +28,11 @@ def main():
     )
     use_cores(config.engine.devices)
 
-    from pride_jax import builder, experiment
     from pride_jax.aggregation.messages import from_bytes
+    from pride_jax.runs import experiment
+    from pride_jax.settings import build
 
-    real, load = builder.build_secure_aggregation, builder.build_dataset
+    real, load = build.build_secure_aggregation, build.build_dataset
 
     def arrives(data):
         message = from_bytes(data)
@@ -42,15 +43,15 @@ def main():
 
     def damaged(config):
         dataset = load(config)
-        partition = builder.build_partition(config, dataset)
+        partition = build.build_partition(config, dataset)
         owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
         inputs = dataset.train_inputs.copy()
         inputs[partition.index[np.isin(owners, broken)]] = np.nan
         return dataset._replace(train_inputs=inputs)
 
-    builder.build_secure_aggregation = lossy
+    build.build_secure_aggregation = lossy
     if broken:
-        builder.build_dataset = damaged
+        build.build_dataset = damaged
     with tempfile.TemporaryDirectory() as folder:
         summary = experiment.run(config, Path(folder) / "run")
     print(json.dumps(summary["parameters_sha256"]))

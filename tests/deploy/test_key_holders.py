@@ -7,7 +7,6 @@ import pytest
 from test_roles import asked_to_open
 from test_serving import CONFIG, digest, network, served
 
-from pride_jax import experiment
 from pride_jax.aggregation.totals import share_from_bytes, signed_share
 from pride_jax.deploy import server
 from pride_jax.deploy.agreement import check_key_holders, load_agreement
@@ -21,6 +20,7 @@ from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.roles import respond
 from pride_jax.errors import ConfigError, ProtocolError, RunError
 from pride_jax.reporting import metrics
+from pride_jax.runs import experiment
 
 TWO_OF_THREE = replace(CONFIG, aggregation=replace(CONFIG.aggregation, protocol="threshold"))
 
@@ -224,7 +224,7 @@ def test_holders_are_enrolled_from_one_dealing_all_of_them(roles, tmp_path):
     with pytest.raises(RunError, match="not empty"):
         enrol_key_holders(tmp_path / "others", TWO_OF_THREE)
     holders = sorted((roles / "key-holder").iterdir())
-    dataset = experiment.builder.build_dataset(TWO_OF_THREE)
+    dataset = experiment.build.build_dataset(TWO_OF_THREE)
 
     def roster_of(*folders):
         return collect_roster(

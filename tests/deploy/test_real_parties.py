@@ -14,7 +14,12 @@ import numpy as np
 import pytest
 from federation import Relay, children, is_running, simulated, wait_until
 
-from pride_jax.config import (
+from pride_jax.deploy.processes import register, stop
+from pride_jax.deploy.server import PROCESS
+from pride_jax.errors import RunError
+from pride_jax.files import read_json
+from pride_jax.reporting import metrics
+from pride_jax.settings.experiment import (
     Aggregation,
     Client,
     Cohort,
@@ -24,13 +29,8 @@ from pride_jax.config import (
     Model,
     Partition,
     Privacy,
-    to_dict,
 )
-from pride_jax.deploy.processes import register, stop
-from pride_jax.deploy.server import PROCESS
-from pride_jax.errors import RunError
-from pride_jax.reporting import metrics
-from pride_jax.runs.files import read_json
+from pride_jax.settings.files import to_dict
 
 pytestmark = pytest.mark.deploy
 
@@ -170,7 +170,8 @@ def test_two_of_three_key_holders_go_on_without_the_one_that_is_killed(federatio
 def test_a_server_that_is_killed_goes_on_to_the_same_bits(tmp_path, programs):
     config = replace(ENCRYPTED, evaluation=Evaluation(every=3))
     (tmp_path / "config.py").write_text(
-        f"from pride_jax.config import from_dict\n\nconfig = from_dict({to_dict(config)!r})\n"
+        "from pride_jax.settings.files import from_dict\n\n"
+        f"config = from_dict({to_dict(config)!r})\n"
     )
     run = tmp_path / "run"
     pid = run / "deployment" / "server" / PROCESS

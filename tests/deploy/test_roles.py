@@ -12,7 +12,6 @@ import pytest
 from pride_jax.aggregation.messages import sign_message, to_bytes
 from pride_jax.aggregation.secure_sum import Secret
 from pride_jax.aggregation.totals import share_from_bytes
-from pride_jax.config import Aggregation, Data, Experiment, Model, Partition
 from pride_jax.deploy.agreement import (
     ROSTER,
     directory_from,
@@ -26,7 +25,8 @@ from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.roles import respond
 from pride_jax.deploy.roster import check_roster, load_roster
 from pride_jax.errors import ConfigError, PrideError, ProtocolError, RunError, TooFewError
-from pride_jax.runs.files import claimed
+from pride_jax.files import claimed
+from pride_jax.settings.experiment import Aggregation, Data, Experiment, Model, Partition
 
 CONFIG = Experiment(
     rounds=3,

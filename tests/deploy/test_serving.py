@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from pride_jax import experiment
-from pride_jax.config import Aggregation, Data, Engine, Experiment, Model, Partition
 from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import respond
 from pride_jax.deploy.server import EXCHANGES, OUTCOME, REFUSALS, SERVER, serve
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.files import read_json, write_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import read_json, write_json
+from pride_jax.runs import experiment
+from pride_jax.settings.experiment import Aggregation, Data, Engine, Experiment, Model, Partition
 
 CONFIG = Experiment(
     rounds=2,

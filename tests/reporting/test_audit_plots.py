@@ -2,8 +2,8 @@
 
 import pytest
 
+from pride_jax.files import read_json
 from pride_jax.reporting.audit_plots import audits, join, roc_curves
-from pride_jax.runs.files import read_json
 
 
 def row(epsilon):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pride_jax.files import write_json
 from pride_jax.reporting import balance
-from pride_jax.runs.files import write_json
 
 STAGES = {"train": 1.0, "prepare": 9.0, "protect": 0.25, "combine": 0.5, "open": 2.0}
 

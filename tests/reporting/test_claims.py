@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 
+from pride_jax.files import read_json
 from pride_jax.reporting import iris
 from pride_jax.reporting.markdown import mean_and_deviation
-from pride_jax.runs.files import read_json
 
 RESULTS = Path(__file__).parents[2] / "results"
 

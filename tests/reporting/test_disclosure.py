@@ -5,10 +5,10 @@ import os
 import pytest
 
 from pride_jax.aggregation.secure_sum import Role
-from pride_jax.config import Aggregation, Experiment
 from pride_jax.federated import SecureAggregation
-from pride_jax.protocols import build_secure_sum
 from pride_jax.reporting.disclosure import disclosure
+from pride_jax.settings.experiment import Aggregation, Experiment
+from pride_jax.settings.protocols import build_secure_sum
 
 
 def disclosed(**settings):

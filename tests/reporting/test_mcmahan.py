@@ -2,9 +2,9 @@
 
 import pytest
 
+from pride_jax.files import write_json
 from pride_jax.reporting import mcmahan
 from pride_jax.reporting.mcmahan import Cell
-from pride_jax.runs.files import write_json
 
 CONFIG = {
     "rounds": 100,

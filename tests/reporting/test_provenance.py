@@ -2,8 +2,8 @@
 
 import pytest
 
+from pride_jax.files import write_json
 from pride_jax.reporting.provenance import made_by, sources
-from pride_jax.runs.files import write_json
 
 HERE = {
     "python": "3.11.7",

@@ -1,7 +1,7 @@
 """Tables say of numbers what they are, also where some were not measured."""
 
+from pride_jax.files import write_json
 from pride_jax.reporting import audit_tables, scale_tables
-from pride_jax.runs.files import write_json
 
 
 def test_an_audit_is_told_with_its_mechanism_claim_and_range(tmp_path):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pride_jax.config import Experiment
 from pride_jax.reporting.terminal import progress, show_summary
+from pride_jax.settings.experiment import Experiment
 
 SUMMARY = {
     "test_accuracy": 0.95,

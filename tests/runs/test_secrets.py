@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 
 from pride_jax.aggregation.secure_sum import Directory, Role, Terms
-from pride_jax.config import Aggregation
 from pride_jax.errors import ProtocolError, RunError
-from pride_jax.protocols import build_key_files, build_secure_sum
 from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
+from pride_jax.settings.experiment import Aggregation
+from pride_jax.settings.protocols import build_key_files, build_secure_sum
 
 KEYED = [
     Aggregation("paillier", key_bits=1024),

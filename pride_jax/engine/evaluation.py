@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, host_of, normalize
-from pride_jax.training.cohort import clients_mesh
+from pride_jax.engine.cohort import clients_mesh
 from pride_jax.types import Model, Params
 
 
@@ -129,11 +129,11 @@ def evaluator(
     answer = predict(model, mesh or clients_mesh(jax.devices()))
     examples = tuple(
         jnp.asarray(leaf)
-        for leaf in (dataset.test_inputs, dataset.test_labels, dataset.shift, dataset.scale)
+        for leaf in (dataset.test_inputs, dataset.test_targets, dataset.shift, dataset.scale)
     )
 
     def evaluate(params: Params) -> Metrics:
-        return summarize(answer(params, *examples), dataset.test_labels, dataset.num_classes)
+        return summarize(answer(params, *examples), dataset.test_targets, dataset.outputs)
 
     return evaluate
 
@@ -165,7 +165,7 @@ def client_hits(
     sizes = np.asarray(data.sizes)
     own = np.flatnonzero(host_of(np.arange(len(sizes)), hosts) == host)
     owners = np.repeat(own, sizes[own])
-    right = np.asarray(predictions.classes) == np.asarray(data.labels)
+    right = np.asarray(predictions.classes) == np.asarray(data.targets)
     index = np.asarray(data.index)[: len(owners)]
     return np.bincount(owners, weights=right[index], minlength=len(sizes)).astype(np.int32)
 

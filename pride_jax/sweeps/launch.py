@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pride_jax.config import Experiment
+from pride_jax.engine.cores import cores, keep_to
 from pride_jax.errors import ConfigError, PrideError, RunError
+from pride_jax.files import explained
 from pride_jax.reporting import metrics
 from pride_jax.reporting.sweep_terminal import Going
-from pride_jax.runs.cores import cores, keep_to
-from pride_jax.runs.files import explained
-from pride_jax.sweep import Ended, Execute, Planned, Watch
+from pride_jax.settings.experiment import Experiment
+from pride_jax.sweeps.sweep import Ended, Execute, Planned, Watch
 
 if TYPE_CHECKING:
     from submitit import Executor, Job
@@ -142,8 +142,8 @@ def carry_out(
         keep_to(share)
     import jax
 
-    from pride_jax.experiment import run
     from pride_jax.runs.devices import keep_programs, use_cores
+    from pride_jax.runs.experiment import run
 
     try:
         use_cores(config.engine.devices)

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from pride_jax.aggregation.paillier_keys import load_secret
-from pride_jax.config import (
+from pride_jax.errors import ConfigError, DataError, PrideError, RunError
+from pride_jax.reporting import metrics
+from pride_jax.runs.experiment import run
+from pride_jax.settings.experiment import (
     Aggregation,
     Client,
     Cohort,
@@ -25,11 +28,8 @@ from pride_jax.config import (
     Experiment,
     Model,
     Partition,
-    to_dict,
 )
-from pride_jax.errors import ConfigError, DataError, PrideError, RunError
-from pride_jax.experiment import run
-from pride_jax.reporting import metrics
+from pride_jax.settings.files import to_dict
 
 SMALL = Experiment(
     rounds=6,

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from pride_jax.errors import ConfigError
-from pride_jax.models import cnn, from_module, logistic, mlp, num_parameters, two_nn
+from pride_jax.models.modules import from_module, num_parameters
+from pride_jax.models.networks import cnn, logistic, mlp, two_nn
 
 IMAGE = (28, 28, 1)
 

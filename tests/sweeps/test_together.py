@@ -7,7 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from pride_jax.config import (
+from pride_jax.errors import ConfigError
+from pride_jax.reporting import metrics
+from pride_jax.runs.experiment import run
+from pride_jax.settings.experiment import (
     Client,
     Cohort,
     Data,
@@ -18,11 +21,8 @@ from pride_jax.config import (
     Privacy,
     Server,
 )
-from pride_jax.errors import ConfigError
-from pride_jax.experiment import run
-from pride_jax.reporting import metrics
-from pride_jax.sweep import Planned, override, parse_over, sweep
-from pride_jax.together import NUMBERS, together
+from pride_jax.sweeps.sweep import Planned, override, parse_over, sweep
+from pride_jax.sweeps.together import NUMBERS, together
 
 SMALL = Experiment(
     rounds=6,

@@ -101,7 +101,7 @@ def local_update(
 
     def loss(params: Params, received: Params, batch: Batch) -> tuple[Array, Array]:
         logits = logits_of(params, batch.inputs)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
         if matters(smoothing := training.label_smoothing):
             spread = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
             losses = (1 - smoothing) * losses + smoothing * spread
@@ -176,7 +176,7 @@ def residuals(examples: Batch) -> Float[Array, "batch ..."]:
     # What padding holds may be another client's, and not finite.
     mask = examples.mask[:, None]
     inputs = jnp.where(mask, examples.inputs.reshape(len(mask), -1), 0.0)
-    alike = (examples.labels[:, None] == examples.labels[None]) & examples.mask[None]
+    alike = (examples.targets[:, None] == examples.targets[None]) & examples.mask[None]
     alike = alike.astype(inputs.dtype)
     sums = jnp.matmul(alike, inputs, precision="float32")
     means = sums / jnp.maximum(jnp.sum(alike, axis=1, keepdims=True), 1.0)

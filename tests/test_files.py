@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from pride_jax.errors import RunError
-from pride_jax.runs.files import read_json, write_atomically, write_json
+from pride_jax.files import read_json, write_atomically, write_json
 
 
 @pytest.mark.parametrize("content", ["", "größer\n", b"\x00\xff"])

@@ -11,9 +11,9 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Int, PyTree
 
 from pride_jax.data.federated import FederatedData, data_specs, host_of
+from pride_jax.engine.client import ClientInfo, LocalTraining, local_update, num_batches
 from pride_jax.errors import ConfigError
-from pride_jax.models import num_parameters
-from pride_jax.training.client import ClientInfo, LocalTraining, local_update, num_batches
+from pride_jax.models.modules import num_parameters
 from pride_jax.types import Cohort, Key, Model, Params, Update
 
 Contribute = Callable[[Key, Update, PyTree[Array]], tuple[PyTree[Array], PyTree[Array]]]

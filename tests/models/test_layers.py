@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from pride_jax.layers import conv2d, max_pool_2x2
+from pride_jax.models.layers import conv2d, max_pool_2x2
 
 
 def reference(x, kernel):

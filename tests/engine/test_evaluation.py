@@ -7,9 +7,8 @@ import numpy as np
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
-from pride_jax.models import logistic
-from pride_jax.training.cohort import clients_mesh
-from pride_jax.training.evaluation import (
+from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.evaluation import (
     Predictions,
     client_hits,
     client_spread,
@@ -17,6 +16,7 @@ from pride_jax.training.evaluation import (
     predict,
     summarize,
 )
+from pride_jax.models.networks import logistic
 
 DATASET = load_dataset("wine")
 MODEL = logistic((4,), 3)
@@ -55,7 +55,7 @@ def test_spread_counts_each_client_that_holds_examples_once():
     right = np.zeros(10, np.int32)
     right[partition.index[:3]] = 1
     given = Predictions(jnp.zeros(10), jnp.asarray(right))
-    data = federate(DATASET, partition)._replace(labels=jnp.ones(10, jnp.int32))
+    data = federate(DATASET, partition)._replace(targets=jnp.ones(10, jnp.int32))
     hits = client_hits(given, data)
     np.testing.assert_array_equal(hits, [3, 0, 0])
     spread = client_spread(hits, partition.sizes)
@@ -65,7 +65,7 @@ def test_spread_counts_each_client_that_holds_examples_once():
 def test_hits_of_several_hosts_add_up_to_those_of_one():
     rng = np.random.default_rng(0)
     partition = by_sizes(rng, 100, [30, 0, 9, 20, 11])
-    guesses = rng.integers(0, 3, len(DATASET.train_labels))
+    guesses = rng.integers(0, 3, len(DATASET.train_targets))
 
     def hits(host, hosts):
         data = federate(DATASET, partition, host, hosts)

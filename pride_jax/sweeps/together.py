@@ -14,11 +14,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from pride_jax import builder
-from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.cohort import default_chunk
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.experiment import (
+from pride_jax.federated import RoundInfo, ServerState, within_memory
+from pride_jax.models.modules import num_parameters
+from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.runs.experiment import (
     Asked,
     Setting,
     Simulated,
@@ -28,12 +31,10 @@ from pride_jax.experiment import (
     prepare,
     run_in_steps,
 )
-from pride_jax.federated import RoundInfo, ServerState, within_memory
-from pride_jax.models import num_parameters
-from pride_jax.reporting.metrics import Row
-from pride_jax.reporting.sweep_terminal import Going
-from pride_jax.sweep import Ended, Execute, Planned, Watch
-from pride_jax.training.cohort import default_chunk
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import differences, to_dict
+from pride_jax.sweeps.sweep import Ended, Execute, Planned, Watch
 
 NUMBERS = (
     "client.learning_rate",
@@ -143,7 +144,7 @@ def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
     shared, varied_data = _divided([_simulated(setting).data for setting in settings])
     varied = _Varied(varied_data, _numbers([setting.config for setting in settings]))
     sizes = np.max([setting.sizes for setting in settings], axis=0)
-    mesh = builder.build_mesh(first.config.engine)
+    mesh = build.build_mesh(first.config.engine)
     chunk = first.config.engine.chunk or default_chunk(first.model, mesh)
     compiled = within_memory(functools.partial(_trainer, first, sizes, mesh), chunk)
 
@@ -174,7 +175,7 @@ def _trainer(
     data = _simulated(first).data
     shapes = data._replace(
         inputs=np.asarray(data.inputs[:0]),
-        labels=np.asarray(data.labels[:0]),
+        targets=np.asarray(data.targets[:0]),
         index=np.asarray(data.index[:0]),
         sizes=sizes,
     )
@@ -232,7 +233,7 @@ def _shapes(setting: Setting) -> dict[str, str]:
     simulated = _simulated(setting)
     arrays = zip(FederatedData._fields, simulated.data, strict=True)
     shapes = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in arrays}
-    return shapes | {"classes": str(simulated.dataset.num_classes)}
+    return shapes | {"classes": str(simulated.dataset.outputs)}
 
 
 def _simulated(setting: Setting) -> Simulated:

@@ -3,10 +3,10 @@
 import jax
 import pytest
 
-from pride_jax.config import Data, Evaluation, Experiment
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.runs.files import claimed
-from pride_jax.sweep import grid, one_after_another, override, parse_over, sweep
+from pride_jax.files import claimed
+from pride_jax.settings.experiment import Data, Evaluation, Experiment
+from pride_jax.sweeps.sweep import grid, one_after_another, override, parse_over, sweep
 
 SMALL = Experiment(rounds=2, data=Data("iris"), evaluation=Evaluation(every=2))
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
-from pride_jax.runs.files import claimed, explained, read_json, write_json
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import differences, to_dict
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _REPORTED = (
@@ -201,7 +202,7 @@ def one_after_another(watch: Watch) -> Execute:
 
     def execute(runs: Sequence[Planned]) -> Ended:
         # A sweep that launches processes, or is finished, does without JAX.
-        from pride_jax.experiment import run
+        from pride_jax.runs.experiment import run
 
         def carry_out(planned: Planned, report: Callable[[Row | None], None]) -> str | None:
             report(None)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pride_jax import config
-from pride_jax.config import Experiment, differences, from_dict, load_config, to_dict
+from pride_jax import settings as config
 from pride_jax.errors import ConfigError
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import differences, from_dict, load_config, to_dict
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,11 @@ def test_whole_numbers_are_numbers():
         ("config = ", "cannot be read: SyntaxError"),
         ("import nowhere", "cannot be read: ModuleNotFoundError"),
         (
-            "from pride_jax.config import Experiment\nconfig = Experiment(round=3)",
+            "from pride_jax.settings import Experiment\nconfig = Experiment(round=3)",
             "TypeError.*unexpected keyword argument 'round'",
         ),
         (
-            "from pride_jax.config import Experiment\nconfig = Experiment(rounds=-3)",
+            "from pride_jax.settings import Experiment\nconfig = Experiment(rounds=-3)",
             "rounds=-3: expected at least 1",
         ),
     ],
@@ -89,7 +90,7 @@ def test_saved_settings_survive_json_and_differences_are_named():
     ]
 
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 WITH_PATH = Experiment(data=config.Data("mnist", dir=Path("some") / "folder"))
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from submitit.core.utils import DelayedSubmission
 
-from pride_jax.config import Data, Evaluation, Experiment, Model
 from pride_jax.errors import ConfigError
-from pride_jax.launch import carry_out, launched, places, visible_gpus
+from pride_jax.files import claimed
 from pride_jax.reporting import metrics
-from pride_jax.runs.files import claimed
-from pride_jax.sweep import parse_over, plan, sweep
+from pride_jax.settings.experiment import Data, Evaluation, Experiment, Model
+from pride_jax.sweeps.launch import carry_out, launched, places, visible_gpus
+from pride_jax.sweeps.sweep import parse_over, plan, sweep
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONFIG = Experiment(
     rounds=60, data=Data("iris"), model=Model("logistic"), evaluation=Evaluation(every=1)
 )
@@ -103,7 +103,7 @@ except SystemExit as exit_:
 
 def test_an_interrupted_sweep_leaves_no_process_and_its_own_never_imports_jax(tmp_path):
     (tmp_path / "small.py").write_text(
-        "from pride_jax.config import *\n"
+        "from pride_jax.settings import *\n"
         "config = Experiment(rounds=10**6, data=Data('iris'), model=Model('logistic'))"
     )
     arguments = [

@@ -1,68 +1,11 @@
-"""What an experiment is: frozen, validated settings; reading, overriding and saving them."""
+"""What an experiment is: frozen, validated settings."""
 
-import dataclasses
-import json
-import math
-import runpy
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import typeguard
+from typing import Literal
 
 from pride_jax.errors import ConfigError
-
-_ALL = typeguard.CollectionCheckStrategy.ALL_ITEMS
-
-
-class Validated:
-    """Checks types, finiteness and the section's own conditions when it is made."""
-
-    def __post_init__(self) -> None:
-        for name, hint in typing.get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            try:
-                typeguard.check_type(value, hint, collection_check_strategy=_ALL)
-            except typeguard.TypeCheckError as error:
-                raise ConfigError(f"{self._section()}{name}={value!r}: {error}") from None
-            self._check_magnitude(name, value)
-        self._check()
-
-    def _check(self) -> None:
-        """Refuses impossible values."""
-
-    def _check_magnitude(self, name: str, value: object) -> None:
-        if isinstance(value, int) and abs(value) >= 2**31:
-            self._refuse(name, "a whole number below 2^31")
-        if isinstance(value, float) and not math.isfinite(value):
-            self._refuse(name, "a finite number")
-        if isinstance(value, float) and value and not 1e-30 <= abs(value) <= 1e30:
-            self._refuse(name, "0 or a magnitude from 1e-30 to 1e30, which float32 can hold")
-
-    def _at_least(self, bound: float, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                self._refuse(name, f"at least {bound}")
-
-    def _above_zero(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                self._refuse(name, "more than 0")
-
-    def _below_one(self, *names: str) -> None:
-        for name in names:
-            if not 0 <= getattr(self, name) < 1:
-                self._refuse(name, "at least 0 and below 1")
-
-    def _refuse(self, name: str, expected: str) -> typing.NoReturn:
-        value = getattr(self, name)
-        raise ConfigError(f"{self._section()}{name}={value!r}: expected {expected}")
-
-    def _section(self) -> str:
-        return "" if isinstance(self, Experiment) else f"{type(self).__name__.lower()}."
+from pride_jax.validated import Validated
 
 
 @dataclass(frozen=True)
@@ -340,6 +283,9 @@ class Experiment(Validated):
     engine: Engine = field(default_factory=Engine)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
+    def _section(self) -> str:
+        return ""
+
     def _check(self) -> None:
         self._at_least(0, "seed")
         self._at_least(1, "rounds")
@@ -348,75 +294,3 @@ class Experiment(Validated):
                 "engine.per_client=True with aggregation.protocol='none': expected a protocol that "
                 "adds integers, such as plain, paillier or masking"
             )
-
-
-def load_config(file: Path) -> Experiment:
-    """The `config` that a Python file defines.
-
-    Raises:
-      ConfigError: the file is missing, fails to run, or defines no `config` of type `Experiment`.
-    """
-    if not file.is_file():
-        raise ConfigError(f"There is no config file {file}: expected a Python file, see configs/")
-    try:
-        config = runpy.run_path(str(file)).get("config")
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
-    except Exception as error:
-        raise ConfigError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
-    if not isinstance(config, Experiment):
-        raise ConfigError(
-            f"{file} defines config={config!r}, expected an Experiment: "
-            "end it with `config = Experiment(…)`"
-        )
-    return config
-
-
-def to_dict(config: Experiment) -> dict[str, Any]:
-    """The settings as JSON has them: nested dicts, lists, strings, numbers, null."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
-
-
-def from_dict(content: Any) -> Experiment:
-    """The settings that `to_dict` wrote.
-
-    Raises:
-      ConfigError: one is unknown, missing or impossible.
-    """
-    return _read(Experiment, content, "settings")
-
-
-def _read(kind: type, content: Any, where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    if not isinstance(content, dict):
-        raise ConfigError(f"{where}={content!r}: expected an object of {', '.join(hints)}")
-    if content.keys() != hints.keys():
-        unknown, missing = content.keys() - hints.keys(), hints.keys() - content.keys()
-        raise ConfigError(
-            f"{where}: unknown {sorted(unknown)}, missing {sorted(missing)}: expected the settings "
-            "of this version, all of them"
-        )
-    return kind(**{name: _value(hint, content[name], name) for name, hint in hints.items()})
-
-
-def _value(hint: Any, value: Any, name: str) -> Any:
-    """A setting, as it was before JSON, which has neither sections nor tuples nor paths."""
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _read(hint, value, name)
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, str) and Path in typing.get_args(hint):
-        return Path(value)
-    return value
-
-
-def differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    """Which settings of two saved configs differ, as ``section.name: one -> other``."""
-    found = []
-    for name in sorted(one.keys() | other.keys()):
-        here, there = one.get(name), other.get(name)
-        if isinstance(here, dict) and isinstance(there, dict):
-            found += differences(here, there, f"{prefix}{name}.")
-        elif here != there:
-            found.append(f"{prefix}{name}: {here!r} -> {there!r}")
-    return found

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pride_jax import config
+from pride_jax import settings as config
+from pride_jax.aggregation.key_files import KeyFiles
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
+from pride_jax.engine.cores import cores
 from pride_jax.errors import ConfigError
-from pride_jax.runs.cores import cores
-from pride_jax.runs.secrets import KeyFiles
 
 
 def build_secure_sum(settings: config.Aggregation) -> SecureSum:

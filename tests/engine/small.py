@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pride_jax.data.federated import FederatedData
-from pride_jax.training.client import shuffle
+from pride_jax.engine.client import shuffle
 
 FEATURES, CLASSES = 4, 3
 SIZES = (7, 0, 12, 5, 3, 1, 9)
@@ -19,7 +19,7 @@ def small_data(sizes=SIZES, seed=0) -> FederatedData:
     ends = np.cumsum(sizes)
     return FederatedData(
         inputs=jnp.asarray(rng.normal(size=(total, FEATURES)), jnp.float32),
-        labels=jnp.asarray(rng.integers(0, CLASSES, total), jnp.int32),
+        targets=jnp.asarray(rng.integers(0, CLASSES, total), jnp.int32),
         shift=jnp.asarray(0.3, jnp.float32),
         scale=jnp.asarray(1.7, jnp.float32),
         index=jnp.asarray(rng.permutation(total), jnp.int32),
@@ -49,7 +49,7 @@ def numpy_client(
     size, offset = int(data.sizes[client]), int(data.offsets[client])
     received = Logistic(*(np.asarray(leaf, np.float64) for leaf in params))
     kernel, bias = received
-    inputs, labels, index = (np.asarray(a) for a in (data.inputs, data.labels, data.index))
+    inputs, labels, index = (np.asarray(a) for a in (data.inputs, data.targets, data.index))
     own = index[offset : offset + size]
     scaled, classes = (inputs.astype(np.float64) - 0.3) * 1.7, labels[own]
     strayed = [scaled[row] - scaled[own[classes == labels[row]]].mean(axis=0) for row in own]

@@ -2,9 +2,7 @@
 
 import functools
 import itertools
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +11,19 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from pride_jax import config, models
+from pride_jax import settings as config
+from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.features import with_scattering
+from pride_jax.engine.client import LocalTraining
+from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ClientOptimizer, SecureAggregation
+from pride_jax.models import networks
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan, default_capacity
 from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
-from pride_jax.protocols import build_key_files, build_secure_sum
-from pride_jax.runs.secrets import key_holder_keys
-from pride_jax.training.client import LocalTraining
-from pride_jax.training.cohort import clients_mesh
 from pride_jax.types import Model, matters
 
 
@@ -48,7 +46,7 @@ def build_partition(experiment: config.Experiment, dataset: Dataset) -> partitio
     Raises:
       ConfigError: the data set does not allow the partition.
     """
-    settings, labels = experiment.partition, dataset.train_labels
+    settings, labels = experiment.partition, dataset.train_targets
     rng = np.random.default_rng(experiment.seed)
     match settings.kind:
         case "iid":
@@ -77,13 +75,13 @@ def build_model(settings: config.Model, features: tuple[int, ...], classes: int)
     """The model for inputs of that shape and so many classes."""
     match settings.name:
         case "logistic":
-            return models.logistic(features, classes)
+            return networks.logistic(features, classes)
         case "mlp":
-            return models.mlp(features, classes, settings.hidden)
+            return networks.mlp(features, classes, settings.hidden)
         case "2nn":
-            return models.two_nn(features, classes)
+            return networks.two_nn(features, classes)
         case "cnn":
-            return models.cnn(features, classes)
+            return networks.cnn(features, classes)
 
 
 def build_client_optimizer(settings: config.Client, rounds: int) -> ClientOptimizer:
@@ -220,19 +218,20 @@ def build_mesh(settings: config.Engine) -> Mesh:
 
 
 def build_secure_aggregation(
-    experiment: config.Experiment, secrets: Path
-) -> SecureAggregation | None:
-    """How updates are added up, with the key holder's keys in ``secrets``, or new ones.
+    experiment: config.Experiment, protocol: SecureSum, key_holder: tuple[Secret, Public]
+) -> SecureAggregation:
+    """How updates are quantised and added up.
+
+    Args:
+      experiment: the settings.
+      protocol: that they name.
+      key_holder: its keys.
 
     Raises:
       ConfigError: the settings contradict each other.
     """
-    settings = experiment.aggregation
-    if settings.protocol == "none":
-        return None
-    protocol = build_secure_sum(settings)
-    keys = key_holder_keys(secrets, protocol, build_key_files(settings), os.urandom)
-    return SecureAggregation(protocol, keys, settings.bits, build_limit(experiment))
+    bits = experiment.aggregation.bits
+    return SecureAggregation(protocol, key_holder, bits, build_limit(experiment))
 
 
 def build_limit(experiment: config.Experiment) -> float:

@@ -16,9 +16,9 @@ from small import CLASSES, FEATURES, SIZES, Logistic, numpy_client, small_data
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import Batch, FederatedData, data_specs, federate, place
 from pride_jax.data.partition import Partition
-from pride_jax.models import logistic
-from pride_jax.training.client import LocalTraining, residuals, shuffle
-from pride_jax.training.cohort import clients_mesh, train_cohort
+from pride_jax.engine.client import LocalTraining, residuals, shuffle
+from pride_jax.engine.cohort import clients_mesh, train_cohort
+from pride_jax.models.networks import logistic
 from pride_jax.types import Cohort
 
 MODEL = logistic((FEATURES,), CLASSES)

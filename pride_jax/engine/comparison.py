@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Int
 
 from pride_jax.data.federated import FederatedData
-from pride_jax.training.client import LocalTraining, local_update, num_batches
+from pride_jax.engine.client import LocalTraining, local_update, num_batches
 from pride_jax.types import Key, Model, Params
 
 

@@ -16,12 +16,19 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from pride_jax import builder
-from pride_jax.config import Client as ClientSettings
-from pride_jax.config import Experiment, differences, to_dict
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition, label_counts, with_pooled
+from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.comparison import train_alone
+from pride_jax.engine.evaluation import (
+    Metrics,
+    client_hits,
+    client_spread,
+    evaluator,
+    group_spread,
+    predict,
+)
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.federated import (
     Algorithm,
@@ -31,28 +38,22 @@ from pride_jax.federated import (
     federated_averaging,
     private_key,
 )
-from pride_jax.models import num_parameters
+from pride_jax.files import claimed, explained, read_json, write_json
+from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.protocols import build_key_files
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import LEDGER, NO_COST, Budget, affordable, open_budget
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.environment import environment
-from pride_jax.runs.files import claimed, explained, read_json, write_json
 from pride_jax.runs.hosts import Order, Task
-from pride_jax.runs.secrets import keep, private_seed, save_seed
-from pride_jax.training.cohort import clients_mesh
-from pride_jax.training.comparison import train_alone
-from pride_jax.training.evaluation import (
-    Metrics,
-    client_hits,
-    client_spread,
-    evaluator,
-    group_spread,
-    predict,
-)
+from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Client as ClientSettings
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import differences, to_dict
+from pride_jax.settings.protocols import build_key_files, build_secure_sum
 from pride_jax.types import Key, Model, Params
 
 Summary = dict[str, Any]
@@ -128,17 +129,17 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
             f"evaluation.comparison=True with {count} processes: expected False, since a central "
             "model needs all examples in one place"
         )
-    dataset = builder.build_dataset(config)
-    partition = builder.build_partition(config, dataset)
+    dataset = build.build_dataset(config)
+    partition = build.build_partition(config, dataset)
     data = federate(dataset, partition, host, count)
-    model = builder.build_model(config.model, dataset.train_inputs.shape[1:], dataset.num_classes)
+    model = build.build_model(config.model, dataset.train_inputs.shape[1:], dataset.outputs)
     if count > 1:
         dataset = dataset._replace(train_inputs=dataset.train_inputs[:0].copy())
-    plan = builder.build_plan(config, data.num_clients, num_parameters(model))
+    plan = build.build_plan(config, data.num_clients, num_parameters(model))
     if plan is not None:
         affordable(config.privacy, plan)
-    mesh = builder.build_mesh(config.engine)
-    secure = builder.build_secure_aggregation(config, secrets)
+    mesh = build.build_mesh(config.engine)
+    secure = _secure_aggregation(config, secrets)
     algorithm = build_algorithm(config, model, data, mesh, plan, secure)
     here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
     answer, test = predict(model, here), evaluator(model, dataset, here)
@@ -147,7 +148,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         return test(jax.device_get(params))
 
     def review(params: Params) -> Int[np.ndarray, "clients"]:
-        kept = (data.inputs, data.labels, data.shift, data.scale)
+        kept = (data.inputs, data.targets, data.shift, data.scale)
         hits = client_hits(answer(jax.device_get(params), *kept), data, host, count)
         return hosts.add_up(hits)
 
@@ -159,10 +160,20 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
         algorithm=algorithm,
         evaluate=evaluate,
         sizes=partition.sizes,
-        test_examples=len(dataset.test_labels),
+        test_examples=len(dataset.test_targets),
         inputs=partial(_digest, data),
         simulated=Simulated(dataset, partition, data, review),
     )
+
+
+def _secure_aggregation(config: Experiment, secrets: Path) -> SecureAggregation | None:
+    """How updates are added up, with the key holder's keys in ``secrets``, or new ones."""
+    if config.aggregation.protocol == "none":
+        return None
+    protocol = build_secure_sum(config.aggregation)
+    files = build_key_files(config.aggregation)
+    keys = key_holder_keys(secrets, protocol, files, os.urandom)
+    return build.build_secure_aggregation(config, protocol, keys)
 
 
 def build_algorithm(
@@ -178,10 +189,10 @@ def build_algorithm(
     return federated_averaging(
         model,
         data,
-        builder.build_client_optimizer(config.client, config.rounds),
-        server_optimizer=builder.build_server_optimizer(config.server, config.rounds),
-        training=builder.build_local_training(config.client),
-        sampler=None if plan else builder.build_sampler(config.cohort, data.num_clients),
+        build.build_client_optimizer(config.client, config.rounds),
+        server_optimizer=build.build_server_optimizer(config.server, config.rounds),
+        training=build.build_local_training(config.client),
+        sampler=None if plan else build.build_sampler(config.cohort, data.num_clients),
         weighting=config.cohort.weighting,
         max_norm=np.inf if plan or max_norm is None else max_norm,
         plan=plan,
@@ -598,8 +609,8 @@ def _examined(setting: Setting, params: Params, measured: Metrics) -> Summary:
     hosts.tell(Order(Task.REVIEW))
     spread = client_spread(review(params), partition.sizes)
     return {
-        "train_examples": len(dataset.train_labels),
-        "unused_examples": int(len(dataset.train_labels) - len(np.unique(partition.index))),
+        "train_examples": len(dataset.train_targets),
+        "unused_examples": int(len(dataset.train_targets) - len(np.unique(partition.index))),
         "accuracy_over_clients": spread._asdict(),
         "accuracy_over_groups": None
         if dataset.test_groups is None
@@ -665,8 +676,8 @@ def _train_alone(
     model: Model, client: ClientSettings, longest: int, rounds: int
 ) -> Callable[[FederatedData, Key, Params, Int[Array, ""]], Params]:
     """Compiled once for runs that differ in their data and seed only."""
-    optimizer = builder.build_client_optimizer(client, rounds)
-    training = builder.build_local_training(client)._replace(proximal=0.0)
+    optimizer = build.build_client_optimizer(client, rounds)
+    training = build.build_local_training(client)._replace(proximal=0.0)
     return train_alone(model, optimizer, training, longest, rounds)
 
 
@@ -683,5 +694,5 @@ def _draw(setting: Setting, summary: Summary, rows: list[metrics.Row], folder: P
     plots.save(plots.confusion_matrices(plots.confusions(summary)), folder / "confusion_matrix.png")
     if setting.simulated is not None:
         dataset, partition, *_ = setting.simulated
-        counts = label_counts(partition, dataset.train_labels, dataset.num_classes)
+        counts = label_counts(partition, dataset.train_targets, dataset.outputs)
         plots.save(plots.label_map(counts), folder / "client_labels.png")

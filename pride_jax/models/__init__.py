@@ -1,0 +1,1 @@
+"""Networks, and how a Flax module becomes the functions that training sees."""
