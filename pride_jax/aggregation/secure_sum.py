@@ -357,8 +357,8 @@ class SecureSum(NamedTuple):
     open: Callable[[Directory, Total, Sequence[Share]], Int64[np.ndarray, "length"]]
     letters: Letters | None = None
     openers: Role = Role.KEY_HOLDER
-    quorum: Callable[[Directory], int] = lambda directory: 1  # noqa: ARG005
-    check_share: Callable[[Directory, Total, Share], None] = lambda directory, total, share: None  # noqa: ARG005
+    quorum: Callable[[Directory], int] = lambda directory: 1
+    check_share: Callable[[Directory, Total, Share], None] = lambda directory, total, share: None
     deal: Callable[[Secret], Sequence[Secret]] = lambda secret: (secret,)
     sights: tuple[Sight, ...] = ()
 

@@ -233,7 +233,7 @@ def threshold_paillier(
         packed.combine,
         share,
         open_total,
-        quorum=lambda directory: threshold,  # noqa: ARG005
+        quorum=lambda directory: threshold,
         check_share=check,
         deal=holders_of,
         sights=_sights(holders, threshold),

@@ -269,7 +269,7 @@ class Round(NamedTuple):
 def groups(setting: Setting) -> list[Group]:
     """Who is timed, by key."""
     found = [
-        Group(name, None, None, lambda workers, make=make: make())  # noqa: ARG005
+        Group(name, None, None, lambda workers, make=make: make())
         for name, make in _KEYLESS.items()
         if name in setting.protocols
     ]

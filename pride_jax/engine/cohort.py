@@ -6,18 +6,45 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pride_jax.data.federated import FederatedData, data_specs, host_of
-from pride_jax.engine.client import ClientInfo, LocalTraining, local_update, num_batches
+from pride_jax.engine.contribution import Encode, Reports
+from pride_jax.engine.local import Batches, Extent, num_batches, select, train_locally
 from pride_jax.errors import ConfigError
-from pride_jax.models.modules import num_parameters
-from pride_jax.types import Cohort, Key, Model, Params, Update
+from pride_jax.methods.method import ClientRule, Hyper, LocalTraining, Round, Sent, State
+from pride_jax.types import Cohort, Key
 
-Contribute = Callable[[Key, Update, PyTree[Array]], tuple[PyTree[Array], PyTree[Array]]]
-"""``(key, update, what it is given) -> (what the client adds, counts that are reported of it)``."""
+
+class Broadcast(NamedTuple):
+    """What every client of a round is told.
+
+    Attributes:
+      key: the round's; a client folds its id into it.
+      round: its number.
+      sent: what the method's server sends.
+      norm: the clipping norm.
+      hyper: numbers that a compiled program takes as arguments.
+    """
+
+    key: Key
+    round: Int[Array, ""]
+    sent: Sent
+    norm: Float[Array, ""]
+    hyper: Hyper
+
+
+class ClientInfo(NamedTuple):
+    """What a client saw while it trained: computed from its data, outside any ε.
+
+    Attributes:
+      loss: sum of the losses of the examples it trained on, as it met them.
+      examples: how many those were, epochs counted.
+    """
+
+    loss: Float[Array, ""]
+    examples: Float[Array, ""]
 
 
 class CohortResult(NamedTuple):
@@ -26,24 +53,85 @@ class CohortResult(NamedTuple):
     Attributes:
       contributions: their sum; or one row a slot, in the cohort's order.
       clients: `ClientInfo`, summed.
-      reports: what ``contribute`` reported, summed.
+      reports: `Reports`, summed.
     """
 
     contributions: PyTree[Array]
     clients: ClientInfo
-    reports: PyTree[Array]
+    reports: Reports
 
 
-TrainCohort = Callable[
-    [Key, Int[Array, ""], Params, FederatedData, Cohort, PyTree[Array]], CohortResult
-]
-"""``(round key, round, params, data, cohort, given) -> CohortResult``, see `train_cohort`;
-``given`` has an entry a slot, such as clients' weights."""
+class Clients(NamedTuple):
+    """What a client does in a round, from what it is told to what it adds.
+
+    Attributes:
+      rule: the method's, for the numbers that the program takes as arguments.
+      training: how a client goes through its examples.
+      extent: of all clients.
+    """
+
+    rule: Callable[[Hyper], ClientRule]
+    training: LocalTraining
+    extent: Extent
+
+    def round(self, number: Int[Array, ""]) -> Round:
+        """The round of that number."""
+        return Round(number, self.training.epochs * self.extent.batches)
 
 
-TrainClient = Callable[..., CohortResult]
-"""``(round key, round, params, data, client's place in data, its id, size, batches, given) ->
-CohortResult`` of one, see `train_client`."""
+def train_client(
+    clients: Clients,
+    encode: Encode,
+    told: Broadcast,
+    data: FederatedData,
+    place: Int[Array, ""],
+    client: Int[Array, ""],
+    size: Int[Array, ""],
+    weight: Float[Array, ""],
+    state: State,
+    batches: Batches,
+) -> tuple[CohortResult, State]:
+    """One client trains, makes its contribution of its update, and keeps its new state.
+
+    Its keys are folded from the round's by its id, wherever its examples lie. A client without
+    examples contributes what an update of zeros does, and keeps its state; so does the state of a
+    client whose update, or new state, is not finite.
+
+    Args:
+      clients: what it does.
+      encode: what it adds, from a key of its own.
+      told: what it is told.
+      data: holds its examples.
+      place: its number in ``data``.
+      client: its id.
+      size: how many examples it holds.
+      weight: that its update is multiplied by.
+      state: that it kept.
+      batches: steps an epoch, see `train_locally`.
+    """
+    rule, round_ = clients.rule(told.hyper), clients.round(told.round)
+    training_key, contribution_key = jax.random.split(jax.random.fold_in(told.key, client))
+    local = rule.start(round_, told.sent, state)
+    carry, loss = train_locally(
+        local, clients.training, clients.extent, training_key, data, place, size, batches
+    )
+    steps = clients.training.epochs * num_batches(size, clients.extent.batch_size)
+    update, new_state = local.finish(carry, steps)
+    trained = size > 0
+    update = jax.tree.map(lambda leaf: jnp.where(trained, leaf, jnp.zeros_like(leaf)), update)
+    contribution, reports = encode(contribution_key, update, told.norm, weight)
+    whole = trained & (reports.nonfinite == 0) & _all_finite(new_state)
+    seen = (clients.training.epochs * size).astype(jnp.float32)
+    info = ClientInfo(jnp.where(trained, loss, 0.0), seen)
+    return CohortResult(contribution, info, reports), select(whole, new_state, state)
+
+
+def _all_finite(state: State) -> Bool[Array, ""]:
+    finite = jnp.ones((), bool)
+    for leaf in jax.tree.leaves(state):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            finite &= jnp.all(jnp.isfinite(leaf))
+    return finite
 
 
 class _Slots(NamedTuple):
@@ -52,7 +140,8 @@ class _Slots(NamedTuple):
     ids: Int[Array, "..."]
     mask: Bool[Array, "..."]
     sizes: Int[Array, "..."]
-    given: PyTree[Array]
+    weights: Float[Array, "..."]
+    rows: Int[Array, "..."]
 
 
 def clients_mesh(devices: Sequence[Any]) -> Mesh:
@@ -75,55 +164,17 @@ def clients_mesh(devices: Sequence[Any]) -> Mesh:
     return jax.make_mesh(shape, ("hosts", "clients"), axes, devices=devices)
 
 
-def train_client(
-    model: Model,
-    optimizer: Callable[[Int[Array, ""]], optax.GradientTransformation],
-    training: LocalTraining,
-    contribute: Contribute,
-    *,
-    longest: int,
-    vmapped: bool,
-) -> TrainClient:
-    """Makes the function of one client: it trains, and makes its contribution of the update.
-
-    Its keys are folded from the round's by its id, wherever its examples lie.
-
-    Args:
-      model: what is trained.
-      optimizer: the round -> its clients' optimizer.
-      training: what a client does, see `local_update`.
-      contribute: what it adds, from a key of its own.
-      longest: the most examples that any client holds.
-      vmapped: as in `local_update`.
-    """
-    update_client = local_update(model, optimizer, training, longest, vmapped=vmapped)
-
-    def train(
-        round_key: Key,
-        round_: Int[Array, ""],
-        params: Params,
-        data: FederatedData,
-        place: Int[Array, ""],
-        client: Int[Array, ""],
-        size: Int[Array, ""],
-        batches: Int[Array, ""],
-        given: PyTree[Array],
-    ) -> CohortResult:
-        training_key, contribution_key = jax.random.split(jax.random.fold_in(round_key, client))
-        update, info = update_client(training_key, round_, params, data, place, size, batches)
-        contribution, report = contribute(contribution_key, update, given)
-        return CohortResult(contribution, info, report)
-
-    return train
+TrainCohort = Callable[
+    [Broadcast, FederatedData, Cohort, Float[Array, "slots"], State, Int[Array, "slots"]],
+    tuple[CohortResult, State],
+]
+"""``(told, data, cohort, weights, kept, rows) -> (CohortResult, kept)``, see `train_cohort`."""
 
 
 def train_cohort(
-    model: Model,
-    optimizer: Callable[[Int[Array, ""]], optax.GradientTransformation],
-    training: LocalTraining,
-    contribute: Contribute,
+    clients: Clients,
+    encode: Encode,
     *,
-    longest: int,
     chunk: int,
     mesh: Mesh,
     collect: Literal["sum", "rows"],
@@ -140,144 +191,144 @@ def train_cohort(
     host has a slot for every member of the cohort, and leaves those of other hosts' clients empty.
 
     Args:
-      model: what is trained.
-      optimizer: the round -> its clients' optimizer.
-      training: what each client does, see `local_update`.
-      contribute: what a client adds, such as its clipped update times its weight, which it is
-        given. It has a key of its own.
-      longest: the most examples that any client holds.
+      clients: what each client does.
+      encode: what a client adds.
       chunk: clients vmapped together on one device.
       mesh: devices, see `clients_mesh`.
       collect: ``sum`` keeps one accumulator a device, whatever the cohort's size; ``rows`` keeps
         every client's contribution, as encryption needs; for one host.
+
+    Returns:
+      A function of what clients are told, their examples, the cohort, its clients' weights, the
+      states that clients of this host kept, stacked, and each slot's row in that stack. A client
+      that does not take part, or holds no example, keeps its row as it is.
     """
     hosts, devices = mesh.shape["hosts"], mesh.shape["clients"]
-    batch_size = training.batch_size or longest
-    train_one = train_client(
-        model, optimizer, training, contribute, longest=longest, vmapped=chunk > 1
-    )
+    # A lone client takes every step of its loop.
+    extent = clients.extent._replace(even=clients.extent.even or chunk == 1)
+    clients = clients._replace(extent=extent)
 
     def train_slot(
-        round_key: Key,
-        round_: Int[Array, ""],
-        params: Params,
-        data: FederatedData,
-        slot: _Slots,
-        batches: Int[Array, ""],
-    ) -> CohortResult:
-        given = train_one(
-            round_key, round_, params, data, slot.ids, slot.ids, slot.sizes, batches, slot.given
+        told: Broadcast, data: FederatedData, slot: _Slots, state: State, batches: Batches
+    ) -> tuple[CohortResult, State]:
+        given, state = train_client(
+            clients,
+            encode,
+            told,
+            data,
+            slot.ids,
+            slot.ids,
+            slot.sizes,
+            slot.weights,
+            state,
+            batches,
         )
-        return jax.tree.map(lambda leaf: jnp.where(slot.mask, leaf, jnp.zeros_like(leaf)), given)
+        zeroed = jax.tree.map(lambda leaf: jnp.where(slot.mask, leaf, jnp.zeros_like(leaf)), given)
+        return zeroed, state
 
     def train_chunk(
-        round_key: Key,
-        round_: Int[Array, ""],
-        params: Params,
-        data: FederatedData,
-        slots: _Slots,
-    ) -> CohortResult:
-        batches = num_batches(jnp.max(slots.sizes), batch_size)
+        told: Broadcast, data: FederatedData, slots: _Slots, states: State
+    ) -> tuple[CohortResult, State]:
+        steps = num_batches(slots.sizes, extent.batch_size)
+        most = jnp.max(steps)
+        # Slots without examples follow along: whatever they do is thrown away.
+        batches = Batches(jnp.min(jnp.where(steps > 0, steps, most)), most)
         if chunk == 1:
-            slot = jax.tree.map(lambda leaf: leaf[0], slots)
-            given = train_slot(round_key, round_, params, data, slot, batches)
+            slot, state = jax.tree.map(lambda leaf: leaf[0], (slots, states))
+            given = train_slot(told, data, slot, state, batches)
             return jax.tree.map(lambda leaf: leaf[None], given)
-        return jax.vmap(train_slot, in_axes=(None, None, None, None, 0, None))(
-            round_key, round_, params, data, slots, batches
+        return jax.vmap(train_slot, in_axes=(None, None, 0, 0, None))(
+            told, data, slots, states, batches
         )
 
     def train_shard(
-        round_key: Key,
-        round_: Int[Array, ""],
-        params: Params,
-        data: FederatedData,
-        slots: _Slots,
-    ) -> tuple[CohortResult, PyTree[Array]]:
+        told: Broadcast, data: FederatedData, slots: _Slots, kept: State
+    ) -> tuple[CohortResult, PyTree[Array], State]:
         chunks = jax.tree.map(lambda leaf: leaf[0, 0], slots)
 
         def nth(number: Int[Array, ""]) -> tuple[CohortResult, PyTree[Array]]:
             chunk = jax.tree.map(lambda leaf: leaf[number], chunks)
-            return divide(train_chunk(round_key, round_, params, data, chunk))
+            states = jax.tree.map(lambda leaf: leaf[chunk.rows], kept)
+            given, states = train_chunk(told, data, chunk, states)
+            if collect == "sum":
+                return given, (None, states)
+            return given._replace(contributions=None), (given.contributions, states)
 
         def step(number: Int[Array, ""], carry: tuple) -> tuple[CohortResult, PyTree[Array]]:
             total, rows = carry
-            added, kept = nth(number)
+            added, made = nth(number)
             return (
                 jax.tree.map(lambda a, b: a + jnp.sum(b, axis=0), total, added),
-                jax.tree.map(lambda all_, row: all_.at[number].set(row), rows, kept),
+                jax.tree.map(lambda all_, row: all_.at[number].set(row), rows, made),
             )
 
-        shapes, kept = jax.eval_shape(nth, jnp.int32(0))
+        shapes, made = jax.eval_shape(nth, jnp.int32(0))
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), shapes)
         count = chunks.sizes.shape[0]
-        rows = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), kept)
+        rows = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), made)
         filled = jnp.sum(jnp.max(chunks.sizes, axis=1) > 0)
-        total, rows = jax.lax.fori_loop(0, filled, step, (zeros, rows))
-        return jax.lax.psum(total, ("hosts", "clients")), rows
+        total, (rows, states) = jax.lax.fori_loop(0, filled, step, (zeros, rows))
+        return jax.lax.psum(total, ("hosts", "clients")), rows, commit(kept, chunks, states)
 
-    def divide(given: CohortResult) -> tuple[CohortResult, PyTree[Array]]:
-        """What is added up over clients, and what is kept of each."""
-        if collect == "sum":
-            return given, None
-        return given._replace(contributions=None), given.contributions
+    def commit(kept: State, chunks: _Slots, states: State) -> State:
+        """The stack with the rows of those who trained, on whichever of the host's devices."""
+        if not jax.tree.leaves(kept):
+            return kept
+
+        def everyones(leaf: Array) -> Array:
+            return jax.lax.all_gather(leaf, "clients").reshape(-1, *leaf.shape[2:])
+
+        # A place beyond the stack is dropped: masked slots, and clients without examples.
+        size = jax.tree.leaves(kept)[0].shape[0]
+        rows = everyones(jnp.where(chunks.sizes > 0, chunks.rows, size))
+        return jax.tree.map(
+            lambda leaf, new: leaf.at[rows].set(everyones(new), mode="drop"), kept, states
+        )
 
     everywhere, divided = PartitionSpec(), PartitionSpec("hosts", "clients")
+    of_host = PartitionSpec("hosts")
     sharded = jax.shard_map(
         train_shard,
         mesh=mesh,
-        in_specs=(everywhere, everywhere, everywhere, data_specs(), divided),
-        out_specs=(everywhere, PartitionSpec("clients")),
+        in_specs=(everywhere, data_specs(), divided, of_host),
+        out_specs=(everywhere, PartitionSpec("clients"), of_host),
         check_vma=False,
     )
 
     def train(
-        round_key: Key,
-        round_: Int[Array, ""],
-        params: Params,
+        told: Broadcast,
         data: FederatedData,
         cohort: Cohort,
-        given: PyTree[Array],
-    ) -> CohortResult:
+        weights: Float[Array, "slots"],
+        kept: State,
+        rows: Int[Array, "slots"],
+    ) -> tuple[CohortResult, State]:
         def slots_at(host: Int[Array, ""]) -> tuple[_Slots, Int[Array, "slots"]]:
             here = cohort.mask & (host_of(cohort.ids, hosts) == host)
             sizes = jnp.where(here, data.sizes[cohort.ids], 0)
             order = jnp.argsort(-sizes, stable=True)
-            slots = _Slots(cohort.ids, here, sizes, given)
+            slots = _Slots(cohort.ids, here, sizes, weights, rows)
             return jax.tree.map(lambda leaf: _deal(leaf[order], devices, chunk), slots), order
 
         slots, order = jax.vmap(slots_at)(jnp.arange(hosts))
-        total, rows = sharded(round_key, round_, params, data, slots)
+        total, sent, kept = sharded(told, data, slots, kept)
         if collect == "sum":
-            return total
+            return total, kept
         places = jnp.argsort(order[0])
-        return total._replace(
-            contributions=jax.tree.map(lambda leaf: _gather(leaf, devices)[places], rows)
-        )
+        contributions = jax.tree.map(lambda leaf: _gather(leaf, devices)[places], sent)
+        return total._replace(contributions=contributions), kept
 
     return train
 
 
 def _deal(leaf: Array, devices: int, chunk: int) -> Array:
-    """Slots, largest client first, padded and dealt to ``[devices, chunks, chunk]`` in turn."""
-    padded = jnp.pad(leaf, (0, -leaf.shape[0] % (devices * chunk)))
-    return padded.reshape(-1, devices, chunk).swapaxes(0, 1)
+    """Slots, largest client first, padded and dealt to ``[devices, chunks, chunk, …]`` in turn."""
+    missing = -leaf.shape[0] % (devices * chunk)
+    padded = jnp.pad(leaf, ((0, missing), *((0, 0) for _ in leaf.shape[1:])))
+    return padded.reshape(-1, devices, chunk, *leaf.shape[1:]).swapaxes(0, 1)
 
 
 def _gather(rows: Array, devices: int) -> Array:
     """The inverse of `_deal`, padding slots last, on rows ``[devices · chunks, chunk, …]``."""
     dealt = rows.reshape(devices, -1, *rows.shape[1:])
     return dealt.swapaxes(0, 1).reshape(-1, *rows.shape[2:])
-
-
-def default_chunk(model: Model, mesh: Mesh) -> int:
-    """Clients to vmap together where the user names no number.
-
-    On a CPU, measured from 83 to 1,663,370 parameters: many small clients together, one at a time
-    where the chunk's parameters would leave the cache. On a GPU, as many as a typical cohort, if
-    eight copies of the parameters of each fit into half of the memory; not measured.
-    """
-    parameters, device = num_parameters(model), mesh.local_devices[0]
-    if device.platform == "cpu":
-        return min(64, max(1, 2**16 // parameters))
-    limit = (device.memory_stats() or {}).get("bytes_limit", 2**34)
-    return min(100, max(1, limit // 2 // (8 * 4 * parameters)))

@@ -1,4 +1,4 @@
-"""How good a model is: loss, accuracy, confusion matrix, spread over clients."""
+"""How good parameters are: a task's scores over examples, their spread over clients and groups."""
 
 import functools
 from collections.abc import Callable
@@ -7,90 +7,100 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
-from pride_jax.data.federated import FederatedData, host_of, normalize
+from pride_jax.data.federated import Batch, FederatedData, host_of, normalize
 from pride_jax.engine.cohort import clients_mesh
-from pride_jax.types import Model, Params
-
-
-class Predictions(NamedTuple):
-    """A model's answer to each example."""
-
-    losses: Float[Array, "examples"]
-    classes: Int[Array, "examples"]
+from pride_jax.task import Scores, Task
+from pride_jax.types import Params
 
 
 class Metrics(NamedTuple):
     """Figures over a set of examples.
 
     Attributes:
-      loss: mean cross-entropy, in nats.
-      accuracy: share of examples classified rightly.
-      confusion: examples counted by true class (row) and predicted class (column).
-      right: whether each example is classified rightly.
+      means: by name, such as ``loss`` and ``accuracy``: the mean over all answers.
+      confusion: examples counted by true class (row) and predicted class (column); ``[0, 0]``
+        where the task has no classes.
+      scores: one an example.
     """
 
-    loss: float
-    accuracy: float
+    means: dict[str, float]
     confusion: Int[np.ndarray, "classes classes"]
-    right: Bool[np.ndarray, "examples"]
+    scores: Scores
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return self.means["loss"]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers; KeyError for a task that has none."""
+        return self.means["accuracy"]
 
 
 class Spread(NamedTuple):
-    """Accuracy over clients that hold examples: what the mean hides.
+    """A score over clients that hold examples: what the mean hides.
 
     Attributes:
       mean: over clients, each counting once.
-      minimum, tenth_percentile, median, maximum: of the clients' accuracies.
+      minimum, tenth_percentile, median, ninetieth_percentile, maximum: of the clients' scores.
     """
 
     mean: float
     minimum: float
     tenth_percentile: float
     median: float
+    ninetieth_percentile: float
     maximum: float
 
 
-Predict = Callable[
+Answer = Callable[
     [
         Params,
         Shaped[Array, "examples ..."],
-        Int[Array, "examples"],
+        Shaped[Array, "examples ..."],
         Float[Array, "..."],
         Float[Array, "..."],
     ],
-    Predictions,
+    Scores,
 ]
-"""``(params, raw inputs, labels, shift, scale) -> Predictions``, see `predict`."""
+"""``(params, raw inputs, targets, shift, scale) -> Scores``, one an example; see `scorer`."""
+
+
+def headline(names: dict[str, float] | dict[str, Array]) -> str:
+    """The score that stands for a task: its accuracy, or its loss if it has none."""
+    return "accuracy" if "accuracy" in names else "loss"
 
 
 @functools.cache
-def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
-    """Makes the compiled function that classifies examples, batch after batch on every device.
+def scorer(task: Task, mesh: Mesh, batch_size: int = 500) -> Answer:
+    """Makes the compiled function that scores examples, batch after batch on every device.
 
-    The same for the same model, so that runs that share it compile it once.
+    The same for the same task, so that runs that share it compile it once.
     """
 
-    def predict_shard(
-        params: Params, inputs: Array, labels: Array, shift: Array, scale: Array
-    ) -> Predictions:
-        def batch(examples: tuple[Array, Array]) -> Predictions:
-            logits = model.apply(params, normalize(examples[0], shift, scale))
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, examples[1])
-            return Predictions(losses, jnp.argmax(logits, axis=-1).astype(jnp.int32))
+    def score_shard(
+        params: Params, inputs: Array, targets: Array, shift: Array, scale: Array
+    ) -> Scores:
+        def batch(examples: tuple[Array, Array]) -> Scores:
+            real = jnp.ones(examples[1].shape[0], bool)
+            return task.score(
+                params, Batch(normalize(examples[0], shift, scale), examples[1], real)
+            )
 
         batches = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), (inputs, labels)
+            lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), (inputs, targets)
         )
-        return jax.tree.map(jnp.ravel, jax.lax.map(batch, batches))
+        scores = jax.lax.map(batch, batches)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), scores)
 
     everywhere, divided = PartitionSpec(), PartitionSpec(("hosts", "clients"))
     sharded = jax.shard_map(
-        predict_shard,
+        score_shard,
         mesh=mesh,
         in_specs=(everywhere, divided, divided, everywhere, everywhere),
         out_specs=divided,
@@ -98,95 +108,109 @@ def predict(model: Model, mesh: Mesh, batch_size: int = 500) -> Predict:
     )
 
     @jax.jit
-    def predict_all(
+    def score_all(
         params: Params,
         inputs: Shaped[Array, "examples ..."],
-        labels: Int[Array, "examples"],
+        targets: Shaped[Array, "examples ..."],
         shift: Float[Array, "..."],
         scale: Float[Array, "..."],
-    ) -> Predictions:
-        count = labels.shape[0]
+    ) -> Scores:
+        count = targets.shape[0]
         missing = -count % (mesh.size * batch_size)
-        inputs, labels = (
-            jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in (inputs, labels)
+        inputs, targets = (
+            jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in (inputs, targets)
         )
-        predictions = sharded(params, inputs, labels, shift, scale)
-        return jax.tree.map(lambda leaf: leaf[:count], predictions)
+        scores = sharded(params, inputs, targets, shift, scale)
+        return jax.tree.map(lambda leaf: leaf[:count], scores)
 
-    return predict_all
+    return score_all
 
 
 def evaluator(
-    model: Model, dataset: Dataset, mesh: Mesh | None = None
+    task: Task, dataset: Dataset, mesh: Mesh | None = None
 ) -> Callable[[Params], Metrics]:
-    """Makes the function that tests a model's parameters on a data set's test examples.
+    """Makes the function that tests parameters on a data set's test examples.
 
     Args:
-      model: what is tested.
+      task: what is learned.
       dataset: with the test examples.
-      mesh: devices, see `clients_mesh`; all there are if None.
+      mesh: devices, see `clients_mesh`; all there are if not given.
     """
-    answer = predict(model, mesh or clients_mesh(jax.devices()))
+    answer = scorer(task, mesh or clients_mesh(jax.devices()))
     examples = tuple(
         jnp.asarray(leaf)
         for leaf in (dataset.test_inputs, dataset.test_targets, dataset.shift, dataset.scale)
     )
 
     def evaluate(params: Params) -> Metrics:
-        return summarize(answer(params, *examples), dataset.test_targets, dataset.outputs)
+        scores = jax.device_get(answer(params, *examples))
+        return summarize(scores, dataset.test_targets, dataset.outputs)
 
     return evaluate
 
 
-def summarize(
-    predictions: Predictions, labels: Int[np.ndarray, "examples"], num_classes: int
-) -> Metrics:
-    """Loss, accuracy and confusion matrix of predictions."""
-    losses, classes = (np.asarray(leaf) for leaf in predictions)
-    confusion = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(confusion, (np.asarray(labels), classes), 1)
-    right = classes == labels
-    return Metrics(
-        float(np.mean(losses, dtype=np.float64)), float(np.mean(right)), confusion, right
-    )
-
-
-def client_hits(
-    predictions: Predictions, data: FederatedData, host: int = 0, hosts: int = 1
-) -> Int[np.ndarray, "clients"]:
-    """How many of its own examples each client's model classifies rightly; 0 for other hosts' ones.
+def summarize(scores: Scores, targets: Shaped[np.ndarray, "examples ..."], outputs: int) -> Metrics:
+    """Means and, where a task has classes, the confusion matrix.
 
     Args:
-      predictions: one for every example in ``data``.
-      data: as `federate` made it for this host.
+      scores: one an example.
+      targets: of the examples.
+      outputs: classes, if the task has any.
+    """
+    answers = np.sum(scores.weight, dtype=np.float64)
+    means = {
+        name: float(np.sum(each, dtype=np.float64) / answers) for name, each in scores.sums.items()
+    }
+    confusion = np.zeros((0, 0), np.int64)
+    if not isinstance(scores.answer, tuple):
+        confusion = np.zeros((outputs, outputs), np.int64)
+        np.add.at(confusion, (np.asarray(targets), np.asarray(scores.answer)), 1)
+    return Metrics(means, confusion, scores)
+
+
+def client_totals(
+    scores: Scores, data: FederatedData, host: int = 0, hosts: int = 1
+) -> Float[np.ndarray, "clients 2"]:
+    """Each client's sum of the headline score over its own examples, and their weight.
+
+    Args:
+      scores: one for every example in ``data``.
+      data: as `federate` made it for this host; zeros for other hosts' clients.
       host: see `federate`.
       hosts: see `federate`.
     """
     sizes = np.asarray(data.sizes)
     own = np.flatnonzero(host_of(np.arange(len(sizes)), hosts) == host)
     owners = np.repeat(own, sizes[own])
-    right = np.asarray(predictions.classes) == np.asarray(data.targets)
     index = np.asarray(data.index)[: len(owners)]
-    return np.bincount(owners, weights=right[index], minlength=len(sizes)).astype(np.int32)
+    columns = (scores.sums[headline(scores.sums)], scores.weight)
+    totals = [
+        np.bincount(owners, weights=np.asarray(each)[index], minlength=len(sizes))
+        for each in columns
+    ]
+    return np.stack(totals, axis=1)
 
 
-def group_spread(
-    right: Bool[np.ndarray, "examples"], groups: Int[np.ndarray, "examples"]
-) -> Spread:
-    """Accuracy on the examples of each group, over the groups.
+def group_spread(scores: Scores, groups: Int[np.ndarray, "examples"]) -> Spread:
+    """The headline score of each group's examples, over the groups.
 
     Args:
-      right: whether each example is classified rightly.
+      scores: one an example.
       groups: who made each.
     """
-    return client_spread(np.bincount(groups, weights=right), np.bincount(groups))
+    columns = (scores.sums[headline(scores.sums)], scores.weight)
+    return spread_of(np.stack([np.bincount(groups, weights=each) for each in columns], axis=1))
 
 
-def client_spread(hits: Shaped[np.ndarray, "clients"], sizes: Int[np.ndarray, "clients"]) -> Spread:
-    """Accuracy on each client's own examples, over the clients that hold any."""
-    holding = sizes > 0
-    accuracy = hits[holding] / sizes[holding]
+def spread_of(totals: Shaped[np.ndarray, "clients 2"]) -> Spread:
+    """The score of each client's own examples, over the clients that hold any.
+
+    Args:
+      totals: sums and weights, as from `client_totals`.
+    """
+    sums, weights = totals[totals[:, 1] > 0].T
+    means = sums / weights
     return Spread(
-        float(accuracy.mean()),
-        *(float(value) for value in np.percentile(accuracy, [0, 10, 50, 100])),
+        float(means.mean()),
+        *(float(value) for value in np.percentile(means, [0, 10, 50, 90, 100])),
     )

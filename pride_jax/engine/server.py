@@ -1,11 +1,182 @@
-"""The server's part of a round: the mean update as a gradient for an Optax optimizer."""
+"""The server's part of a round, which needs no examples, as pure functions."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
-from pride_jax.types import Params, Update
+from pride_jax.engine.cohort import Broadcast, Clients
+from pride_jax.engine.contribution import Contribution
+from pride_jax.engine.rounds import Keys, ServerState
+from pride_jax.errors import ConfigError
+from pride_jax.methods.method import Hyper, Method, Sent, Update, Weighting
+from pride_jax.privacy.mechanisms import PrivacyState, mechanism_of
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.sampling import Sampler
+from pride_jax.types import Cohort, Key, Params
+
+MethodOf = Callable[[Hyper], Method]
+"""Numbers that a compiled program takes as arguments -> the method with them."""
+
+
+class Server(NamedTuple):
+    """What the server does in a round.
+
+    Attributes:
+      init: ``(key, private, round, hyper)`` -> the state before a round, without clients' states.
+      draw: state -> the round's cohort.
+      tell: state -> what every client of the round is told.
+      finish: ``(clients' numbers of examples, state, those in the sum, the sum)`` -> the state
+        after the round.
+      params: state -> the parameters that are evaluated and saved.
+      sent: -> shapes of what is sent to a client.
+      update: -> shapes of what a client sends.
+      slots: the most clients of a round.
+      weighting: how much each client counts.
+      plan: what is private, if anything.
+      hyper: numbers of the shapes that the method's numbers have.
+    """
+
+    init: Callable[[Key, Key | None, int, Hyper], ServerState]
+    draw: Callable[[ServerState], Cohort]
+    tell: Callable[[ServerState], Broadcast]
+    finish: Callable[[Int[Array, "clients"], ServerState, Cohort, Contribution], ServerState]
+    params: Callable[[ServerState], Params]
+    sent: Sent
+    update: Update
+    slots: int
+    weighting: Weighting
+    plan: PrivacyPlan | None
+    hyper: Hyper
+
+    @property
+    def length(self) -> int:
+        """How many numbers a client sends."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.update))
+
+
+def server_part(
+    method: MethodOf,
+    hyper: Hyper,
+    clients: Clients,
+    num_clients: int,
+    sampler: Sampler,
+    plan: PrivacyPlan | None,
+    max_norm: float,
+) -> Server:
+    """Makes the server's part of a round.
+
+    Args:
+      method: what is learned.
+      hyper: numbers of the shapes that its numbers have.
+      clients: what clients do.
+      num_clients: of all.
+      sampler: who takes part; the plan's if there is one.
+      plan: what is private, if anything.
+      max_norm: the clipping norm before the first round.
+    """
+    one = method(hyper)
+    mechanism = mechanism_of(plan) if plan is not None else None
+    sent, update = shapes_of(one, clients, hyper)
+
+    def init(key: Key, private: Key | None, round_: int, hyper: Hyper) -> ServerState:
+        if plan is not None and private is None:
+            raise ConfigError(
+                "private=None with a privacy plan: expected the secret key of noise and cohorts; "
+                "make one with private_key()"
+            )
+        model_key, training_key, sampling_key = public_keys(key)
+        if private is not None:
+            sampling_key, noise_key = jax.random.split(private)
+        else:
+            noise_key = sampling_key
+        start = jnp.asarray(round_, jnp.int32)
+        privacy = PrivacyState(jnp.asarray(max_norm, jnp.float32), None)
+        if mechanism is not None:
+            like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), update)
+            privacy = mechanism.init(noise_key, like, start)
+        own = method(hyper).init(model_key)
+        keys = Keys(training_key, sampling_key, noise_key)
+        return ServerState(start, own, keys, privacy, (), hyper)
+
+    def draw(state: ServerState) -> Cohort:
+        return sampler(jax.random.fold_in(state.keys.sampling, state.round), state.round)
+
+    def tell(state: ServerState) -> Broadcast:
+        key = jax.random.fold_in(state.keys.training, state.round)
+        sent = method(state.hyper).send(state.own)
+        return Broadcast(key, state.round, sent, state.privacy.norm, state.hyper)
+
+    def finish(
+        sizes: Int[Array, "clients"], state: ServerState, cohort: Cohort, sums: Contribution
+    ) -> ServerState:
+        total, privacy = sums.update, state.privacy
+        if mechanism is None or plan is None:
+            weight = jnp.sum(client_weights(sizes, cohort, one.weighting))
+            taking_part = jnp.sum(cohort.mask.astype(jnp.float32))
+        else:
+            within = sums.within if plan.clipping == "adaptive" else None
+            total, privacy = mechanism.release(
+                state.keys.noise, privacy, state.round, total, within
+            )
+            # Denominators that nobody changes by coming.
+            weight = plan.expected_cohort * jnp.mean(one.weighting(sizes, jnp.max(sizes)))
+            taking_part = jnp.asarray(plan.expected_cohort, jnp.float32)
+        own = method(state.hyper).apply(
+            clients.round(state.round),
+            state.own,
+            mean_update(total, weight),
+            taking_part / num_clients,
+        )
+        return ServerState(state.round + 1, own, state.keys, privacy, state.clients, state.hyper)
+
+    return Server(
+        init=init,
+        draw=draw,
+        tell=tell,
+        finish=finish,
+        params=lambda state: method(state.hyper).params(state.own),
+        sent=sent,
+        update=update,
+        slots=cohort_slots(sampler),
+        weighting=one.weighting,
+        plan=plan,
+        hyper=hyper,
+    )
+
+
+def shapes_of(method: Method, clients: Clients, hyper: Hyper) -> tuple[Sent, Update]:
+    """The shapes of what a client receives and of what it sends, without making any."""
+
+    def exchange(key: Key) -> Any:
+        sent = method.send(method.init(key))
+        rule = clients.rule(hyper)
+        local = rule.start(clients.round(jnp.int32(0)), sent, rule.state(sent))
+        return sent, local.finish(local.carry, jnp.int32(0))[0]
+
+    return jax.eval_shape(exchange, jax.random.key(0))
+
+
+def public_keys(key: Key) -> Key:
+    """Of a run's public seed: the keys of the model, of training and, without a plan, sampling."""
+    return jax.random.split(key, 3)
+
+
+def cohort_slots(sampler: Sampler) -> int:
+    """The most clients that a sampler's cohort can hold."""
+    return jax.eval_shape(sampler, jax.random.key(0), jnp.int32(0)).ids.shape[0]
+
+
+def client_weights(
+    sizes: Int[Array, "clients"], cohort: Cohort, weighting: Weighting
+) -> Float[Array, "slots"]:
+    """Public weights of at most 1; 0 in empty slots."""
+    weights = weighting(sizes[cohort.ids], jnp.max(sizes))
+    return jnp.where(cohort.mask, weights, 0.0)
 
 
 def mean_update(total: Update, weight: Float[Array, ""]) -> Update:
@@ -14,16 +185,11 @@ def mean_update(total: Update, weight: Float[Array, ""]) -> Update:
     return jax.tree.map(lambda leaf: leaf / divisor, total)
 
 
-def server_step(
-    optimizer: optax.GradientTransformation,
-    opt_state: optax.OptState,
-    params: Params,
-    mean: Update,
-) -> tuple[Params, optax.OptState]:
-    """One step along the mean update (Reddi et al. 2021, FedOpt).
+def private_key(seed: bytes | None = None) -> Key:
+    """A secret key for cohorts and noise.
 
-    With ``optax.sgd(1.0)`` this is FedAvg: the mean of the clients' parameters.
+    Args:
+      seed: 8 random bytes, all that JAX's default keys hold; the operating system's if None.
     """
-    descent = jax.tree.map(jnp.negative, mean)
-    change, opt_state = optimizer.update(descent, opt_state, params)
-    return optax.apply_updates(params, change), opt_state
+    words = np.frombuffer(os.urandom(8) if seed is None else seed, np.uint32)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")

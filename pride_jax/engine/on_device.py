@@ -1,0 +1,145 @@
+"""Updates added as floats on the devices: a round, or any number of rounds, is one program."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from pride_jax.data.federated import FederatedData, place
+from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.contribution import floats
+from pride_jax.engine.federation import (
+    Adder,
+    Federation,
+    Work,
+    chunk_of,
+    starting,
+    states_in,
+    without_clients,
+    work_of,
+)
+from pride_jax.engine.memory import within_memory
+from pride_jax.engine.rounds import (
+    Algorithm,
+    OneRound,
+    RoundInfo,
+    ServerState,
+    add_infos,
+    no_program,
+    nothing_like,
+    repeated,
+    round_info,
+)
+from pride_jax.engine.states import States
+from pride_jax.types import Cohort
+
+
+def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
+    """Adds floats on the devices.
+
+    Args:
+      mesh: devices, see `clients_mesh`; all there are if not given.
+      chunk: most clients vmapped together; a measured default if not given.
+    """
+
+    def adder(federation: Federation) -> Algorithm:
+        devices = mesh or clients_mesh(jax.devices())
+        data = place(federation.data, devices)
+        federation = federation._replace(data=data)
+        states = states_in(federation, devices)
+        most = chunk_of(federation, devices, chunk)
+        work_with = work_of(federation, floats, devices, "sum")
+        init = starting(federation, states, devices)
+        params = federation.server.params
+        if states.on_host:
+            one_round = _round_with_states_on_host(federation, work_with, states, most)
+            return Algorithm(init, one_round, repeated(one_round), no_program, params, states)
+        round_with = _round_with(federation, work_with, states)
+        rounds_with = _rounds_with(round_with)
+        one_round, many_rounds = (within_memory(each, most) for each in (round_with, rounds_with))
+        return Algorithm(
+            init,
+            lambda state: one_round(data, state)(),
+            lambda state, until: many_rounds(data, state, jnp.asarray(until, jnp.int32))(),
+            rounds_with(most),
+            params,
+            states,
+        )
+
+    return adder
+
+
+_Round = Callable[[FederatedData, ServerState], tuple[ServerState, RoundInfo]]
+
+
+def _round_with(
+    federation: Federation, work_with: Callable[[int], Work], states: States
+) -> Callable[[int], _Round]:
+    server = federation.server
+
+    def round_with(chunk: int) -> _Round:
+        work = work_with(chunk)
+
+        def one_round(data: FederatedData, state: ServerState) -> tuple[ServerState, RoundInfo]:
+            cohort = server.draw(state)
+            result, stack = work(data, state, cohort, *states.lend(state.clients, cohort))
+            after = server.finish(data.sizes, state, cohort, result.contributions)
+            kept = states.take_back(state.clients, cohort, stack)
+            return after._replace(clients=kept), round_info(data, cohort, result)
+
+        return one_round
+
+    return round_with
+
+
+def _rounds_with(round_with: Callable[[int], _Round]) -> Callable[[int], Callable[..., Any]]:
+    def rounds_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
+        one_round = round_with(chunk)
+
+        def many_rounds(
+            data: FederatedData, state: ServerState, until: Int[Array, ""]
+        ) -> tuple[ServerState, RoundInfo]:
+            def advance(carry: tuple[ServerState, RoundInfo]) -> tuple[ServerState, RoundInfo]:
+                state, info = one_round(data, carry[0])
+                return state, add_infos(carry[1], info)
+
+            _, shapes = jax.eval_shape(one_round, data, state)
+            start = (state, nothing_like(shapes))
+            return jax.lax.while_loop(lambda carry: carry[0].round < until, advance, start)
+
+        return many_rounds
+
+    return rounds_with
+
+
+def _round_with_states_on_host(
+    federation: Federation, work_with: Callable[[int], Work], states: States, chunk: int
+) -> OneRound:
+    """A round between whose draw and work the cohort's states come from the host."""
+    server, data = federation.server, federation.data
+    draw = jax.jit(server.draw)
+
+    def train_with(chunk: int) -> Callable[..., Any]:
+        work = work_with(chunk)
+
+        def train(
+            data: FederatedData, state: ServerState, cohort: Cohort, lent: Any, rows: Array
+        ) -> tuple[ServerState, RoundInfo, Any]:
+            result, stack = work(data, state, cohort, lent, rows)
+            after = server.finish(data.sizes, state, cohort, result.contributions)
+            return after, round_info(data, cohort, result), stack
+
+        return train
+
+    train = within_memory(train_with, chunk)
+
+    def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
+        own = without_clients(state)
+        cohort = draw(own)
+        after, info, stack = train(data, own, cohort, *states.lend(state.clients, cohort))()
+        return after._replace(clients=states.take_back(state.clients, cohort, stack)), info
+
+    return one_round
