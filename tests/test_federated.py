@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType
 
 from pride_jax.aggregation.fixed_point import error_bound
@@ -19,12 +18,18 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
-from pride_jax.engine.client import LocalTraining
-from pride_jax.engine.cohort import clients_mesh, train_cohort
+from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.memory import within_memory
+from pride_jax.engine.on_device import on_device
+from pride_jax.engine.secure import SecureAggregation
+from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.federated import SecureAggregation, federated_averaging, within_memory
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining, by_examples, uniform
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.sampling import fixed_size
+from pride_jax.task import classification
 from pride_jax.types import Cohort
 
 DATASET = load_dataset("iris", test_examples=90)
@@ -34,15 +39,23 @@ DATA = federate(DATASET, by_sizes(np.random.default_rng(0), 60, SIZES.tolist()))
 KEY = jax.random.key(4)
 
 
-def fedavg(rate=0.3, **options):
+TASK = classification(MODEL, 3)
+
+
+def fedavg_of(
+    rate=0.3, *, server=optax.sgd(1.0), weighting=by_examples, sampler=None, adder=None, norm=np.inf
+):
     training = LocalTraining(epochs=2, batch_size=10)
-    return federated_averaging(
-        MODEL, DATA, lambda round_: optax.sgd(rate), **({"training": training} | options)
-    )
+    method = fedavg(TASK, optax.sgd(rate), server, weighting=weighting, training=training)
+    return federated(method, DATA, sampler, adder, max_norm=norm)
 
 
 def secure(protocol, bits=16, limit=1.0):
     return SecureAggregation(protocol, protocol.keygen(os.urandom, Role.KEY_HOLDER), bits, limit)
+
+
+def params_of(state):
+    return state.own.params
 
 
 def flat(params):
@@ -52,49 +65,39 @@ def flat(params):
 def step_of(algorithm):
     """What one round adds to the parameters."""
     state = algorithm.init(KEY)
-    return flat(algorithm.round(state)[0].params) - flat(state.params)
+    return flat(algorithm.params(algorithm.round(state)[0])) - flat(algorithm.params(state))
 
 
 @functools.cache
 def updates():
-    """Every client's own update in round 0, one a row."""
-    state = fedavg().init(KEY)
-    train = train_cohort(
-        MODEL,
-        lambda round_: optax.sgd(0.3),
-        LocalTraining(epochs=2, batch_size=10),
-        lambda key, update, weight: (ravel_pytree(update)[0], ()),
-        longest=int(SIZES.max()),
-        chunk=4,
-        mesh=clients_mesh(jax.devices()),
-        collect="rows",
-    )
-    everyone = Cohort(jnp.arange(4), jnp.ones(4, bool))
-    round_key = jax.random.fold_in(state.keys.training, 0)
-    result = jax.jit(train)(round_key, state.round, state.params, DATA, everyone, jnp.ones(4))
-    return np.asarray(result.contributions)
+    """Every client's own update in round 0, one a row: what it moves when it comes alone."""
+    rows = []
+    for client in range(4):
+        only = Cohort(jnp.array([client]), jnp.ones(1, bool))
+        algorithm = fedavg_of(weighting=uniform, sampler=lambda key, round_, only=only: only)
+        rows.append(step_of(algorithm))
+    return np.array(rows)
 
 
 def test_fedavg_is_the_mean_by_examples():
     assert not updates()[1].any()
-    np.testing.assert_allclose(step_of(fedavg()), SIZES / 60 @ updates(), atol=1e-6)
+    np.testing.assert_allclose(step_of(fedavg_of()), SIZES / 60 @ updates(), atol=1e-6)
 
 
 def test_uniform_weights_count_every_client_the_empty_one_too():
-    step = step_of(fedavg(weighting="uniform"))
+    step = step_of(fedavg_of(weighting=uniform))
     np.testing.assert_allclose(step, updates().sum(axis=0) / 4, atol=1e-6)
 
 
 def test_clipping_acts_on_each_client_before_the_mean():
     norms = np.linalg.norm(updates(), axis=1)
     bound = float(norms[[0, 2, 3]].min() / 2)
-    algorithm = fedavg(max_norm=bound)
+    algorithm = fedavg_of(norm=bound)
     state = algorithm.init(KEY)
     after, info = algorithm.round(state)
     clipped = updates() * (bound / np.maximum(norms, bound))[:, None]
-    np.testing.assert_allclose(
-        flat(after.params) - flat(state.params), SIZES / 60 @ clipped, atol=1e-6
-    )
+    step = flat(algorithm.params(after)) - flat(algorithm.params(state))
+    np.testing.assert_allclose(step, SIZES / 60 @ clipped, atol=1e-6)
     assert int(info.clipped) == 3
 
 
@@ -107,22 +110,22 @@ def test_the_server_steps_along_the_mean_update(server):
     # Optax's adaptive optimizers promote their step count.
     with jax.numpy_dtype_promotion("standard"):
         change, _ = server.update(-mean, server.init(params), params)
-        step = step_of(fedavg(server_optimizer=server))
+        step = step_of(fedavg_of(server=server))
     np.testing.assert_allclose(step, change, atol=1e-4)
 
 
 def test_the_clients_rate_follows_the_round():
-    falling = federated_averaging(
-        MODEL, DATA, lambda round_: optax.sgd(jnp.where(round_ == 0, 0.3, 0.0))
+    falling = federated(
+        fedavg(TASK, lambda round_: optax.sgd(jnp.where(round_ == 0, 0.3, 0.0))), DATA
     )
     first, _ = falling.round(falling.init(KEY))
     second, _ = falling.round(first)
-    assert not np.array_equal(flat(first.params), flat(falling.init(KEY).params))
-    np.testing.assert_array_equal(flat(first.params), flat(second.params))
+    assert not np.array_equal(flat(params_of(first)), flat(params_of(falling.init(KEY))))
+    np.testing.assert_array_equal(flat(params_of(first)), flat(params_of(second)))
 
 
 def test_rounds_in_one_program_are_rounds_one_by_one():
-    algorithm = fedavg(sampler=fixed_size(4, 2))
+    algorithm = fedavg_of(sampler=fixed_size(4, 2))
     state = algorithm.init(KEY)
     together, total = algorithm.rounds(state, 5)
     examples = 0.0
@@ -130,30 +133,30 @@ def test_rounds_in_one_program_are_rounds_one_by_one():
         state, info = algorithm.round(state)
         examples += float(info.examples)
     assert int(together.round) == int(state.round) == 5
-    np.testing.assert_allclose(flat(together.params), flat(state.params), atol=1e-5)
+    np.testing.assert_allclose(flat(params_of(together)), flat(params_of(state)), atol=1e-5)
     assert float(total.examples) == examples
 
 
 def test_where_the_rounds_are_cut_changes_no_bit():
-    algorithm = fedavg(sampler=fixed_size(4, 2))
+    algorithm = fedavg_of(sampler=fixed_size(4, 2))
     state = algorithm.init(KEY)
     whole, _ = algorithm.rounds(state, 5)
     cut, _ = algorithm.rounds(algorithm.rounds(state, 2)[0], 5)
-    np.testing.assert_array_equal(flat(whole.params), flat(cut.params))
+    np.testing.assert_array_equal(flat(params_of(whole)), flat(params_of(cut)))
 
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 3}, {"devices": 1}])
 def test_how_it_is_computed_changes_nothing_but_rounding(options):
     devices = options.pop("devices", 2)
     mesh = clients_mesh(jax.devices()[:devices])
-    algorithm, default = fedavg(mesh=mesh, **options), fedavg()
+    algorithm, default = fedavg_of(adder=on_device(mesh, **options)), fedavg_of()
     one, _ = algorithm.rounds(algorithm.init(KEY), 3)
     other, _ = default.rounds(default.init(KEY), 3)
-    np.testing.assert_allclose(flat(one.params), flat(other.params), atol=1e-5)
+    np.testing.assert_allclose(flat(params_of(one)), flat(params_of(other)), atol=1e-5)
 
 
 def test_the_integer_sum_is_the_float_sum_within_its_bound():
-    difference = np.abs(step_of(fedavg(secure=secure(plain()))) - step_of(fedavg()))
+    difference = np.abs(step_of(fedavg_of(adder=simulated(secure(plain())))) - step_of(fedavg_of()))
     weight = SIZES.sum() / SIZES.max()
     assert difference.max() <= error_bound(1.0, 16, 4) / weight + 1e-6
     assert difference.max() > 0
@@ -161,7 +164,7 @@ def test_the_integer_sum_is_the_float_sum_within_its_bound():
 
 def test_an_update_beyond_the_range_is_scaled_whole_and_counted():
     limit = 0.01
-    algorithm = fedavg(secure=secure(plain(), bits=24, limit=limit), weighting="uniform")
+    algorithm = fedavg_of(adder=simulated(secure(plain(), bits=24, limit=limit)), weighting=uniform)
     _, info = algorithm.round(algorithm.init(KEY))
     assert int(info.fitted) == 3
     held = updates()[[0, 2, 3]]
@@ -171,11 +174,11 @@ def test_an_update_beyond_the_range_is_scaled_whole_and_counted():
 
 @pytest.mark.parametrize("protocol", [paillier(1024), masking()], ids=lambda each: each.name)
 def test_encrypted_training_is_plain_training_bit_for_bit(protocol):
-    encrypted = fedavg(secure=secure(protocol), sampler=fixed_size(4, 3))
-    clear = fedavg(secure=secure(plain()), sampler=fixed_size(4, 3))
+    encrypted = fedavg_of(adder=simulated(secure(protocol)), sampler=fixed_size(4, 3))
+    clear = fedavg_of(adder=simulated(secure(plain())), sampler=fixed_size(4, 3))
     one, info = encrypted.rounds(encrypted.init(KEY), 3)
     other, _ = clear.rounds(clear.init(KEY), 3)
-    np.testing.assert_array_equal(flat(one.params), flat(other.params))
+    np.testing.assert_array_equal(flat(params_of(one)), flat(params_of(other)))
     assert int(info.clients) == 9
     assert info.transport is not None
     assert info.transport.bytes_sent > 9 * 256
@@ -186,7 +189,9 @@ def test_the_mean_is_of_the_clients_in_the_sum(weighting):
     """Client 2's messages are lost."""
     network = {"network": lambda sent: [*sent[:2], sent[3]]}
     settings = secure(plain(), bits=24)._replace(**network)
-    algorithm = fedavg(secure=settings, weighting=weighting)
+    algorithm = fedavg_of(
+        adder=simulated(settings), weighting=uniform if weighting == "uniform" else by_examples
+    )
     _, info = algorithm.round(algorithm.init(KEY))
     assert info.transport is not None
     assert (int(info.clients), info.transport.lost) == (4, 1)
@@ -196,10 +201,10 @@ def test_the_mean_is_of_the_clients_in_the_sum(weighting):
 
 
 def test_an_update_that_is_not_finite_is_zeroed_and_counted():
-    algorithm = fedavg(rate=1e30)
+    algorithm = fedavg_of(rate=1e30)
     state, info = algorithm.round(algorithm.init(KEY))
     assert int(info.nonfinite) >= 1
-    assert np.isfinite(flat(state.params)).all()
+    assert np.isfinite(flat(params_of(state))).all()
 
 
 def enormous(chunk):
@@ -216,14 +221,14 @@ def enormous(chunk):
 def test_out_of_memory_halves_the_chunk_and_warns_once():
     call = within_memory(enormous, 16)
     with pytest.warns(RuntimeWarning, match="a chunk of 16 clients: done with 2;") as warned:
-        assert call(jnp.float32(40)) == 2
+        assert call(jnp.float32(40))() == 2
     assert len(warned) == 1
-    assert call(jnp.float32(41)) == 2  # a second warning would be an error
+    assert call(jnp.float32(41))() == 2  # a second warning would be an error
 
 
 def test_out_of_memory_with_a_single_client_says_what_to_do():
     with pytest.raises(RunError, match=r"a chunk of 1 clients: lower engine.chunk"):
-        within_memory(lambda chunk: enormous(3), 4)(jnp.float32(0))
+        within_memory(lambda chunk: enormous(3), 4)(jnp.float32(0))()
 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory():
@@ -234,11 +239,11 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory():
         return lambda x: jax.pure_callback(fail, x, x)
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="host function"):
-        within_memory(broken, 1)(jnp.float32(0))
+        within_memory(broken, 1)(jnp.float32(0))()
 
 
 def test_secure_sums_are_for_one_host():
     axes = (AxisType.Auto, AxisType.Auto)
     mesh = jax.make_mesh((2, 1), ("hosts", "clients"), axes, devices=jax.devices()[:2])
     with pytest.raises(ConfigError, match="Secure aggregation on 2 hosts: expected one"):
-        fedavg(secure=secure(plain()), mesh=mesh)
+        fedavg_of(adder=simulated(secure(plain()), mesh))

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pride_jax.data.augment import shuffle
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.client import shuffle
 
 FEATURES, CLASSES = 4, 3
 SIZES = (7, 0, 12, 5, 3, 1, 9)

@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, PartitionSpec
 from small import CLASSES, FEATURES, SIZES, Logistic, numpy_client, small_data
 
+from pride_jax.data.augment import borrowed_scatter, residuals, shuffle
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import Batch, FederatedData, data_specs, federate, place
 from pride_jax.data.partition import Partition
-from pride_jax.engine.client import LocalTraining, residuals, shuffle
-from pride_jax.engine.cohort import clients_mesh, train_cohort
+from pride_jax.engine.cohort import Broadcast, Clients, clients_mesh, train_cohort
+from pride_jax.engine.contribution import Contribution, Reports
+from pride_jax.engine.local import extent_of
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.fedprox import fedprox
+from pride_jax.methods.method import WHOLE, LocalTraining
 from pride_jax.models.networks import logistic
+from pride_jax.models.precision import with_precision
+from pride_jax.task import classification
 from pride_jax.types import Cohort
 
 MODEL = logistic((FEATURES,), CLASSES)
@@ -32,15 +39,36 @@ def cohort_of(ids, mask=None):
     return Cohort(jnp.asarray(ids, jnp.int32), jnp.asarray(mask))
 
 
+def weighted(key, update, norm, weight):
+    """Encodes nothing: the update times its weight."""
+    none = jnp.zeros((), jnp.int32)
+    added = jax.tree.map(lambda leaf: leaf * weight, update)
+    return Contribution(added, none), Reports(none, none, none, none[None])
+
+
+def clients_of(method, sizes):
+    extent = extent_of(np.asarray(sizes), method.training.batch_size)
+    return Clients(lambda hyper: method.client, method.training, extent)
+
+
+def told(params, sent=lambda params: params):
+    return Broadcast(ROUND_KEY, jnp.int32(0), sent(params), jnp.float32(jnp.inf), {})
+
+
 @functools.cache
-def compiled(training, chunk, devices, collect, longest):
+def method_of(training, proximal=0.0, precision="float32"):
+    task = classification(with_precision(MODEL, precision), CLASSES)
+    if proximal:
+        return fedprox(task, optax.sgd(RATE), proximal=proximal, training=training)
+    return fedavg(task, optax.sgd(RATE), training=training)
+
+
+@functools.cache
+def compiled(method, chunk, devices, collect, sizes):
     return jax.jit(
         train_cohort(
-            MODEL,
-            lambda round_: optax.sgd(RATE),
-            training,
-            lambda key, update, weight: (jax.tree.map(lambda leaf: leaf * weight, update), ()),
-            longest=longest,
+            clients_of(method, sizes),
+            weighted,
             chunk=chunk,
             mesh=clients_mesh(jax.devices()[:devices]),
             collect=collect,
@@ -65,19 +93,13 @@ def test_hosts_with_their_own_clients_add_up_to_one_host():
     cohort = cohort_of([2, 0, 1, 6, 5, 3], [True, True, True, False, True, True])
 
     def sums(mesh, data, chunk):
-        train = train_cohort(
-            model,
-            lambda round_: optax.sgd(RATE),
-            TWO_EPOCHS,
-            lambda key, update, weight: (jax.tree.map(lambda leaf: leaf * weight, update), ()),
-            longest=max(SIZES),
-            chunk=chunk,
-            mesh=mesh,
-            collect="sum",
-        )
+        method = fedavg(classification(model, 3), optax.sgd(RATE), training=TWO_EPOCHS)
+        clients = clients_of(method, SIZES)
+        train = train_cohort(clients, weighted, chunk=chunk, mesh=mesh, collect="sum")
         params = model.init(jax.random.key(0))
         weights = 1.0 + cohort.ids.astype(jnp.float32)
-        return jax.jit(train)(ROUND_KEY, jnp.int32(0), params, place(data, mesh), cohort, weights)
+        data = place(data, mesh)
+        return jax.jit(train)(told(params), data, cohort, weights, (), cohort.ids)[0]
 
     whole = sums(clients_mesh(jax.devices()[:1]), federate(wine, partition), 1)
     for chunk in (1, 3):
@@ -90,6 +112,8 @@ def trained(
     cohort,
     *,
     training=TWO_EPOCHS,
+    proximal=0.0,
+    precision="float32",
     chunk=1,
     devices=1,
     collect="sum",
@@ -97,10 +121,11 @@ def trained(
     params=None,
 ):
     data = data or small_data()
-    train = compiled(training, chunk, devices, collect, int(data.sizes.max()))
+    method = method_of(training, proximal, precision)
+    train = compiled(method, chunk, devices, collect, tuple(data.sizes.tolist()))
     params = params or MODEL.init(jax.random.key(0))
     weights = jnp.where(cohort.mask, 0.5 + cohort.ids.astype(jnp.float32), 0.0)
-    return train(ROUND_KEY, jnp.int32(0), params, data, cohort, weights)
+    return train(told(params), data, cohort, weights, (), cohort.ids)[0]
 
 
 def expected_sum(cohort, *, epochs, batch_size, proximal=0.0, scatter=0.0):
@@ -137,7 +162,7 @@ def test_sum_is_that_of_the_slow_loop(chunk, devices):
     cohort = cohort_of([2, 0, 1, 6, 5])
     result = trained(cohort, chunk=chunk, devices=devices)
     expected, loss = expected_sum(cohort, epochs=2, batch_size=4)
-    assert_close(result.contributions, expected)
+    assert_close(result.contributions.update, expected)
     np.testing.assert_allclose(result.clients.loss, loss, rtol=1e-5)
     assert float(result.clients.examples) == 2 * (12 + 7 + 9 + 1)
 
@@ -146,20 +171,20 @@ def test_sum_is_that_of_the_slow_loop(chunk, devices):
 @pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
 def test_batches_and_the_proximal_term_are_those_of_the_slow_loop(batch_size, proximal):
     cohort = cohort_of([0, 3])
-    training = LocalTraining(epochs=3, batch_size=batch_size, proximal=proximal)
-    result = trained(cohort, training=training, chunk=2)
+    training = LocalTraining(epochs=3, batch_size=batch_size)
+    result = trained(cohort, training=training, proximal=proximal, chunk=2)
     expected, _ = expected_sum(cohort, epochs=3, batch_size=batch_size, proximal=proximal)
-    assert_close(result.contributions, expected)
+    assert_close(result.contributions.update, expected)
 
 
 @pytest.mark.parametrize("chunk", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_borrowed_scatter_is_that_of_the_slow_loop(batch_size, chunk):
     cohort = cohort_of([0, 3, 2, 1])
-    training = LocalTraining(epochs=3, batch_size=batch_size, borrowed_scatter=0.8)
+    training = LocalTraining(3, batch_size, borrowed_scatter(0.8))
     result = trained(cohort, training=training, chunk=chunk)
     expected, _ = expected_sum(cohort, epochs=3, batch_size=batch_size, scatter=0.8)
-    assert_close(result.contributions, expected)
+    assert_close(result.contributions.update, expected)
 
 
 def test_residuals_are_distances_from_the_mean_of_the_class_whatever_the_padding_holds():
@@ -179,9 +204,9 @@ def test_residuals_are_distances_from_the_mean_of_the_class_whatever_the_padding
 
 def test_no_batch_size_is_one_step_an_epoch_over_everything():
     cohort = cohort_of([0, 2, 1])
-    result = trained(cohort, training=LocalTraining(epochs=2, batch_size=None), chunk=3)
+    result = trained(cohort, training=LocalTraining(epochs=2, batch_size=WHOLE), chunk=3)
     expected, _ = expected_sum(cohort, epochs=2, batch_size=max(SIZES))
-    assert_close(result.contributions, expected)
+    assert_close(result.contributions.update, expected)
 
 
 @settings(max_examples=12, deadline=None)
@@ -191,9 +216,11 @@ def test_no_batch_size_is_one_step_an_epoch_over_everything():
     devices=st.sampled_from([1, 2]),
 )
 def test_every_row_is_its_clients_whatever_the_order(order, chunk, devices):
-    rows = trained(cohort_of(order), chunk=chunk, devices=devices, collect="rows").contributions
+    rows = trained(
+        cohort_of(order), chunk=chunk, devices=devices, collect="rows"
+    ).contributions.update
     kernels = np.asarray(rows["layers"][0]["kernel"])
-    straight = trained(cohort_of(range(len(SIZES))), collect="rows").contributions
+    straight = trained(cohort_of(range(len(SIZES))), collect="rows").contributions.update
     np.testing.assert_allclose(
         kernels, np.asarray(straight["layers"][0]["kernel"])[list(order)], atol=1e-5
     )
@@ -201,7 +228,7 @@ def test_every_row_is_its_clients_whatever_the_order(order, chunk, devices):
 
 @pytest.mark.parametrize("chunk", [1, 3])
 def test_a_client_without_examples_adds_exact_zeros(chunk):
-    rows = trained(cohort_of([2, 1, 0]), chunk=chunk, collect="rows").contributions
+    rows = trained(cohort_of([2, 1, 0]), chunk=chunk, collect="rows").contributions.update
     for leaf in jax.tree.leaves(rows):
         assert leaf[0].any()
         assert not leaf[1].any()
@@ -221,8 +248,10 @@ def test_masked_slots_add_nothing(chunk, devices):
 def test_a_client_that_diverges_does_not_touch_the_others():
     data = small_data()
     poisoned = data._replace(inputs=data.inputs.at[data.index[data.offsets[3]]].set(jnp.nan))
-    rows = trained(cohort_of([0, 3, 6]), chunk=3, collect="rows", data=poisoned).contributions
-    clean = trained(cohort_of([0, 3, 6]), chunk=3, collect="rows", data=data).contributions
+    rows = trained(
+        cohort_of([0, 3, 6]), chunk=3, collect="rows", data=poisoned
+    ).contributions.update
+    clean = trained(cohort_of([0, 3, 6]), chunk=3, collect="rows", data=data).contributions.update
     for mine, other in zip(jax.tree.leaves(rows), jax.tree.leaves(clean), strict=True):
         assert np.isnan(np.asarray(mine[1])).any()
         np.testing.assert_array_equal(mine[0], other[0])
@@ -250,17 +279,18 @@ def test_shuffle_makes_every_order_as_likely():
 @pytest.mark.parametrize(("precision", "digits"), [("tf32", 2e-5), ("bfloat16", 0.05)])
 def test_lower_precision_is_nearly_the_slow_loop_and_updates_stay_float32(precision, digits):
     cohort = cohort_of([2, 0, 5])
-    training = LocalTraining(epochs=2, batch_size=4, precision=precision)
-    result = trained(cohort, training=training)
+    result = trained(cohort, precision=precision)
     expected, _ = expected_sum(cohort, epochs=2, batch_size=4)
-    assert_close(result.contributions, expected, atol=digits)
-    assert {leaf.dtype for leaf in jax.tree.leaves(result.contributions)} == {jnp.dtype("float32")}
+    assert_close(result.contributions.update, expected, atol=digits)
+    assert {leaf.dtype for leaf in jax.tree.leaves(result.contributions.update)} == {
+        jnp.dtype("float32")
+    }
 
 
 def test_bfloat16_really_computes_in_bfloat16():
     cohort = cohort_of([2, 0, 5])
     exact, rounded = (
-        trained(cohort, training=LocalTraining(2, 4, precision=precision)).contributions
+        trained(cohort, precision=precision).contributions.update
         for precision in ("float32", "bfloat16")
     )
     apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), exact, rounded)
