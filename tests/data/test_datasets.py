@@ -215,7 +215,7 @@ def test_qmnist_labels_of_other_digits_are_refused(tmp_path: Path):
         (
             "train-labels-idx1-ubyte.gz",
             np.full(30, 10, np.uint8),
-            "30 labels out of range, the first",
+            "30 targets out of range, the first",
         ),
         (
             "train-images-idx3-ubyte.gz",
@@ -263,9 +263,11 @@ def test_a_missing_directory_is_refused(tmp_path: Path):
         load_dataset("mnist", directory=tmp_path / "absent")
 
 
-def test_an_official_test_split_is_kept(tmp_path: Path):
+def test_a_test_split_of_its_own_is_kept(tmp_path: Path):
     write_idx_set(tmp_path)
-    with pytest.raises(DataError, match="test_examples=5: mnist has an official test split of 10"):
+    with pytest.raises(
+        DataError, match="test_examples=5: mnist has a test split of its own, of 10"
+    ):
         load_dataset("mnist", directory=tmp_path, test_examples=5)
 
 
