@@ -189,7 +189,7 @@ def _check_targets(where: str, examples: Examples, outputs: int) -> np.ndarray:
             f"{where}: {broken.sum()} targets out of range, the first {targets[first]} at index "
             f"{_shown(first)}; expected 0 to {outputs - 1}: mend or remove those examples"
         )
-    return targets.astype(np.int32)
+    return targets.astype(np.int32, copy=False)
 
 
 def _check_quantities(where: str, targets: np.ndarray, outputs: int) -> np.ndarray:
@@ -204,7 +204,7 @@ def _check_quantities(where: str, targets: np.ndarray, outputs: int) -> np.ndarr
 
 def _finite(where: str, what: str, values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf and is counted below
-        values = values.astype(np.float32)
+        values = values.astype(np.float32, copy=False)
     broken = ~np.isfinite(values)
     if broken.any():
         raise DataError(
@@ -223,7 +223,7 @@ def _int32(where: str, what: str, values: np.ndarray) -> np.ndarray:
             f"{where}: {broken.sum()} {what} out of range, the first {values[first]} at index "
             f"{_shown(first)}; expected 0 to 2147483647; features that are measured are floats"
         )
-    return values.astype(np.int32)
+    return values.astype(np.int32, copy=False)
 
 
 def _first(broken: np.ndarray) -> tuple[int, ...]:

@@ -136,6 +136,9 @@ def _in_tar(archive: Path) -> Iterator[_File]:
                 raise DataError(f"{archive}: {path} is a link or a device; expected files alone")
             if content := stream.extractfile(member):
                 yield _File(path, member.size, content.read)
+        # The module takes a missing end for the end: what follows the last member is a zero block.
+        if stream.fileobj is None or stream.fileobj.tell() < stream.offset + tarfile.BLOCKSIZE:
+            raise DataError(f"{archive}: damaged archive (it is cut short); get it anew")
 
 
 def _in_zip(archive: Path) -> Iterator[_File]:
