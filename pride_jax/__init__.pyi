@@ -2,8 +2,16 @@ from .aggregation.paillier import paillier
 from .aggregation.plain import plain
 from .aggregation.secure_sum import Role, SecureSum
 from .data.datasets import Dataset, load_dataset
-from .data.federated import FederatedData, federate
-from .data.partition import Partition, by_group, by_sizes, dirichlet, iid, label_shards
+from .data.federated import FederatedData, federate, federate_each
+from .data.partition import (
+    Partition,
+    by_group,
+    by_sizes,
+    dirichlet,
+    hold_out_of_each,
+    iid,
+    label_shards,
+)
 from .engine.client import LocalTraining
 from .engine.evaluation import Metrics, evaluator
 from .federated import (
@@ -46,9 +54,11 @@ __all__ = [
     "epsilon",
     "evaluator",
     "federate",
+    "federate_each",
     "federated_averaging",
     "fixed_size",
     "from_module",
+    "hold_out_of_each",
     "iid",
     "label_shards",
     "load_dataset",

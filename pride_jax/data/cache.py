@@ -31,13 +31,14 @@ def read_cache(key: str) -> PublishedSet | Absent:
             arrays = dict(stored)
         return PublishedSet(
             name=str(arrays["name"]),
-            train=Examples(arrays["train_inputs"], arrays["train_labels"]),
-            test=Examples(arrays["test_inputs"], arrays["test_labels"])
+            train=Examples(arrays["train_inputs"], arrays["train_targets"]),
+            test=Examples(arrays["test_inputs"], arrays["test_targets"])
             if "test_inputs" in arrays
             else None,
             outputs=int(arrays["outputs"]),
             shift=arrays["shift"],
             scale=arrays["scale"],
+            notes=tuple(map(str, arrays["notes"])),
         )
     except FileNotFoundError:
         return Absent(f"cache: no {path}")
@@ -55,13 +56,14 @@ def write_cache(key: str, published: PublishedSet) -> None:
     arrays = {
         "name": np.array(published.name),
         "train_inputs": published.train.inputs,
-        "train_labels": published.train.targets,
+        "train_targets": published.train.targets,
         "outputs": np.array(published.outputs),
         "shift": published.shift,
         "scale": published.scale,
+        "notes": np.array(published.notes, np.str_),
     }
     if published.test is not None:
-        arrays |= {"test_inputs": published.test.inputs, "test_labels": published.test.targets}
+        arrays |= {"test_inputs": published.test.inputs, "test_targets": published.test.targets}
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,48 +3,60 @@
 import difflib
 import os
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pride_jax.data.cache import read_cache, write_cache
+from pride_jax.data.bundled import BUNDLED, load_bundled
+from pride_jax.data.cache import read_cache
 from pride_jax.data.examples import (
+    NO_SCALE,
+    NO_SHIFT,
     Absent,
-    Examples,
     PublishedSet,
     check_published,
     hold_out,
 )
 from pride_jax.data.idx import IDX_FILES, load_idx_folder
+from pride_jax.data.images import ARCHIVES, load_images
 from pride_jax.data.medmnist import load_medmnist
+from pride_jax.data.text import load_text
 from pride_jax.errors import DataError
 
-_BUNDLED = ("iris", "wine", "breast_cancer", "digits")
 _IDX_SETS = ("mnist", "fashion_mnist")
 _IDX_SETS_VERSION = "3.0.1"
+_FILE_SETS = {
+    "cifar10_jpeg": "cifar10/cifar10-jpeg.tar.xz",
+    "shakespeare": "shakespeare/tinyshakespeare.txt",
+}
+"""Sets that are one file, and where it lies in a folder of data; or it lies there directly."""
 
 
 class Dataset(NamedTuple):
-    """A data set for classification, in memory.
+    """A data set in memory.
 
-    The model sees `(inputs - shift) * scale`. Nothing in either is estimated from the clients'
-    shares: they are constants that are published with the set.
+    Targets are classes (one whole number an example), quantities (floats, one or several an
+    example), or sequences (a class or token for each position of an input). Bytes and floats among
+    the inputs are seen by the model as `(inputs - shift) * scale`; ids stay as they are. Nothing in
+    `shift` and `scale` is estimated from the clients' shares: both are public constants.
 
     Attributes:
         name: what the set is called.
-        train_inputs: uint8 or float32, `[n, *features]`; images are `[n, height, width, channels]`.
-        train_targets: int32, `[n]`, from 0 to `outputs - 1`.
-        test_inputs: as `train_inputs`, `[m, *features]`; the validation examples if some were
-            asked for.
-        test_targets: int32, `[m]`.
-        outputs: how many classes the set has.
+        train_inputs: uint8 or float32, `[n, *features]`, images `[n, height, width, channels]`; or
+            int32 ids, `[n, length]`.
+        train_targets: int32 `[n]`, from 0 to `outputs - 1`; float32 `[n]` or `[n, outputs]`; or
+            int32 `[n, length]`, from 0 to `outputs - 1`.
+        test_inputs: as `train_inputs`, `[m, ...]`; the validation examples if some were asked for.
+        test_targets: as `train_targets`, `[m, ...]`.
+        outputs: how many numbers a model gives for an example, or for each position of it: classes,
+            quantities or tokens.
         shift: float32, `[]` for images and `[*features]` for tables.
         scale: float32, as `shift`.
-        groups: int32, `[n]`, who made each training example (QMNIST's writers); None where nobody
-            knows.
+        groups: int32, `[n]`, who made each training example (QMNIST's writers, a text's speakers);
+            None where nobody knows.
         test_groups: int32, `[m]`, likewise of each test example.
+        notes: what of the source is not in the set, a sentence each.
     """
 
     name: str
@@ -53,10 +65,11 @@ class Dataset(NamedTuple):
     test_inputs: np.ndarray
     test_targets: np.ndarray
     outputs: int
-    shift: np.ndarray
-    scale: np.ndarray
-    groups: np.ndarray | None
+    shift: np.ndarray = NO_SHIFT
+    scale: np.ndarray = NO_SCALE
+    groups: np.ndarray | None = None
     test_groups: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_dataset(
@@ -65,31 +78,38 @@ def load_dataset(
     directory: Path | None = None,
     test_examples: int | None = None,
     validation_examples: int = 0,
+    length: int = 80,
     seed: int = 0,
 ) -> Dataset:
     """Load a data set, whole and checked; never a stand-in for one that cannot be had.
 
-    - `iris`, `wine`, `breast_cancer` and `digits` come with scikit-learn, and are kept in the cache
-      once read. They have no official split, so test examples are drawn. Tables are shifted by the
-      mean of the complete published set and, but for iris, all of whose features are centimetres,
-      scaled by its standard deviation: public summaries that its description prints. Digits
-      (`[8, 8, 1]`) are scaled by 1/16, their largest value.
+    - `iris`, `wine`, `breast_cancer` and `digits` (classes) and `diabetes` (one quantity) come
+      with scikit-learn, see `load_bundled`. They have no official split, so test examples are
+      drawn.
     - `mnist` and `fashion_mnist` come from a folder of IDX files, else from the cache, else from
       tensorflow-datasets, which downloads them if need be. Images are uint8 `[28, 28, 1]`, scaled
       by 1/255. The official tensorflow-datasets copy has the same examples in another order.
+    - `cifar10_jpeg` and `shakespeare` are one file each, `cifar10-jpeg.tar.xz` and
+      `tinyshakespeare.txt`, in a folder of data or in its folder `cifar10` or `shakespeare`.
+      CIFAR-10 is a copy in JPEG, which loses detail: its accuracies are not the original's.
     - A path that ends in `.npz` is a file laid out as MedMNIST's. Its validation split is left out.
+    - A path of a folder, written with a slash (`./flowers`), or of an archive (`.tar`, `.tar.xz`,
+      `.tar.gz`, `.zip`) holds images in a folder for each class, see `load_images`.
+    - A path that ends in `.txt` is a text by speaker, see `load_text`: a model learns to
+      tell the next character.
     - Any other name is a classification set of tensorflow-datasets, read if it is prepared in
       `TFDS_DATA_DIR`; preparing one takes the extra `tfds`. Bytes are scaled by 1/255, other
       numbers not at all.
 
     Args:
         name: one of the above.
-        directory: where the IDX files lie, directly or in a folder called `name`; by default the
-            environment variable `PRIDE_DATA_DIR`. Other sets do not ask for it.
+        directory: the folder of data, where the IDX files or the one file of a set lie; by default
+            the environment variable `PRIDE_DATA_DIR`. Other sets do not ask for it.
         test_examples: how many test examples to draw, each class in proportion, from a set without
-            an official test split; by default a fifth of it (rounded down).
+            a test split of its own; by default a fifth of it (rounded down).
         validation_examples: if positive, that many training examples, each class in proportion,
             leave training and take the test examples' place: to tune without touching those.
+        length: tokens an example, of a text.
         seed: of both draws.
 
     Returns:
@@ -100,25 +120,25 @@ def load_dataset(
             that was tried), it is not what it says it is, or a split is impossible.
 
     References:
-        Fisher, "The use of multiple measurements in taxonomic problems", 1936 (iris). LeCun,
-        Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998
-        (MNIST). Xiao, Rasul and Vollgraf, arXiv:1708.07747, 2017 (Fashion-MNIST). Yadav and
-        Bottou, "Cold Case: The Lost MNIST Digits", 2019 (writers). Yang et al., "MedMNIST v2",
-        Scientific Data, 2023.
+        LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+        recognition", 1998 (MNIST). Xiao, Rasul and Vollgraf, arXiv:1708.07747, 2017
+        (Fashion-MNIST). Yadav and Bottou, "Cold Case: The Lost MNIST Digits", 2019 (writers). Yang
+        et al., "MedMNIST v2", Scientific Data, 2023. Krizhevsky, "Learning multiple layers of
+        features from tiny images", 2009 (CIFAR-10).
     """
     if validation_examples < 0 or seed < 0:
         raise DataError(
             f"validation_examples={validation_examples}, seed={seed}: expected neither below 0"
         )
-    published = check_published(_find(name, directory))
+    published = check_published(_find(name, directory, length))
     train, test = published.train, published.test
     if test is None:
         count = len(train.targets) // 5 if test_examples is None else test_examples
         train, test = hold_out(train, count, seed, "test_examples")
     elif test_examples is not None:
         raise DataError(
-            f"test_examples={test_examples}: {name} has an official test split of "
-            f"{len(test.targets)}; leave test_examples out, or ask for validation_examples"
+            f"test_examples={test_examples}: {name} has a test split of its own, of "
+            f"{len(test.targets)} examples; leave test_examples out, or ask for validation_examples"
         )
     if validation_examples:
         train, test = hold_out(train, validation_examples, seed, "validation_examples")
@@ -133,14 +153,17 @@ def load_dataset(
         scale=published.scale,
         groups=train.groups,
         test_groups=test.groups,
+        notes=published.notes,
     )
 
 
-def _find(name: str, directory: Path | None) -> PublishedSet:
-    if name in _BUNDLED:
-        return _load_bundled(name)
-    if name.endswith(".npz"):
-        return load_medmnist(Path(name))
+def _find(name: str, directory: Path | None, length: int) -> PublishedSet:
+    if name in BUNDLED:
+        return load_bundled(name)
+    if name in _FILE_SETS:
+        return _load_path(_file_of(name, directory), length)._replace(name=name)
+    if name.endswith((".npz", ".txt", *ARCHIVES)) or ("/" in name and Path(name).is_dir()):
+        return _load_path(Path(name), length)
     attempts = _idx_set_attempts(name, directory) if name in _IDX_SETS else _other_attempts(name)
     tried = []
     for attempt in attempts:
@@ -157,31 +180,28 @@ def _find(name: str, directory: Path | None) -> PublishedSet:
     raise DataError(f"{name} cannot be had. Tried:{sources}\nTo do: {remedy}.")
 
 
-def _load_bundled(name: str) -> PublishedSet:
-    key = f"{name}-scikit-learn-{metadata.version('scikit-learn')}"
-    cached = read_cache(key)
-    if isinstance(cached, PublishedSet):
-        return cached
-    published = _read_bundled(name)
-    write_cache(key, published)
-    return published
+def _load_path(path: Path, length: int) -> PublishedSet:
+    match path.suffix:
+        case ".npz":
+            return load_medmnist(path)
+        case ".txt":
+            return load_text(path, length)
+    return load_images(path)
 
 
-def _read_bundled(name: str) -> PublishedSet:
-    # Two seconds of import that a second start does without.
-    from sklearn import datasets
-
-    bundled = getattr(datasets, f"load_{name}")()
-    if name == "digits":
-        examples = Examples(bundled.images.astype(np.uint8)[..., None], bundled.target)
-        shift, scale = np.array(0, np.float32), np.array(1 / 16, np.float32)
-    else:
-        examples = Examples(bundled.data, bundled.target)
-        shift = bundled.data.mean(axis=0).astype(np.float32)
-        # Iris's features share one unit, centimetres; the others' differ by orders of magnitude.
-        spread = np.ones(4) if name == "iris" else bundled.data.std(axis=0)
-        scale = (1 / spread).astype(np.float32)
-    return PublishedSet(name, examples, None, len(bundled.target_names), shift, scale)
+def _file_of(name: str, directory: Path | None) -> Path:
+    below = Path(_FILE_SETS[name])
+    folder = directory or os.environ.get("PRIDE_DATA_DIR")
+    if not folder:
+        raise DataError(
+            f"{name}: expected {below.name} in a folder that is named with directory or "
+            "PRIDE_DATA_DIR, and neither is given"
+        )
+    places = [Path(folder).expanduser() / place for place in (below, below.name)]
+    found = next(filter(Path.is_file, places), None)
+    if found is None:
+        raise DataError(f"{name}: neither {places[0]} nor {places[1]} is there; put it there")
+    return found
 
 
 def _idx_set_attempts(name: str, directory: Path | None) -> Iterator[PublishedSet | Absent]:
@@ -211,7 +231,7 @@ def _other_attempts(name: str) -> Iterator[PublishedSet | Absent]:
 
 
 def _refuse_unknown(name: str, official_names: list[str]) -> None:
-    own_names = (*_BUNDLED, *_IDX_SETS)
+    own_names = (*BUNDLED, *_IDX_SETS, *_FILE_SETS)
     official_name = name.split("/")[0].split(":")[0]
     if official_name in official_names:
         return
@@ -219,5 +239,7 @@ def _refuse_unknown(name: str, official_names: list[str]) -> None:
     question = f"did you mean {' or '.join(alike)}? " if alike else ""
     raise DataError(
         f"{name!r} is no data set: {question}Expected {', '.join(own_names)}, the path of a "
-        "MedMNIST file ending in .npz, or a classification set of tensorflow-datasets like cifar10"
+        "MedMNIST file (.npz), of a text by speaker (.txt) or of class folders of images (a "
+        f"folder, written with a slash, or {', '.join(ARCHIVES)}), or a classification set of "
+        "tensorflow-datasets like cifar10"
     )

@@ -1,5 +1,6 @@
 """Examples once on the device, and each client's as a stretch of one index."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pride_jax.data.datasets import Dataset
+from pride_jax.data.examples import Examples, check_examples
 from pride_jax.data.partition import Partition
 from pride_jax.errors import DataError
 
@@ -16,8 +18,8 @@ from pride_jax.errors import DataError
 class Batch(NamedTuple):
     """Examples ready for a model; rows outside ``mask`` are padding."""
 
-    inputs: Float[Array, "batch ..."]
-    targets: Int[Array, "batch"]
+    inputs: Float[Array, "batch ..."] | Int[Array, "batch ..."]
+    targets: Shaped[Array, "batch ..."]
     mask: Bool[Array, "batch"]
 
 
@@ -29,8 +31,8 @@ class FederatedData(NamedTuple):
 
     Attributes:
       inputs: raw examples (uint8 images stay uint8).
-      targets: their classes.
-      shift: with ``scale``, public constants: a model sees ``(inputs − shift) · scale``.
+      targets: what is to be learnt of each, see `Dataset`.
+      shift: with ``scale``, public constants: see `normalize`.
       scale: see ``shift``.
       index: example numbers, client after client.
       offsets: where each client's stretch of ``index`` begins.
@@ -38,7 +40,7 @@ class FederatedData(NamedTuple):
     """
 
     inputs: Shaped[Array, "examples ..."]
-    targets: Int[Array, "examples"]
+    targets: Shaped[Array, "examples ..."]
     shift: Float[Array, "..."]
     scale: Float[Array, "..."]
     index: Int[Array, "entries"]
@@ -64,23 +66,71 @@ def federate(
       hosts: how many there are.
 
     Raises:
-      DataError: no client holds an example.
+      DataError: no client holds an example; the partition names examples that are not there; or the
+        data set is not as `check_published` wants it.
     """
-    if not len(partition.index):
-        raise DataError(
-            f"None of the {len(partition.sizes)} clients holds an example, expected at least one: "
-            "change the partition"
-        )
-    examples, index, offsets = _held(partition, host, hosts)
-    return FederatedData(
-        inputs=jnp.asarray(dataset.train_inputs[examples]),
-        targets=jnp.asarray(dataset.train_targets[examples]),
-        shift=jnp.asarray(dataset.shift),
-        scale=jnp.asarray(dataset.scale),
-        index=jnp.asarray(index),
-        offsets=jnp.asarray(offsets),
-        sizes=jnp.asarray(partition.sizes),
+    return federate_each(dataset, (partition,), host, hosts)[0]
+
+
+def federate_each(
+    dataset: Dataset, partitions: Sequence[Partition], host: int = 0, hosts: int = 1
+) -> tuple[FederatedData, ...]:
+    """The training examples of ``dataset``, divided in several ways, and on the device once.
+
+    Such as what clients train on and what they hold out, see `hold_out_of_each`.
+
+    Args:
+      dataset: all examples.
+      partitions: each says whose they are; all have the same clients.
+      host: see `federate`.
+      hosts: see `federate`.
+
+    Returns:
+      One a partition; inputs and targets are the same arrays.
+
+    Raises:
+      DataError: as `federate`.
+    """
+    name = f"{dataset.name} (training)"
+    checked = check_examples(
+        name, Examples(dataset.train_inputs, dataset.train_targets), dataset.outputs
     )
+    for partition in partitions:
+        _check_partition(partition, len(checked.targets))
+    examples, indices = _held(partitions, host, hosts)
+    inputs, targets = jnp.asarray(checked.inputs[examples]), jnp.asarray(checked.targets[examples])
+    shift, scale = (jnp.asarray(constant) for constant in (dataset.shift, dataset.scale))
+    return tuple(
+        FederatedData(
+            inputs=inputs,
+            targets=targets,
+            shift=shift,
+            scale=scale,
+            index=jnp.asarray(index),
+            offsets=jnp.asarray(_offsets(partition.sizes, hosts)),
+            sizes=jnp.asarray(partition.sizes),
+        )
+        for partition, index in zip(partitions, indices, strict=True)
+    )
+
+
+def _check_partition(partition: Partition, num_examples: int) -> None:
+    index, sizes = partition
+    if not len(index):
+        raise DataError(
+            f"None of the {len(sizes)} clients holds an example, expected at least one: change the "
+            "partition"
+        )
+    if sizes.min() < 0 or sizes.sum() != len(index):
+        raise DataError(
+            f"The partition's sizes add up to {sizes.sum()}, the least is {sizes.min()}; expected "
+            f"{len(index)}, the length of its index, and none below 0"
+        )
+    if index.min() < 0 or index.max() >= num_examples:
+        raise DataError(
+            f"The partition names examples {index.min()} to {index.max()}; expected 0 to "
+            f"{num_examples - 1}: make it for this data set's training examples"
+        )
 
 
 def host_of(clients: Any, hosts: int) -> Any:
@@ -89,28 +139,41 @@ def host_of(clients: Any, hosts: int) -> Any:
 
 
 def _held(
-    partition: Partition, host: int, hosts: int
-) -> tuple[Any, Int[np.ndarray, "entries"], Int[np.ndarray, "clients"]]:
-    """Which examples a host holds, its index of them, and where clients' stretches of it begin.
+    partitions: Sequence[Partition], host: int, hosts: int
+) -> tuple[slice | Int[np.ndarray, "held"], list[Int[np.ndarray, "entries"]]]:
+    """Which examples a host holds, and for each partition the index of its clients' ones in them.
 
-    Of several hosts, examples and index are padded with their own first entries.
+    Of several hosts, examples and indices are padded with their own first entries.
     """
-    sizes = partition.sizes
     if hosts == 1:
-        return slice(None), partition.index, (np.cumsum(sizes) - sizes).astype(np.int32)
-    owners = host_of(np.arange(len(sizes)), hosts)
-    owner_of_entry = np.repeat(owners, sizes)
-    indices = [partition.index[owner_of_entry == each] for each in range(hosts)]
-    examples, index = np.unique(indices[host], return_inverse=True)
-    most = max(len(np.unique(each)) for each in indices)
-    offsets = np.zeros(len(sizes), np.int32)
-    for each in range(hosts):
-        own = sizes[owners == each]
-        offsets[owners == each] = np.cumsum(own) - own
+        return slice(None), [partition.index for partition in partitions]
+    indices = [_of_each_host(partition, hosts) for partition in partitions]
+    held = [np.unique(np.concatenate(of_host)) for of_host in zip(*indices, strict=True)]
+    own = held[host]
     # A host without examples is padded with anybody's: nothing refers to them.
-    examples = np.resize(examples if len(examples) else partition.index[:1], most)
-    index = np.resize(index if len(index) else 0, max(map(len, indices)))
-    return examples, index.astype(np.int32), offsets
+    examples = np.resize(own if len(own) else partitions[0].index[:1], max(map(len, held)))
+    return examples, [
+        _padded(np.searchsorted(own, of_hosts[host]), max(map(len, of_hosts)))
+        for of_hosts in indices
+    ]
+
+
+def _of_each_host(partition: Partition, hosts: int) -> list[Int[np.ndarray, "entries"]]:
+    owners = np.repeat(host_of(np.arange(len(partition.sizes)), hosts), partition.sizes)
+    return [partition.index[owners == host] for host in range(hosts)]
+
+
+def _padded(index: Int[np.ndarray, "entries"], length: int) -> Int[np.ndarray, "length"]:
+    return np.resize(index if len(index) else 0, length).astype(np.int32)
+
+
+def _offsets(sizes: Int[np.ndarray, "clients"], hosts: int) -> Int[np.ndarray, "clients"]:
+    """Where each client's stretch of its own host's index begins."""
+    offsets = np.zeros(len(sizes), np.int32)
+    for host in range(hosts):
+        own = host_of(np.arange(len(sizes)), hosts) == host
+        offsets[own] = np.cumsum(sizes[own]) - sizes[own]
+    return offsets
 
 
 def data_specs() -> Any:
@@ -131,23 +194,22 @@ def place(data: FederatedData, mesh: Mesh) -> FederatedData:
 
 def of_one_client(
     inputs: Shaped[np.ndarray, "examples ..."],
-    labels: Int[np.ndarray, "examples"],
+    targets: Shaped[np.ndarray, "examples ..."],
     shift: Float[np.ndarray, "..."],
     scale: Float[np.ndarray, "..."],
 ) -> FederatedData:
     """The examples of one client that knows of no other, in the order in which it holds them."""
-    size = len(labels)
+    size = len(targets)
     if not size:
         # Nothing can be taken from an array without rows, not even under a mask.
-        inputs = np.zeros((1, *inputs.shape[1:]), inputs.dtype)
-        labels = np.zeros(1, labels.dtype)
+        inputs, targets = (np.zeros((1, *leaf.shape[1:]), leaf.dtype) for leaf in (inputs, targets))
     return FederatedData(
         inputs=jnp.asarray(inputs),
-        targets=jnp.asarray(labels),
+        targets=jnp.asarray(targets),
         shift=jnp.asarray(shift),
         scale=jnp.asarray(scale),
         # NumPy makes these, since a party's process would compile a program for each.
-        index=jnp.asarray(np.arange(len(labels), dtype=np.int32)),
+        index=jnp.asarray(np.arange(len(targets), dtype=np.int32)),
         offsets=jnp.asarray(np.zeros(1, np.int32)),
         sizes=jnp.asarray(np.full(1, size, np.int32)),
     )
@@ -155,8 +217,14 @@ def of_one_client(
 
 def normalize(
     inputs: Shaped[Array, "batch ..."], shift: Float[Array, "..."], scale: Float[Array, "..."]
-) -> Float[Array, "batch ..."]:
-    """``(inputs − shift) · scale`` in float32."""
+) -> Float[Array, "batch ..."] | Int[Array, "batch ..."]:
+    """What a model sees of raw inputs.
+
+    Bytes (uint8) and floats become ``(inputs − shift) · scale`` in float32. Other integers are ids,
+    such as tokens, and stay as they are.
+    """
+    if jnp.issubdtype(inputs.dtype, jnp.integer) and inputs.dtype != jnp.uint8:
+        return inputs
     shape = (1, *jnp.broadcast_shapes(shift.shape, inputs.shape[1:]))
     shift, scale = (jnp.broadcast_to(constant, shape) for constant in (shift, scale))
     return (inputs.astype(jnp.float32) - shift) * scale

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from pride_jax.data.examples import are_classes
 from pride_jax.errors import ConfigError
 
 
@@ -71,9 +72,11 @@ def label_shards(
         example then lies with several clients.
 
     Raises:
-      ConfigError: the shards cannot be dealt evenly, or there are more shards than examples.
+      ConfigError: the shards cannot be dealt evenly, there are more shards than examples, or the
+        targets are not one class an example.
     """
     _check_clients(num_clients)
+    _check_classes(labels, "Label shards")
     num_shards = num_clients * shards_per_client
     if shards_per_client < 1 or copies < 1 or num_shards % copies:
         raise ConfigError(
@@ -104,9 +107,10 @@ def dirichlet(
     ``alpha`` approaches IID.
 
     Raises:
-      ConfigError: ``alpha`` is not positive.
+      ConfigError: ``alpha`` is not positive, or the targets are not one class an example.
     """
     _check_clients(num_clients)
+    _check_classes(labels, "A Dirichlet partition")
     if not alpha > 0:
         raise ConfigError(f"Expected alpha > 0, got {alpha}: use e.g. 0.5")
     clients: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
@@ -126,6 +130,47 @@ def by_group(groups: Int[np.ndarray, "examples"]) -> Partition:
     return _partition(np.argsort(groups, kind="stable"), sizes.tolist())
 
 
+def hold_out_of_each(
+    rng: np.random.Generator, partition: Partition, share: float
+) -> tuple[Partition, Partition]:
+    """Keeps a share of each client's own examples for its own test.
+
+    Of ``n`` examples a client holds out ``share · n``, rounded to the nearest number (a half up),
+    but never its last: a client with one example trains on it.
+
+    Args:
+      rng: draws them.
+      partition: whose each example is.
+      share: of each client's examples, at least 0 and below 1.
+
+    Returns:
+      What clients train on, and what they hold out: of the same clients, each one's examples in the
+      order in which it held them.
+
+    Raises:
+      ConfigError: an impossible share, or an example that is held twice: held out by one client, it
+        would be trained on by another.
+    """
+    index, sizes = partition
+    if not 0 <= share < 1:
+        raise ConfigError(f"Expected a held-out share of at least 0 and below 1, got {share}")
+    if share and len(np.unique(index)) < len(index):
+        raise ConfigError(
+            f"{len(index) - len(np.unique(index))} examples are held more than once, so that some "
+            f"would be held out here and trained on there: expected one copy of each to hold out "
+            f"{share} of them"
+        )
+    counts = np.minimum(np.floor(share * sizes + 0.5).astype(np.int32), np.maximum(sizes - 1, 0))
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    ranks = np.empty(len(index), np.int64)
+    ranks[np.lexsort((rng.random(len(index)), owners))] = np.arange(len(index))
+    ends = np.cumsum(sizes)
+    held = ranks >= (ends - counts)[owners]
+    return _partition(index[~held], (sizes - counts).tolist()), _partition(
+        index[held], counts.tolist()
+    )
+
+
 def with_pooled(partition: Partition) -> Partition:
     """One more client, the last, that holds what all hold: whom a central model is trained for."""
     index, sizes = partition
@@ -135,7 +180,12 @@ def with_pooled(partition: Partition) -> Partition:
 def label_counts(
     partition: Partition, labels: Int[np.ndarray, "examples"], outputs: int
 ) -> Int[np.ndarray, "clients classes"]:
-    """How many examples of each class each client holds."""
+    """How many examples of each class each client holds.
+
+    Raises:
+      ConfigError: the targets are not one class an example.
+    """
+    _check_classes(labels, "Counts by class")
     owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
     counts = np.zeros((len(partition.sizes), outputs), np.int64)
     np.add.at(counts, (owners, labels[partition.index]), 1)
@@ -144,6 +194,15 @@ def label_counts(
 
 def _partition(index: np.ndarray, sizes: Sequence[int]) -> Partition:
     return Partition(index.astype(np.int32), np.asarray(sizes, np.int32))
+
+
+def _check_classes(targets: np.ndarray, what: str) -> None:
+    if not are_classes(targets):
+        raise ConfigError(
+            f"{what} cannot be had of targets of type {targets.dtype} and shape {targets.shape}: "
+            "expected one class an example. Divide quantities and sequences by `iid`, `sizes` or "
+            "`groups`"
+        )
 
 
 def _check_clients(num_clients: int) -> None:

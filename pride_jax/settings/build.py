@@ -35,36 +35,57 @@ def build_dataset(experiment: config.Experiment) -> Dataset:
         directory=data.dir,
         test_examples=data.test_examples,
         validation_examples=data.validation_examples,
+        length=data.length,
         seed=experiment.seed,
     )
     return with_scattering(dataset) if data.features == "scattering" else dataset
 
 
 def build_partition(experiment: config.Experiment, dataset: Dataset) -> partition.Partition:
-    """Which client holds which examples.
+    """Which client trains on which examples: the first of `build_partitions`.
 
     Raises:
       ConfigError: the data set does not allow the partition.
     """
-    settings, labels = experiment.partition, dataset.train_targets
+    return build_partitions(experiment, dataset)[0]
+
+
+def build_partitions(
+    experiment: config.Experiment, dataset: Dataset
+) -> tuple[partition.Partition, partition.Partition]:
+    """Which client trains on which examples, and which of its own it holds out for its test.
+
+    Raises:
+      ConfigError: the data set does not allow the partition.
+    """
     rng = np.random.default_rng(experiment.seed)
+    whole = _build_whole(experiment.partition, dataset, rng)
+    return partition.hold_out_of_each(rng, whole, experiment.partition.held_out)
+
+
+def _build_whole(
+    settings: config.Partition, dataset: Dataset, rng: np.random.Generator
+) -> partition.Partition:
+    """Which client holds which examples."""
+    targets = dataset.train_targets
     match settings.kind:
         case "iid":
-            return partition.iid(rng, len(labels), settings.clients)
+            return partition.iid(rng, len(targets), settings.clients)
         case "sizes":
-            return partition.by_sizes(rng, len(labels), settings.sizes)
+            return partition.by_sizes(rng, len(targets), settings.sizes)
         case "shards":
             return partition.label_shards(
-                rng, labels, settings.clients, settings.shards_per_client, settings.copies
+                rng, targets, settings.clients, settings.shards_per_client, settings.copies
             )
         case "dirichlet":
-            return partition.dirichlet(rng, labels, settings.clients, settings.alpha)
+            return partition.dirichlet(rng, targets, settings.clients, settings.alpha)
         case "groups":
             if dataset.groups is None:
                 raise ConfigError(
                     f"partition.kind='groups': nobody knows who made the examples of "
-                    f"{dataset.name}; for mnist, put qmnist-train-labels-idx2-int.gz beside the "
-                    "IDX files and name their folder with --data.dir"
+                    f"{dataset.name}; expected a set with groups: a text by speaker, a data set "
+                    "with groups of its own, or mnist with qmnist-train-labels-idx2-int.gz beside "
+                    "the IDX files of --data.dir. Divide other sets by another kind"
                 )
             return partition.by_group(dataset.groups)
 

@@ -13,18 +13,23 @@ class Data(Validated):
     """Which examples, and which of them are kept for testing."""
 
     name: str = "iris"
-    """iris, wine, breast_cancer, digits, mnist, fashion_mnist, a TFDS name, or a MedMNIST .npz."""
+    """iris, wine, breast_cancer, digits, diabetes, mnist, fashion_mnist, cifar10_jpeg, shakespeare,
+    a TFDS name, or a path: a MedMNIST .npz, a .txt by speaker, class folders of images in ./FOLDER
+    or an archive (.tar.xz, .zip, …)."""
     dir: Path | None = None
-    """Folder of IDX files, for machines without internet; PRIDE_DATA_DIR if not given."""
+    """Folder of data, for sets that are files: IDX, cifar10_jpeg, shakespeare; PRIDE_DATA_DIR if
+    not given."""
     features: Literal["pixels", "scattering"] = "pixels"
     """`scattering`: wavelet features of each image, whitened by those of random images."""
     test_examples: int | None = None
     """Test points of a set that has no split of its own; a fifth of it if not given."""
     validation_examples: int = 0
     """If positive, so many training examples take the test set's place: for tuning."""
+    length: int = 80
+    """Characters an example, of a text."""
 
     def _check(self) -> None:
-        self._at_least(1, "test_examples")
+        self._at_least(1, "test_examples", "length")
         self._at_least(0, "validation_examples")
 
 
@@ -43,9 +48,14 @@ class Partition(Validated):
     """How often the training set is repeated before `shards` are dealt (Geyer et al. 2017)."""
     alpha: float = 0.5
     """Concentration, for `dirichlet`."""
+    held_out: float = 0.0
+    """Share of each client's own examples that it keeps for its own test; never its only one."""
 
     def _check(self) -> None:
         self._at_least(1, "clients", "shards_per_client", "copies")
+        self._below_one("held_out")
+        if self.held_out and self.copies > 1:
+            self._refuse("held_out", "0 with copies, which others would train on")
         self._above_zero("alpha")
         if (self.kind == "sizes") != bool(self.sizes):
             self._refuse("sizes", f"sizes if, and only if, kind is 'sizes', which is {self.kind!r}")

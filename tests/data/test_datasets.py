@@ -46,7 +46,7 @@ def test_a_bundled_set_is_whole_and_a_fifth_is_held_out(name: str):
     assert dataset.groups is None
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", [*BUNDLED, "diabetes"])
 def test_a_bundled_set_is_read_again_without_scikit_learn(name: str, monkeypatch):
     first = load_dataset(name)
     monkeypatch.setitem(sys.modules, "sklearn", None)
@@ -75,6 +75,52 @@ def test_the_model_sees_digits_between_zero_and_one():
     assert dataset.train_inputs.shape[1:] == (8, 8, 1)
     assert dataset.train_inputs.dtype == np.uint8
     assert ((dataset.train_inputs - dataset.shift) * dataset.scale).max() == 1
+
+
+def test_diabetes_is_whole_standardised_and_in_round_units():
+    features, progression = sklearn.datasets.load_diabetes(return_X_y=True)
+    assert (progression.min(), progression.max()) == (25, 346)
+    dataset = load_dataset("diabetes")
+    assert (len(dataset.train_targets), len(dataset.test_targets)) == (354, 88)
+    assert dataset.outputs == 1
+    assert dataset.train_targets.dtype == dataset.test_targets.dtype == np.float32
+    inputs = np.concatenate([dataset.train_inputs, dataset.test_inputs])
+    targets = np.concatenate([dataset.train_targets, dataset.test_targets])
+    published = {
+        row.tobytes(): value
+        for row, value in zip(features.astype(np.float32), progression, strict=True)
+    }
+    found = [published.pop(row.tobytes()) for row in inputs]
+    np.testing.assert_allclose(targets * 100 + 150, found, atol=1e-4)
+    assert not published
+    seen = (inputs.astype(np.float64) - dataset.shift) * dataset.scale
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(seen.std(axis=0), 1, rtol=1e-6)
+
+
+def test_a_set_by_hand_needs_no_more_than_its_arrays():
+    inputs, targets = np.zeros((2, 3), np.float32), np.array([0, 1], np.int32)
+    dataset = Dataset("mine", inputs, targets, inputs, targets, 2)
+    np.testing.assert_array_equal((inputs - dataset.shift) * dataset.scale, inputs)
+    assert dataset.shift.dtype == dataset.scale.dtype == np.float32
+    assert dataset.groups is dataset.test_groups is None
+
+
+@pytest.mark.parametrize("name", ["cifar10_jpeg", "shakespeare"])
+def test_a_set_that_is_one_file_says_where_it_was_looked_for(tmp_path: Path, name: str):
+    with pytest.raises(DataError, match=f"{name}: expected .* PRIDE_DATA_DIR, and neither is"):
+        load_dataset(name)
+    with pytest.raises(DataError, match=f"{name}: neither {tmp_path}/.* nor {tmp_path}/.* is"):
+        load_dataset(name, directory=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "shakespeare"])
+def test_a_set_that_is_one_file_lies_in_the_folder_of_data(tmp_path: Path, place: str):
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "tinyshakespeare.txt").write_text("A:\n" + "to be or not " * 9)
+    dataset = load_dataset("shakespeare", directory=tmp_path, length=10)
+    assert dataset.name == "shakespeare"
+    assert dataset.train_inputs.shape == (8, 10)
 
 
 def test_iris_with_sixty_training_points_has_twenty_of_each_species():
@@ -215,7 +261,7 @@ def test_qmnist_labels_of_other_digits_are_refused(tmp_path: Path):
         (
             "train-labels-idx1-ubyte.gz",
             np.full(30, 10, np.uint8),
-            "30 labels out of range, the first",
+            "30 targets out of range, the first",
         ),
         (
             "train-images-idx3-ubyte.gz",
@@ -263,9 +309,11 @@ def test_a_missing_directory_is_refused(tmp_path: Path):
         load_dataset("mnist", directory=tmp_path / "absent")
 
 
-def test_an_official_test_split_is_kept(tmp_path: Path):
+def test_a_test_split_of_its_own_is_kept(tmp_path: Path):
     write_idx_set(tmp_path)
-    with pytest.raises(DataError, match="test_examples=5: mnist has an official test split of 10"):
+    with pytest.raises(
+        DataError, match="test_examples=5: mnist has a test split of its own, of 10"
+    ):
         load_dataset("mnist", directory=tmp_path, test_examples=5)
 
 

@@ -35,7 +35,7 @@ def test_a_file_is_loaded_as_it_is(tmp_path: Path, channels: tuple[int, ...], sa
     assert dataset.outputs == 4
     assert dataset.train_inputs.shape == (20, *shape)
     for split in ("train", "test"):
-        inputs, labels = getattr(dataset, f"{split}_inputs"), getattr(dataset, f"{split}_labels")
+        inputs, labels = getattr(dataset, f"{split}_inputs"), getattr(dataset, f"{split}_targets")
         np.testing.assert_array_equal(inputs.ravel(), arrays[f"{split}_images"].ravel())
         np.testing.assert_array_equal(labels, arrays[f"{split}_labels"][:, 0])
         assert (inputs.dtype, labels.dtype) == (np.uint8, np.int32)
@@ -81,7 +81,7 @@ def with_objects(arrays):
         (with_many_labels, r"labels of shape \(20, 14\).*several labels per example"),
         (with_float_labels, "type float64, expected whole numbers"),
         (with_flat_images, r"images of shape \(20, 784\), expected \[n, height, width"),
-        (with_fewer_labels, r"20 examples, but labels of shape \(19,\)"),
+        (with_fewer_labels, r"20 examples, but targets of shape \(19,\)"),
         (with_objects, "no .npz file of arrays"),
     ],
 )

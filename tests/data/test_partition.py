@@ -9,6 +9,7 @@ from pride_jax.data.partition import (
     by_group,
     by_sizes,
     dirichlet,
+    hold_out_of_each,
     iid,
     label_counts,
     label_shards,
@@ -83,6 +84,66 @@ def test_groups_become_clients():
     np.testing.assert_array_equal(groups[partition.index], [3, 3, 7, 7, 7, 9])
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=12),
+    share=st.floats(0, 0.9999),
+    seed=st.integers(0, 99),
+)
+def test_each_client_holds_out_its_share_and_trains_on_the_rest(sizes, share, seed):
+    whole = by_sizes(np.random.default_rng(seed), 500, sizes)
+    train, held = hold_out_of_each(np.random.default_rng(seed), whole, share)
+    np.testing.assert_array_equal(train.sizes + held.sizes, whole.sizes)
+    assert np.all(np.abs(held.sizes - share * whole.sizes) <= 1)
+    assert np.all(train.sizes[whole.sizes > 0] >= 1)
+    for client in range(len(sizes)):
+        own, kept, tested = (of_client(each, client) for each in (whole, train, held))
+        assert sorted([*kept, *tested]) == sorted(own)
+        places = {example: place for place, example in enumerate(own)}
+        for part in (kept, tested):
+            assert np.all(np.diff([places[example] for example in part]) > 0)
+
+
+def of_client(partition, client):
+    ends = np.cumsum(partition.sizes)
+    return partition.index[ends[client] - partition.sizes[client] : ends[client]].tolist()
+
+
+def test_the_seed_decides_what_is_held_out_and_each_example_has_an_equal_chance():
+    whole = by_sizes(rng(), 100, [12, 20])
+    draws = [hold_out_of_each(np.random.default_rng(seed), whole, 0.25)[1] for seed in range(2000)]
+    again = hold_out_of_each(np.random.default_rng(0), whole, 0.25)[1]
+    np.testing.assert_array_equal(again.index, draws[0].index)
+    times = np.bincount(np.concatenate([draw.index for draw in draws]), minlength=100)[whole.index]
+    assert np.all(np.abs(times - 500) < 5 * np.sqrt(2000 * 0.25 * 0.75))
+
+
+def test_a_share_of_nothing_leaves_the_partition_as_it_is():
+    whole = label_shards(rng(), LABELS, num_clients=90, copies=3)
+    train, held = hold_out_of_each(rng(), whole, 0.0)
+    np.testing.assert_array_equal(train.index, whole.index)
+    assert not held.sizes.any()
+    assert not len(held.index)
+
+
+def test_nearest_numbers_are_held_out_and_a_single_example_is_trained_on():
+    _, held = hold_out_of_each(rng(), by_sizes(rng(), 100, [0, 1, 2, 3, 4, 5, 10]), 0.3)
+    np.testing.assert_array_equal(held.sizes, [0, 0, 1, 1, 1, 2, 3])
+    _, held = hold_out_of_each(rng(), by_sizes(rng(), 100, [0, 1, 2, 10]), 0.99)
+    np.testing.assert_array_equal(held.sizes, [0, 0, 1, 9])
+
+
+@pytest.mark.parametrize("targets", [np.linspace(0, 1, 600), np.zeros((600, 5), np.int32)])
+def test_partitions_by_class_refuse_quantities_and_sequences(targets):
+    for divide in (
+        lambda: dirichlet(rng(), targets, 3, 0.5),
+        lambda: label_shards(rng(), targets, 3),
+        lambda: label_counts(iid(rng(), 600, 3), targets, 5),
+    ):
+        with pytest.raises(ConfigError, match=r"expected one class an example\. Divide quantities"):
+            divide()
+
+
 def test_the_pooled_client_comes_last_and_holds_everything():
     partition = by_sizes(rng(), 100, [30, 0, 50])
     pooled = with_pooled(partition)
@@ -101,6 +162,12 @@ def test_the_pooled_client_comes_last_and_holds_everything():
         (lambda: label_shards(rng(), LABELS, 31, copies=3), "3 copies to divide 31 clients"),
         (lambda: label_shards(rng(), LABELS, 400), "800 shards were asked of 600 examples"),
         (lambda: dirichlet(rng(), LABELS, 3, 0.0), "alpha > 0, got 0.0"),
+        (lambda: hold_out_of_each(rng(), iid(rng(), 9, 3), 1.0), "at least 0 and below 1, got 1.0"),
+        (lambda: hold_out_of_each(rng(), iid(rng(), 9, 3), -0.1), "below 1, got -0.1"),
+        (
+            lambda: hold_out_of_each(rng(), label_shards(rng(), LABELS, 90, copies=3), 0.2),
+            "1200 examples are held more than once",
+        ),
     ],
 )
 def test_impossible_partitions_are_refused(make, message):

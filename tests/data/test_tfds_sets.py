@@ -112,7 +112,7 @@ def test_the_real_mnist_survives_download_preparation_and_reading(
     mirror(folder / "mnist" if (folder / "mnist").is_dir() else folder)
     monkeypatch.delenv("PRIDE_DATA_DIR")
     prepared = load_dataset("mnist")
-    for field in ("train_inputs", "train_labels", "test_inputs", "test_labels"):
+    for field in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
         np.testing.assert_array_equal(getattr(prepared, field), getattr(from_files, field))
 
 

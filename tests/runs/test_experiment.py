@@ -410,9 +410,9 @@ def images_with(value: float) -> np.ndarray:
         ),
         (
             {"test_labels": np.array([0, 1, -1, *[0] * 17])},
-            "1 labels out of range, the first -1 at index 2; expected 0 to 1",
+            "1 targets out of range, the first -1 at index 2; expected 0 to 1",
         ),
-        ({"train_labels": np.zeros(39, int)}, "40 examples, but labels of shape"),
+        ({"train_labels": np.zeros(39, int)}, "40 examples, but targets of shape"),
         ({"train_images": np.zeros((0, 4, 4)), "train_labels": np.zeros(0, int)}, "no examples"),
     ],
 )

@@ -39,6 +39,10 @@ from pride_jax.settings.files import differences, from_dict, load_config, to_dic
         (lambda: config.Client(learning_rate=1e300), "learning_rate=1e.300: expected 0 or"),
         (lambda: config.Evaluation(target_accuracy=1.5), "target_accuracy=1.5: expected at most"),
         (lambda: config.Data(test_examples=0), "data.test_examples=0"),
+        (lambda: config.Data(length=0), "data.length=0: expected at least 1"),
+        (lambda: config.Partition(held_out=1.0), "partition.held_out=1.0: expected at least 0"),
+        (lambda: config.Partition(held_out=-0.1), "partition.held_out=-0.1: expected at least 0"),
+        (lambda: config.Partition(held_out=0.2, copies=2), "held_out=0.2: expected 0 with copies"),
     ],
 )
 def test_impossible_values_are_refused(make, message):
