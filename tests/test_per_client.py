@@ -13,13 +13,17 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
-from pride_jax.engine.client import LocalTraining
+from pride_jax.engine.secure import SecureAggregation
+from pride_jax.engine.simulated import one_by_one, simulated
 from pride_jax.errors import ConfigError
-from pride_jax.federated import SecureAggregation, federated_averaging
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining, by_examples, uniform
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.settings.experiment import Aggregation, Engine, Experiment
+from pride_jax.task import classification
 
 DATASET = load_dataset("iris", test_examples=90)
 SIZES = (25, 0, 10)
@@ -38,7 +42,7 @@ PLAN = PrivacyPlan(
 )
 
 
-def rounds(per_client, *, data=None, count=2, **settings):
+def rounds(adder, *, data=None, sampler=None, weighting=by_examples, count=2):
     """Two rounds' parameters and the integers of each message, in the order sent."""
     sent = []
 
@@ -48,24 +52,27 @@ def rounds(per_client, *, data=None, count=2, **settings):
 
     protocol = plain()
     key_holder = protocol.keygen(os.urandom, Role.KEY_HOLDER)
-    bits, limit = (12, 0.5) if "plan" in settings else (16, 1.0)
-    algorithm = federated_averaging(
-        MODEL,
+    private = isinstance(sampler, PrivacyPlan)
+    bits, limit = (12, 0.5) if private else (16, 1.0)
+    algorithm = federated(
+        fedavg(
+            classification(MODEL, 3),
+            optax.sgd(0.1),
+            training=LocalTraining(epochs=2, batch_size=10),
+            weighting=weighting,
+        ),
         data or federate(DATASET, by_sizes(np.random.default_rng(0), 60, SIZES)),
-        lambda round_: optax.sgd(0.1),
-        training=LocalTraining(epochs=2, batch_size=10),
-        secure=SecureAggregation(protocol, key_holder, bits, limit, network=overheard),
-        per_client=per_client,
-        **settings,
+        sampler,
+        adder(SecureAggregation(protocol, key_holder, bits, limit, network=overheard)),
     )
-    private = jax.random.key(5) if "plan" in settings else None
-    state, info = algorithm.rounds(algorithm.init(jax.random.key(3), private), count)
-    return state.params, sent, info
+    key = jax.random.key(5) if private else None
+    state, info = algorithm.rounds(algorithm.init(jax.random.key(3), key), count)
+    return algorithm.params(state), sent, info
 
 
 def test_integers_are_those_of_the_cohort_within_one():
-    alone, sent_alone, info_alone = rounds(True)
-    together, sent, info = rounds(False)
+    alone, sent_alone, info_alone = rounds(one_by_one)
+    together, sent, info = rounds(simulated)
     assert len(sent) == len(sent_alone) == 2 * len(SIZES)
     for one, other in zip(sent_alone[: len(SIZES)], sent[: len(SIZES)], strict=True):
         assert np.abs(one - other).max() <= 1
@@ -81,20 +88,20 @@ def test_others_examples_change_no_bit_of_what_a_client_sends():
     others = np.setdiff1d(np.arange(60), np.asarray(data.index)[:25])
     inputs = np.asarray(data.inputs).copy()
     inputs[others] = np.nan
-    _, sent, _ = rounds(True, data=data, count=1)
+    _, sent, _ = rounds(one_by_one, data=data, count=1)
     damaged = data._replace(inputs=jax.numpy.asarray(inputs))
-    _, amid_nans, among = rounds(True, data=damaged, count=1)
+    _, amid_nans, among = rounds(one_by_one, data=damaged, count=1)
     assert np.array_equal(sent[0], amid_nans[0])
     assert among.nonfinite == 1
 
 
 def test_only_the_sampled_are_trained():
-    _, sent, info = rounds(True, sampler=fixed_size(3, 2), count=1)
+    _, sent, info = rounds(one_by_one, sampler=fixed_size(3, 2), count=1)
     assert len(sent) == info.clients == 2
 
 
 def test_a_plan_adds_its_noise():
-    params, sent, info = rounds(True, plan=PLAN, weighting="uniform", count=1)
+    params, sent, info = rounds(one_by_one, sampler=PLAN, weighting=uniform, count=1)
     assert info.unopened == 0
     assert np.abs(np.stack(sent)).max() > 2**11
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
@@ -104,10 +111,3 @@ def test_needs_integers():
     with pytest.raises(ConfigError, match="adds integers"):
         Experiment(engine=Engine(per_client=True))
     assert Experiment(engine=Engine(per_client=True), aggregation=Aggregation("plain"))
-    with pytest.raises(ConfigError, match="adds integers"):
-        federated_averaging(
-            MODEL,
-            federate(DATASET, by_sizes(np.random.default_rng(0), 60, SIZES)),
-            lambda round_: optax.sgd(0.1),
-            per_client=True,
-        )

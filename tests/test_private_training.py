@@ -20,18 +20,19 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import iid
+from pride_jax.engine.contribution import floats
+from pride_jax.engine.on_device import on_device
+from pride_jax.engine.secure import SecureAggregation, encode_of
+from pride_jax.engine.server import private_key
+from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
-from pride_jax.federated import (
-    Given,
-    SecureAggregation,
-    contribution,
-    federated_averaging,
-    private_key,
-)
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.privacy.sampling import fixed_size
+from pride_jax.task import classification
 
 CLIENTS = 12
 DATASET = load_dataset("iris", test_examples=90)
@@ -52,11 +53,10 @@ SKELLAM = replace(FULL, mechanism="skellam", dimension=LENGTH, bits=16, colluder
 KEY, PRIVATE = jax.random.key(4), jax.random.key(5)
 
 
-def dp_fedavg(plan, rate=0.0, **options):
+def dp_fedavg(plan, rate=0.0, *, data=DATA, adder=None, **options):
     """Clients that learn at ``rate``: at 0 their updates are zero and noise is all there is."""
-    return federated_averaging(
-        MODEL, DATA, lambda round_: optax.sgd(rate), weighting="uniform", plan=plan, **options
-    )
+    method = fedavg(classification(MODEL, 3), optax.sgd(rate), weighting=uniform)
+    return federated(method, data, plan, adder, **options)
 
 
 def secure(protocol, bits=16, **options):
@@ -74,7 +74,7 @@ def steps_of(algorithm, rounds, private=PRIVATE):
     rows = []
     for _ in range(rounds):
         after, _ = algorithm.round(state)
-        rows.append(flat(after.params) - flat(state.params))
+        rows.append(flat(after.own.params) - flat(state.own.params))
         state = after
     return np.array(rows)
 
@@ -108,7 +108,7 @@ def test_released_sums_have_the_planned_noise_and_no_other(plan):
 def test_shares_of_integer_noise_add_up_to_the_plans(survivors):
     plan = replace(SKELLAM, dropouts=1)
     lossy = secure(plain(), network=lambda messages: messages[:survivors])
-    noise = steps_of(dp_fedavg(plan, secure=lossy), 8)
+    noise = steps_of(dp_fedavg(plan, adder=simulated(lossy)), 8)
     variance = plan.total_variance * survivors / CLIENTS
     expected = np.sqrt(variance) * NORM / (2**15 - 1) / CLIENTS
     assert deviation_fits(noise, expected)
@@ -141,7 +141,7 @@ def test_banded_noise_is_that_of_the_whole_runs_matrix():
 def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
     silent = replace(POISSON, noise_multiplier=0.0)
     algorithm = dp_fedavg(silent, rate=0.3)
-    everyone = dp_fedavg(replace(FULL, noise_multiplier=0.0), rate=0.3, chunk=1)
+    everyone = dp_fedavg(replace(FULL, noise_multiplier=0.0), rate=0.3, adder=on_device(chunk=1))
     sizes = set()
     state = algorithm.init(KEY, PRIVATE)
     total = steps_of(everyone, 1)[0] * CLIENTS
@@ -176,25 +176,24 @@ awkward = arrays(np.float32, 40, elements=finite_or_not | st.sampled_from([1e30,
 def contributed(bits=None):
     """A client's contribution, as floats or as integers of so many bits, compiled once."""
     if bits is None:
-        return jax.jit(contribution(NORM, FULL, None))
+        return jax.jit(floats)
     plan = replace(SKELLAM, dimension=40, bits=bits)
-    return jax.jit(contribution(NORM, plan, secure(plain(), bits)))
+    return jax.jit(encode_of(secure(plain(), bits), plan))
 
 
 @settings(max_examples=100, deadline=None)
 @given(awkward, st.floats(0.0, 1.0))
 def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
     """Deleting a client, in zero-out adjacency, takes away exactly its contribution."""
-    given_ = Given(jnp.float32(weight), None)
-    sent, _ = contributed()(KEY, {"w": jnp.asarray(update)}, given_)
+    sent, _ = contributed()(KEY, {"w": jnp.asarray(update)}, jnp.float32(NORM), jnp.float32(weight))
     assert np.linalg.norm(np.asarray(sent.update["w"], np.float64)) <= NORM
 
 
 @settings(max_examples=100, deadline=None)
 @given(awkward, st.floats(0.0, 1.0), st.sampled_from([2, 4, 8, 16]))
 def test_no_clients_integers_are_longer_than_the_noise_is_made_for(update, weight, bits):
-    given_ = Given(jnp.float32(weight), None)
-    sent, reports = contributed(bits)(KEY, {"w": jnp.asarray(update)}, given_)
+    given_ = jnp.float32(NORM), jnp.float32(weight)
+    sent, reports = contributed(bits)(KEY, {"w": jnp.asarray(update)}, *given_)
     integers = np.asarray(sent.update, np.int64)
     assert (integers**2).sum() <= replace(SKELLAM, dimension=40, bits=bits).max_squared_norm
     if not np.isfinite(update).all():
@@ -207,7 +206,7 @@ def test_encrypted_and_plain_sums_with_the_same_shares_are_the_same_bits():
         return bytes([7]) * size
 
     results = [
-        steps_of(dp_fedavg(SKELLAM, rate=0.3, secure=secure(protocol, rng=constant)), 2)
+        steps_of(dp_fedavg(SKELLAM, rate=0.3, adder=simulated(secure(protocol, rng=constant))), 2)
         for protocol in (plain(), paillier(1024))
     ]
     np.testing.assert_array_equal(*results)
@@ -217,10 +216,10 @@ def test_encrypted_and_plain_sums_with_the_same_shares_are_the_same_bits():
 def test_with_more_missing_than_tolerated_nothing_is_opened_and_the_round_counts():
     for dropouts, opened in ((1, False), (2, True)):
         lossy = secure(plain(), network=lambda messages: messages[2:])
-        algorithm = dp_fedavg(replace(SKELLAM, dropouts=dropouts), secure=lossy)
+        algorithm = dp_fedavg(replace(SKELLAM, dropouts=dropouts), adder=simulated(lossy))
         state, info = algorithm.round(algorithm.init(KEY, PRIVATE))
         assert int(info.unopened) == (not opened)
-        moved = flat(state.params) - flat(algorithm.init(KEY, PRIVATE).params)
+        moved = flat(state.own.params) - flat(algorithm.init(KEY, PRIVATE).own.params)
         assert moved.any() == opened
         assert int(state.round) == 1
 
@@ -230,7 +229,7 @@ def test_cohorts_too_small_to_hide_one_another_are_not_opened():
         SKELLAM, sampling="truncated_poisson", sampling_rate=0.25, colluders=2, noise_multiplier=5.0
     )
     assert plan.smallest_cohort == 3
-    algorithm = dp_fedavg(plan, secure=secure(masking()))
+    algorithm = dp_fedavg(plan, adder=simulated(secure(masking())))
     seen = set()
     for number in range(12):
         _, info = algorithm.round(algorithm.init(KEY, jax.random.key(number)))
@@ -242,7 +241,7 @@ def test_cohorts_too_small_to_hide_one_another_are_not_opened():
 def test_gaussian_noise_covers_what_rounding_adds():
     plan = replace(FULL, dimension=LENGTH, bits=4)
     assert plan.noise_scale > 1.5 * FULL.noise_scale
-    noise = steps_of(dp_fedavg(plan, secure=secure(plain(), 4)), 8)
+    noise = steps_of(dp_fedavg(plan, adder=simulated(secure(plain(), 4))), 8)
     assert deviation_fits(noise, plan.noise_scale / CLIENTS)
 
 
@@ -258,15 +257,18 @@ def test_adaptive_clipping_finds_the_quantile_of_the_norms():
 @pytest.mark.parametrize(
     ("changes", "options", "reason"),
     [
-        ({}, {"sampler": fixed_size(CLIENTS, 3)}, "sampler=.*the plan draws"),
-        ({}, {"max_norm": 1.0}, "max_norm=1.0.*the plan draws the cohorts and clips"),
+        ({}, {"max_norm": 1.0}, "max_norm=1.0.*the plan clips"),
         ({"num_clients": 13}, {}, "num_clients=13, but .* have 12"),
         ({"noise_multiplier": None}, {}, "noise_multiplier=None.*calibrate"),
-        ({"dimension": 9, "bits": 16}, {}, "dimension=9, but .* have None"),
-        ({"dimension": LENGTH, "bits": 8}, {"secure": secure(plain())}, "bits=8, but .* have 16"),
+        ({"dimension": 9, "bits": 16}, {}, "dimension=9, but .* adds floats"),
+        (
+            {"dimension": LENGTH, "bits": 8},
+            {"adder": simulated(secure(plain()))},
+            "bits=8, but .* have 16",
+        ),
         (
             {"dimension": LENGTH, "bits": 16, "clipping_norm": 2.0},
-            {"secure": secure(plain())},
+            {"adder": simulated(secure(plain()))},
             "clipping_norm=2.0, but .* have 0.25",
         ),
     ],
@@ -299,11 +301,9 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
     sizes = DATA.sizes.at[client].set(0)
 
     def step(data):
-        algorithm = federated_averaging(
-            MODEL, data, lambda round_: optax.sgd(3.0), weighting="uniform", plan=silent
-        )
+        algorithm = dp_fedavg(silent, rate=3.0, data=data)
         state = algorithm.init(KEY, PRIVATE)
-        return flat(algorithm.round(state)[0].params) - flat(state.params)
+        return flat(algorithm.round(state)[0].own.params) - flat(state.own.params)
 
     distance = np.linalg.norm(step(DATA) - step(DATA._replace(sizes=sizes)))
     # Every update is clipped here, so that the bound is reached.
@@ -315,7 +315,5 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
     [([3.0, 3.9], 0.5), ([3.0, 4.1], -0.5), ([0.0, 0.0], 0.0), ([np.nan, 1.0], 0.0)],
 )
 def test_a_clients_data_changes_the_count_of_short_updates_by_at_most_a_half(update, counted):
-    adaptive = replace(FULL, clipping="adaptive", noise_multiplier=0.5)
-    given_ = Given(jnp.float32(1.0), jnp.float32(5.0))
-    contributed, _ = contribution(NORM, adaptive, None)(KEY, {"w": jnp.array(update)}, given_)
+    contributed, _ = floats(KEY, {"w": jnp.array(update)}, jnp.float32(5.0), jnp.float32(1.0))
     assert float(contributed.within) == counted

@@ -37,6 +37,11 @@ class Metrics(NamedTuple):
         return self.means["loss"]
 
     @property
+    def headline(self) -> float:
+        """The score that stands for the task."""
+        return self.means[headline(self.means)]
+
+    @property
     def accuracy(self) -> float:
         """The share of right answers; KeyError for a task that has none."""
         return self.means["accuracy"]
@@ -58,6 +63,23 @@ class Spread(NamedTuple):
     maximum: float
 
 
+def headline(names: dict[str, float] | dict[str, Array]) -> str:
+    """The score that stands for a task: its accuracy, or its loss if it has none."""
+    return "accuracy" if "accuracy" in names else "loss"
+
+
+def headline_of(task: Task, data: FederatedData) -> str:
+    """The score that stands for a task on such examples, without computing any."""
+
+    def score(params: Params, inputs: Array, targets: Array) -> Scores:
+        real = jnp.ones(targets.shape[0], bool)
+        return task.score(params, Batch(normalize(inputs, data.shift, data.scale), targets, real))
+
+    params = jax.eval_shape(task.init, jax.random.key(0))
+    scores = jax.eval_shape(score, params, data.inputs[:1], data.targets[:1])
+    return headline(scores.sums)
+
+
 Answer = Callable[
     [
         Params,
@@ -69,11 +91,6 @@ Answer = Callable[
     Scores,
 ]
 """``(params, raw inputs, targets, shift, scale) -> Scores``, one an example; see `scorer`."""
-
-
-def headline(names: dict[str, float] | dict[str, Array]) -> str:
-    """The score that stands for a task: its accuracy, or its loss if it has none."""
-    return "accuracy" if "accuracy" in names else "loss"
 
 
 @functools.cache
@@ -157,9 +174,9 @@ def summarize(scores: Scores, targets: Shaped[np.ndarray, "examples ..."], outpu
       targets: of the examples.
       outputs: classes, if the task has any.
     """
-    answers = np.sum(scores.weight, dtype=np.float64)
+    answers = np.sum(np.asarray(scores.weight, np.float64))
     means = {
-        name: float(np.sum(each, dtype=np.float64) / answers) for name, each in scores.sums.items()
+        name: float(np.sum(np.asarray(each, np.float64)) / answers) for name, each in scores.sums.items()
     }
     confusion = np.zeros((0, 0), np.int64)
     if not isinstance(scores.answer, tuple):

@@ -34,6 +34,8 @@ from pride_jax.engine.rounds import (
     round_info,
 )
 from pride_jax.engine.states import States
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.types import Cohort
 
 
@@ -46,6 +48,7 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     """
 
     def adder(federation: Federation) -> Algorithm:
+        _check_floats(federation.server.plan)
         devices = mesh or clients_mesh(jax.devices())
         data = place(federation.data, devices)
         federation = federation._replace(data=data)
@@ -70,6 +73,19 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
         )
 
     return adder
+
+
+def _check_floats(plan: PrivacyPlan | None) -> None:
+    """Refuses a plan that was made for integers.
+
+    Raises:
+      ConfigError: as above.
+    """
+    if plan is not None and (plan.dimension, plan.bits) != (None, None):
+        raise ConfigError(
+            f"The plan's dimension={plan.dimension}, bits={plan.bits}, but on_device adds floats: "
+            "make the plan without them, or add integers with a protocol"
+        )
 
 
 _Round = Callable[[FederatedData, ServerState], tuple[ServerState, RoundInfo]]

@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Int
 
 from pride_jax.engine.cohort import Broadcast, Clients
 from pride_jax.engine.contribution import Contribution
+from pride_jax.engine.local import Extent
 from pride_jax.engine.rounds import Keys, ServerState
 from pride_jax.errors import ConfigError
-from pride_jax.methods.method import Hyper, Method, Sent, Update, Weighting
+from pride_jax.methods.method import Hyper, Method, Sent, Update, Weighting, parts
 from pride_jax.privacy.mechanisms import PrivacyState, mechanism_of
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.privacy.sampling import Sampler
@@ -159,6 +160,22 @@ def shapes_of(method: Method, clients: Clients, hyper: Hyper) -> tuple[Sent, Upd
         return sent, local.finish(local.carry, jnp.int32(0))[0]
 
     return jax.eval_shape(exchange, jax.random.key(0))
+
+
+def sent_numbers(method: Method) -> int:
+    """How many numbers a client of a method sends."""
+    return sum(leaf.size for leaf in jax.tree.leaves(_update_of(method)))
+
+
+def sent_parts(method: Method) -> tuple[str, ...]:
+    """The names of the parts of what a client of a method sends."""
+    return tuple(parts(_update_of(method)))
+
+
+def _update_of(method: Method) -> Update:
+    # No shape depends on how many examples clients hold.
+    clients = Clients(lambda _: method.client, method.training, Extent(1, 1, 1, True))
+    return shapes_of(method, clients, {})[1]
 
 
 def public_keys(key: Key) -> Key:

@@ -31,16 +31,23 @@ class Checkpoints(NamedTuple):
     restore: Callable[[int, PyTree[Array]], PyTree[Array]]
 
 
-def checkpoints(folder: Path) -> Checkpoints:
-    """Opens a folder of checkpoints, making it if needed.
+def checkpoints(
+    folder: Path,
+    write: Callable[[Path, bytes], None] = write_atomically,
+    read: Callable[[Path], bytes] = Path.read_bytes,
+) -> Checkpoints:
+    """Opens a folder of checkpoints, which is made with the first of them.
 
-    Whatever is given is saved: leave keys and other secrets out.
+    Whatever is given is saved: leave keys and other secrets out. A tree without leaves is not.
+
+    Args:
+      folder: of the files.
+      write: makes a file of bytes, all of it or nothing.
+      read: its inverse.
 
     Raises (all functions):
       RunError: the folder cannot be written, or holds something else than was asked for.
     """
-    with explained("write to", folder):
-        folder.mkdir(parents=True, exist_ok=True)
 
     def file(round_: int) -> Path:
         return folder / f"{round_}.npz"
@@ -50,11 +57,14 @@ def checkpoints(folder: Path) -> Checkpoints:
         return sorted(int(stem) for stem in stems if stem.isdecimal())
 
     def save(round_: int, tree: PyTree[Array]) -> None:
+        if not jax.tree.leaves(tree):
+            return
         content = io.BytesIO()
         arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree).items()}
         np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
-        write_atomically(file(round_), content.getvalue())
         with explained("write to", folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(file(round_), content.getvalue())
             for old in rounds()[:-_KEPT]:
                 file(old).unlink()
 
@@ -63,7 +73,9 @@ def checkpoints(folder: Path) -> Checkpoints:
 
     def restore(round_: int, like: PyTree[Array]) -> PyTree[Array]:
         leaves = _named_leaves(like)
-        saved = _read(file(round_))
+        if not leaves:
+            return like
+        saved = _read(file(round_), read)
         if _shapes(saved) != _shapes(leaves):
             raise RunError(
                 f"{file(round_)} holds {_shapes(saved)}, expected {_shapes(leaves)}: it is of "
@@ -74,10 +86,10 @@ def checkpoints(folder: Path) -> Checkpoints:
     return Checkpoints(save, latest, restore)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, read: Callable[[Path], bytes]) -> dict[str, np.ndarray]:
     with explained("read", path):
         try:
-            with np.load(io.BytesIO(path.read_bytes())) as saved:
+            with np.load(io.BytesIO(read(path))) as saved:
                 return dict(saved)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RunError(

@@ -36,6 +36,7 @@ class Task(IntEnum):
     BEGIN = 1
     TRAIN = 2
     REVIEW = 3
+    SAVE = 4
 
 
 class Order(NamedTuple):

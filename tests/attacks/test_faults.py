@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from pride_jax.engine.client import LocalTraining
 from scipy.stats import binom
 
 from pride_jax import federated
 from pride_jax.attacks.audit import many_run_bound
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.client import LocalTraining
 from pride_jax.privacy import mechanisms
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import ClipInfo

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from pride_jax.engine.client import LocalTraining, local_update
 
 from pride_jax.attacks.inversion import (
     Matching,
@@ -20,7 +21,6 @@ from pride_jax.attacks.inversion import (
 from pride_jax.attacks.similarity import psnr
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.client import LocalTraining, local_update
 from pride_jax.models.networks import cnn, mlp, two_nn
 from pride_jax.types import Model, Params, Update
 

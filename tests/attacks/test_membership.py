@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
+from pride_jax.engine.client import LocalTraining
 from scipy.stats import norm
 
 from pride_jax.attacks.membership import (
@@ -21,7 +22,6 @@ from pride_jax.attacks.membership import (
     tpr_at,
 )
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.client import LocalTraining
 from pride_jax.errors import ConfigError
 from pride_jax.models.networks import logistic
 

@@ -1,0 +1,270 @@
+"""Everything a run is made of, built from its settings."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float, Int
+
+from pride_jax.data.datasets import Dataset
+from pride_jax.data.federated import FederatedData, federate_each, host_of
+from pride_jax.data.partition import Partition
+from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.evaluation import (
+    Metrics,
+    client_totals,
+    evaluator,
+    headline_of,
+    scorer,
+)
+from pride_jax.engine.federation import Adder
+from pride_jax.engine.on_device import on_device
+from pride_jax.engine.personal import fine_tuned_totals, personal_totals
+from pride_jax.engine.rounds import Algorithm, ServerState
+from pride_jax.engine.secure import SecureAggregation
+from pride_jax.engine.server import sent_numbers, sent_parts
+from pride_jax.engine.simulated import one_by_one, simulated
+from pride_jax.errors import ConfigError
+from pride_jax.federated import federated
+from pride_jax.methods.method import Hyper, Method
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs import hosts
+from pride_jax.runs.budget import affordable
+from pride_jax.runs.secrets import key_holder_keys
+from pride_jax.settings import build, learning
+from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.protocols import build_key_files, build_secure_sum
+from pride_jax.task import Task
+from pride_jax.types import Params
+
+Totals = Float[np.ndarray, "clients 2"]
+"""Each client's sum of the headline score, and its weight; see `evaluation.client_totals`."""
+
+
+class Simulated(NamedTuple):
+    """What only a simulation has: every client's examples.
+
+    Attributes:
+      dataset: its training inputs are empty where several processes hold their clients' ones.
+      partition: whose each training example is.
+      data: the training examples of this process's clients.
+      review: state -> `Totals` by what is tested on what, see `review_of`; with several
+        processes, each must call it.
+    """
+
+    dataset: Dataset
+    partition: Partition
+    data: FederatedData
+    review: Callable[[ServerState], dict[str, Totals]]
+
+
+class Prepared(NamedTuple):
+    """Everything a run is made of.
+
+    Attributes:
+      config: the settings.
+      task: what is learned.
+      length: how many numbers a client sends.
+      parts: the names of what they are.
+      secure: how updates are added unseen; of a real server, without the key holder's secret.
+      plan: what is private, if anything.
+      algorithm: the rounds, wherever clients train.
+      evaluate: tests parameters on the test examples.
+      sizes: each client's number of examples.
+      test_examples: how many those are.
+      inputs: -> digest of what else the released models depend on.
+      hyper: settings that the algorithm takes as arguments.
+      simulated: None where clients are real.
+    """
+
+    config: Experiment
+    task: Task
+    length: int
+    parts: tuple[str, ...]
+    secure: SecureAggregation | None
+    plan: PrivacyPlan | None
+    algorithm: Algorithm
+    evaluate: Callable[[Params], Metrics]
+    sizes: Int[np.ndarray, "clients"]
+    test_examples: int
+    inputs: Callable[[], str]
+    hyper: Hyper
+    simulated: Simulated | None
+
+
+def prepare(
+    config: Experiment, secrets: Path, hyper: Mapping[str, float] | None = None
+) -> Prepared:
+    """Loads the data and builds the functions that the settings name; writes nothing.
+
+    Args:
+      config: the settings.
+      secrets: folder in which the key holder's key is looked for; a new one is made if it has none.
+      hyper: settings that the algorithm is to take as arguments; of `learning.NUMBERS`.
+
+    Raises:
+      PrideError: the data cannot be had, or settings contradict it or each other.
+    """
+    host, count = jax.process_index(), jax.process_count()
+    if count > 1 and config.evaluation.comparison:
+        raise ConfigError(
+            f"evaluation.comparison=True with {count} processes: expected False, since a central "
+            "model needs all examples in one place"
+        )
+    dataset = build.build_dataset(config)
+    partition, held = build.build_partitions(config, dataset)
+    data, held_out = _divided(dataset, partition, held)
+    examples = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
+    task = learning.build_task(config, examples)
+    _check_target(config, headline_of(task, data))
+    if count > 1:
+        dataset = dataset._replace(train_inputs=dataset.train_inputs[:0].copy())
+    numbers = {name: jnp.float32(value) for name, value in (hyper or {}).items()}
+    method = learning.method_of_numbers(config, examples)(numbers)
+    length = sent_numbers(method)
+    plan = build.build_plan(config, data.num_clients, length)
+    if plan is not None:
+        affordable(config.privacy, plan)
+    mesh = build.build_mesh(config.engine)
+    secure = _secure_aggregation(config, secrets)
+    algorithm = build_algorithm(config, examples, data, mesh, plan, secure, numbers)
+    here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
+    test = evaluator(task, dataset, here)
+    review = _review_of(config, task, method, algorithm, data, held_out, here)
+    return Prepared(
+        config=config,
+        task=task,
+        length=length,
+        parts=sent_parts(method),
+        secure=secure,
+        plan=plan,
+        algorithm=algorithm,
+        evaluate=lambda params: test(jax.device_get(params)),
+        sizes=partition.sizes,
+        test_examples=len(dataset.test_targets),
+        inputs=partial(_digest, data),
+        hyper=numbers,
+        simulated=Simulated(dataset, partition, data, review),
+    )
+
+
+def _divided(
+    dataset: Dataset, partition: Partition, held: Partition
+) -> tuple[FederatedData, FederatedData]:
+    """The examples of this process's clients, to train on and, if any are, held out."""
+    host, count = jax.process_index(), jax.process_count()
+    if held.sizes.sum():
+        data, held_out = federate_each(dataset, (partition, held), host, count)
+        return data, held_out
+    (data,) = federate_each(dataset, (partition,), host, count)
+    return data, data._replace(sizes=jnp.zeros_like(data.sizes))
+
+
+def build_algorithm(
+    config: Experiment,
+    examples: learning.Shape,
+    data: FederatedData,
+    mesh: Mesh,
+    plan: PrivacyPlan | None,
+    secure: SecureAggregation | None,
+    hyper: Hyper,
+) -> Algorithm:
+    """Federated training as the settings name it."""
+    max_norm = config.privacy.clipping_norm
+    return federated(
+        learning.method_of_numbers(config, examples),
+        data,
+        plan or build.build_sampler(config.cohort, data.num_clients),
+        _adder(config, mesh, secure),
+        max_norm=np.inf if plan or max_norm is None else max_norm,
+        hyper=hyper,
+    )
+
+
+def _adder(config: Experiment, mesh: Mesh, secure: SecureAggregation | None) -> Adder:
+    if secure is None:
+        return on_device(mesh, config.engine.chunk)
+    if config.engine.per_client:
+        return one_by_one(secure, mesh)
+    return simulated(secure, mesh, config.engine.chunk)
+
+
+def _secure_aggregation(config: Experiment, secrets: Path) -> SecureAggregation | None:
+    """How updates are added up, with the key holder's keys in ``secrets``, or new ones."""
+    if config.aggregation.protocol == "none":
+        return None
+    protocol = build_secure_sum(config.aggregation)
+    files = build_key_files(config.aggregation)
+    keys = key_holder_keys(secrets, protocol, files, os.urandom)
+    return build.build_secure_aggregation(config, protocol, keys)
+
+
+def _check_target(config: Experiment, score: str) -> None:
+    """Refuses a target that the task cannot reach.
+
+    Raises:
+      ConfigError: as above.
+    """
+    if config.evaluation.target_accuracy is not None and score != "accuracy":
+        raise ConfigError(
+            f"evaluation.target_accuracy={config.evaluation.target_accuracy} with "
+            f"task.name={config.task.name!r}: expected none, since the task has no accuracy"
+        )
+
+
+def _review_of(
+    config: Experiment,
+    task: Task,
+    method: Method,
+    algorithm: Algorithm,
+    data: FederatedData,
+    held_out: FederatedData,
+    mesh: Mesh,
+) -> Callable[[ServerState], dict[str, Totals]]:
+    """Makes the function that tests what each client has on its own examples.
+
+    ``training``: the shared model on the examples that clients trained on. Where clients hold
+    examples out, on those: ``shared``, the shared model; ``personal``, each client's own, if the
+    method has such models; ``fine_tuned``, the shared model after a client trained it for itself.
+    """
+    host, count = jax.process_index(), jax.process_count()
+    answer = scorer(task, mesh)
+    holds_out = bool(np.asarray(held_out.sizes).any())
+    epochs = config.evaluation.fine_tuning
+    here = host_of(np.arange(data.num_clients), count) == host
+    tested = held_out._replace(sizes=jnp.where(here, held_out.sizes, 0))
+    personal = personal_totals(task, method, tested)
+    alone = learning.clients_alone(config, task, np.asarray(data.sizes), max(1, epochs))
+    fine_tuned = fine_tuned_totals(task, alone, data, tested)
+
+    def review(state: ServerState) -> dict[str, Totals]:
+        params = jax.device_get(algorithm.params(state))
+        scores = jax.device_get(
+            answer(params, data.inputs, data.targets, data.shift, data.scale)
+        )
+        totals = {"training": client_totals(scores, data, host, count)}
+        if holds_out:
+            totals["shared"] = client_totals(scores, held_out, host, count)
+            if jax.tree.leaves(state.clients):
+                sent = jax.device_get(method.send(state.own))
+                totals["personal"] = personal(sent, algorithm.states.save(state.clients))
+            if epochs:
+                totals["fine_tuned"] = fine_tuned(jax.random.key(config.seed), params)
+        return {name: hosts.add_up(each) for name, each in totals.items()}
+
+    return review
+
+
+def _digest(data: FederatedData) -> str:
+    """Equal for equal examples of equal clients."""
+    digest = hashlib.sha256()
+    for leaf in data:
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()

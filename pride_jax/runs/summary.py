@@ -1,0 +1,206 @@
+"""What a run tells of itself: a row of figures an evaluation, and its summary."""
+
+import hashlib
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pride_jax.data.federated import federate
+from pride_jax.data.partition import with_pooled
+from pride_jax.engine.comparison import train_alone
+from pride_jax.engine.evaluation import Metrics, group_spread, spread_of
+from pride_jax.engine.rounds import RoundInfo, ServerState
+from pride_jax.errors import RunError
+from pride_jax.reporting import metrics
+from pride_jax.runs import hosts
+from pride_jax.runs.hosts import Order, Task
+from pride_jax.runs.prepared import Prepared, Simulated
+from pride_jax.prepareds import learning
+from pride_jax.types import Params
+
+Summary = dict[str, Any]
+"""What ``summary.json`` holds."""
+
+_OWN_TIMES = ("seconds_per_round", "seconds_elapsed")
+_NOT_COMPARED: Summary = {
+    "central": None,
+    "alone": None,
+    "confusion_central": None,
+    "confusions_alone": None,
+}
+
+
+def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> metrics.Row:
+    """What is recorded of the rounds since the last evaluation.
+
+    Raises:
+      RunError: training has diverged.
+    """
+    measured = prepared.evaluate(prepared.algorithm.params(state))
+    round_ = int(state.round)
+    nonfinite = _count(info.nonfinite) if info else 0
+    diverged = info is not None and 0 < int(info.clients) == nonfinite
+    if diverged or not np.isfinite(measured.loss):
+        raise RunError(
+            f"Training diverged: by round {round_} the test loss is {measured.loss} and "
+            f"{nonfinite or 0} updates were NaN or infinite. Lower "
+            "client.learning_rate or server.learning_rate, or set privacy.clipping_norm"
+        )
+    row: metrics.Row = {"round": round_, **_tested(measured)}
+    if info is None:
+        return row
+    transport = info.transport
+    row |= {
+        "train_loss": _mean_loss(info),
+        "clients": int(info.clients),
+        "empty_clients": int(info.empty),
+        "nonfinite_updates": _count(info.nonfinite),
+        "clipped_updates": _count(info.clipped),
+        "fitted_updates": _count(info.fitted),
+        "unopened_sums": int(info.unopened),
+        "bytes_per_client_round": 4 * prepared.length,
+    }
+    if len(prepared.parts) > 1 and info.fitted_parts is not None:
+        row["fitted_parts"] = dict(zip(prepared.parts, info.fitted_parts.tolist(), strict=True))
+    if transport is not None:
+        row["bytes_per_client_round"] = transport.bytes_sent // max(1, int(info.clients))
+        row["lost_messages"] = transport.lost
+        row["seconds_train"] = info.train_seconds
+        row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
+    return row
+
+
+def _tested(measured: Metrics) -> dict[str, float]:
+    """The scores on the test examples, by name."""
+    return {f"test_{name}": value for name, value in measured.means.items()}
+
+
+def _mean_loss(info: RoundInfo) -> float | None:
+    """Null where nobody tells, nobody trained, or a client whose update was thrown away has NaN."""
+    if info.loss is None or info.examples is None or not float(info.examples):
+        return None
+    return float(info.loss) / float(info.examples) if np.isfinite(info.loss) else None
+
+
+def _count(counted: Array | None) -> int | None:
+    """What was counted; null where real clients keep it to themselves."""
+    return None if counted is None else int(counted)
+
+
+def summarize(prepared: Prepared, state: ServerState, rows: list[metrics.Row]) -> Summary:
+    """The summary of a finished run, without what its privacy cost."""
+    config, sizes = prepared.config, prepared.sizes
+    params = prepared.algorithm.params(state)
+    measured = prepared.evaluate(params)
+    rounds = rows[1:]
+    return {
+        **_tested(measured),
+        "rounds": rounds[-1]["round"],
+        "rounds_to_target": metrics.rounds_to(rows, config.evaluation.target_accuracy),
+        "seconds_total": rows[-1]["seconds_elapsed"],
+        "seconds_per_round": statistics.median(row["seconds_per_round"] for row in rounds),
+        "seconds_by_stage": _stages(rounds),
+        "lost_messages": sum(row.get("lost_messages", 0) for row in rounds),
+        "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
+        "parameters": prepared.length,
+        "parameters_sha256": _fingerprint(params),
+        "clients": len(sizes),
+        "empty_clients": int(np.sum(sizes == 0)),
+        "test_examples": prepared.test_examples,
+        **{
+            name: _sum(row[name] for row in rounds)
+            for name in ("nonfinite_updates", "clipped_updates", "fitted_updates", "unopened_sums")
+        },
+        **_examined(prepared, state, measured),
+        "confusion": measured.confusion.tolist(),
+    }
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Null if any is."""
+    told = list(counts)
+    return None if None in told else sum(count or 0 for count in told)
+
+
+def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summary:
+    """What takes all clients' examples to tell, or nulls where clients are real."""
+    if prepared.simulated is None:
+        return {
+            "train_examples": int(np.sum(prepared.sizes)),
+            "unused_examples": 0,
+            "accuracy_over_clients": None,
+            "accuracy_over_groups": None,
+            "held_out": None,
+            "data_notes": [],
+            **_NOT_COMPARED,
+        }
+    dataset, partition, _, review = prepared.simulated
+    hosts.tell(Order(Task.REVIEW))
+    spreads = {
+        name: spread_of(totals)._asdict()
+        for name, totals in review(state).items()
+    }
+    training = spreads.pop("training")
+    return {
+        "train_examples": len(dataset.train_targets),
+        "unused_examples": int(len(dataset.train_targets) - len(np.unique(partition.index))),
+        "accuracy_over_clients": training,
+        "held_out": spreads or None,
+        "data_notes": list(dataset.notes),
+        "accuracy_over_groups": None
+        if dataset.test_groups is None
+        else group_spread(measured.scores, dataset.test_groups)._asdict(),
+        **_compare(prepared, prepared.simulated),
+    }
+
+
+def _fingerprint(params: Params) -> str:
+    """Equal for parameters that are equal in every bit."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(params):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _stages(rounds: list[metrics.Row]) -> dict[str, float]:
+    """Seconds a round of each stage of the secure sum; none where the device adds floats.
+
+    Medians over evaluations: the first round compiles.
+    """
+    lengths = np.diff([0, *(row["round"] for row in rounds)])
+    stages = [name for name in rounds[-1] if name.startswith("seconds_") and name not in _OWN_TIMES]
+    return {
+        name.removeprefix("seconds_"): float(np.median([row[name] for row in rounds] / lengths))
+        for name in stages
+    }
+
+
+def _compare(prepared: Prepared, simulated: Simulated) -> Summary:
+    """How well a central model and each client alone do, or nulls where nobody asks."""
+    config = prepared.config
+    if not config.evaluation.comparison:
+        return _NOT_COMPARED
+    init_key, key = jax.random.split(jax.random.key(config.seed))
+    params = prepared.task.init(init_key)
+
+    data = federate(simulated.dataset, with_pooled(simulated.partition))
+    alone_clients = learning.clients_alone(
+        config, prepared.task, np.asarray(data.sizes), config.client.epochs
+    )
+    train = train_alone(alone_clients, config.rounds)
+    holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
+    *alone, central = [
+        prepared.evaluate(train(data, jax.random.fold_in(key, client), params, client))
+        for client in holding
+    ]
+    return {
+        "central": central.headline,
+        "alone": [each.headline for each in alone],
+        "confusion_central": central.confusion.tolist(),
+        "confusions_alone": [each.confusion.tolist() for each in alone],
+    }
