@@ -54,7 +54,7 @@ def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
 
 def build_model(config: Experiment, roster: Roster) -> Model:
     """The model for such examples as the roster tells of."""
-    return build.build_model(config.model, roster.features, roster.classes)
+    return build.build_model(config, roster.features, roster.classes)
 
 
 def secure_aggregation(
@@ -85,7 +85,7 @@ def client_program(agreement: Agreement) -> SingleClient:
     return single_client(
         build_model(config, agreement.roster),
         build.build_client_optimizer(config.client, config.rounds),
-        build.build_local_training(config.client),
+        build.build_local_training(config),
         contribution(max_norm, plan, secure),
         weighting=config.cohort.weighting,
         longest=max(agreement.roster.sizes),

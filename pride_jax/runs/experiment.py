@@ -19,6 +19,7 @@ from jaxtyping import Array, Int
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition, label_counts, with_pooled
+from pride_jax.engine.client import LocalTraining
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.comparison import train_alone
 from pride_jax.engine.evaluation import (
@@ -49,7 +50,7 @@ from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.environment import environment
 from pride_jax.runs.hosts import Order, Task
 from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
-from pride_jax.settings import build
+from pride_jax.settings import build, own
 from pride_jax.settings.experiment import Client as ClientSettings
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import differences, to_dict
@@ -132,7 +133,7 @@ def prepare(config: Experiment, secrets: Path) -> Setting:
     dataset = build.build_dataset(config)
     partition = build.build_partition(config, dataset)
     data = federate(dataset, partition, host, count)
-    model = build.build_model(config.model, dataset.train_inputs.shape[1:], dataset.outputs)
+    model = build.build_model(config, dataset.train_inputs.shape[1:], dataset.outputs)
     if count > 1:
         dataset = dataset._replace(train_inputs=dataset.train_inputs[:0].copy())
     plan = build.build_plan(config, data.num_clients, num_parameters(model))
@@ -191,7 +192,7 @@ def build_algorithm(
         data,
         build.build_client_optimizer(config.client, config.rounds),
         server_optimizer=build.build_server_optimizer(config.server, config.rounds),
-        training=build.build_local_training(config.client),
+        training=build.build_local_training(config),
         sampler=None if plan else build.build_sampler(config.cohort, data.num_clients),
         weighting=config.cohort.weighting,
         max_norm=np.inf if plan or max_norm is None else max_norm,
@@ -339,6 +340,7 @@ def _run(
     pictures: bool,
 ) -> Course:
     config, real = setting.config, setting.simulated is None
+    own.keep(config.code, workdir)
     write_json(workdir / "config.json", to_dict(config))
     seed = _claim_secrets(setting, workdir)
     told = disclosure(config, setting.secure, setting.plan, None, real)
@@ -657,7 +659,13 @@ def _compare(setting: Setting, simulated: Simulated) -> Summary:
     params = setting.model.init(init_key)
 
     data = federate(simulated.dataset, with_pooled(simulated.partition))
-    train = _train_alone(setting.model, config.client, int(data.sizes.max()), config.rounds)
+    train = _train_alone(
+        setting.model,
+        config.client,
+        build.build_local_training(config)._replace(proximal=0.0),
+        int(data.sizes.max()),
+        config.rounds,
+    )
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
         setting.evaluate(train(data, jax.random.fold_in(key, client), params, client))
@@ -673,11 +681,10 @@ def _compare(setting: Setting, simulated: Simulated) -> Summary:
 
 @cache
 def _train_alone(
-    model: Model, client: ClientSettings, longest: int, rounds: int
+    model: Model, client: ClientSettings, training: LocalTraining, longest: int, rounds: int
 ) -> Callable[[FederatedData, Key, Params, Int[Array, ""]], Params]:
     """Compiled once for runs that differ in their data and seed only."""
     optimizer = build.build_client_optimizer(client, rounds)
-    training = build.build_local_training(client)._replace(proximal=0.0)
     return train_alone(model, optimizer, training, longest, rounds)
 
 

@@ -20,23 +20,27 @@ from pride_jax.engine.client import LocalTraining
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import ConfigError
 from pride_jax.federated import ClientOptimizer, SecureAggregation
-from pride_jax.models import networks
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan, default_capacity
 from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
+from pride_jax.settings import own
+from pride_jax.settings.names import call
 from pride_jax.types import Model, matters
 
 
 def build_dataset(experiment: config.Experiment) -> Dataset:
     """The data set, split by the experiment's seed where it has no split of its own."""
     data = experiment.data
-    dataset = load_dataset(
-        data.name,
-        directory=data.dir,
-        test_examples=data.test_examples,
-        validation_examples=data.validation_examples,
-        seed=experiment.seed,
-    )
+    if own.is_own(data.name):
+        dataset = call(data, experiment.code, Dataset)
+    else:
+        dataset = load_dataset(
+            data.name,
+            directory=data.dir,
+            test_examples=data.test_examples,
+            validation_examples=data.validation_examples,
+            seed=experiment.seed,
+        )
     return with_scattering(dataset) if data.features == "scattering" else dataset
 
 
@@ -69,19 +73,17 @@ def build_partition(experiment: config.Experiment, dataset: Dataset) -> partitio
             return partition.by_group(dataset.groups)
 
 
+def build_model(experiment: config.Experiment, features: tuple[int, ...], outputs: int) -> Model:
+    """The model for inputs of that shape and so many outputs an example."""
+    return _model(experiment.model, experiment.code, features, outputs)
+
+
 # The same functions again for the same model: what was compiled of them is not compiled anew.
 @functools.cache
-def build_model(settings: config.Model, features: tuple[int, ...], classes: int) -> Model:
-    """The model for inputs of that shape and so many classes."""
-    match settings.name:
-        case "logistic":
-            return networks.logistic(features, classes)
-        case "mlp":
-            return networks.mlp(features, classes, settings.hidden)
-        case "2nn":
-            return networks.two_nn(features, classes)
-        case "cnn":
-            return networks.cnn(features, classes)
+def _model(
+    settings: config.Model, code: own.Code, features: tuple[int, ...], outputs: int
+) -> Model:
+    return call(settings, code, Model, features=features, outputs=outputs)
 
 
 def build_client_optimizer(settings: config.Client, rounds: int) -> ClientOptimizer:
@@ -116,13 +118,23 @@ def _schedule(settings: config.Client, rounds: int) -> Callable[[Int[Array, ""]]
     return lambda round_: jnp.asarray(schedule(round_), jnp.float32)
 
 
-def build_local_training(settings: config.Client) -> LocalTraining:
-    """What a client does with the model it is given."""
+def build_local_training(experiment: config.Experiment) -> LocalTraining:
+    """What a client does with the model it is given.
+
+    Raises:
+      ConfigError: the engine knows no such task or method.
+    """
+    settings, task, method = experiment.client, experiment.task, experiment.method
+    if task.name != "classification" or method.name not in ("fedavg", "fedprox"):
+        raise ConfigError(
+            f"task.name={task.name!r}, method.name={method.name!r}: expected classification, and "
+            "fedavg or fedprox"
+        )
     return LocalTraining(
         settings.epochs,
         settings.batch_size,
-        settings.proximal,
-        settings.label_smoothing,
+        method.options.get("proximal", 0.0),
+        task.options["label_smoothing"],
         settings.borrowed_scatter,
         settings.precision,
     )

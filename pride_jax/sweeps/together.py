@@ -6,7 +6,7 @@ import functools
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +40,8 @@ NUMBERS = (
     "client.learning_rate",
     "client.momentum",
     "client.weight_decay",
-    "client.proximal",
-    "client.label_smoothing",
+    "task.options.label_smoothing",
+    "method.options.proximal",
     "client.borrowed_scatter",
     "server.learning_rate",
     "privacy.clipping_norm",
@@ -255,8 +255,7 @@ def _numbers(configs: Sequence[Experiment]) -> dict[str, Float[Array, "runs"]]:
     """Those of `NUMBERS` that vary; no clipping is infinity."""
     numbers = {}
     for name in NUMBERS:
-        section, _, field = name.partition(".")
-        values = [getattr(getattr(config, section), field) for config in configs]
+        values = [_at(config, name) for config in configs]
         if any(value != values[0] for value in values):
             given = [np.inf if value is None else value for value in values]
             numbers[name] = jnp.asarray(given, jnp.float32)
@@ -269,9 +268,18 @@ def _with(config: Experiment, values: Mapping[str, Float[Array, ""] | int]) -> E
     for name, value in values.items():
         section, _, field = name.partition(".")
         part = copy.copy(getattr(changed, section))
-        object.__setattr__(part, field, value)
+        field, _, option = field.partition(".")
+        new = {**getattr(part, field), option: value} if option else value
+        object.__setattr__(part, field, new)
         object.__setattr__(changed, section, part)
     return changed
+
+
+def _at(config: Experiment, name: str) -> Any:
+    """The value of a setting; None for an option that the config's function has not."""
+    section, field, *option = name.split(".")
+    value = getattr(getattr(config, section), field)
+    return value.get(*option) if option else value
 
 
 def _carry_out(
