@@ -12,7 +12,7 @@ config = Experiment(
     rounds=150,
     data=Data("digits"),
     partition=Partition("dirichlet", clients=10, alpha=0.5),
-    model=Model("mlp", hidden=(64,)),
+    model=Model("mlp", {"hidden": (64,)}),
     client=Client(learning_rate=1.0, epochs=2, batch_size=10),
     evaluation=Evaluation(every=5, comparison=True),
 )

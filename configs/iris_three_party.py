@@ -8,19 +8,28 @@ As iris_two_party, with 20 flowers a party: with fewer flowers each, it takes th
 Expected: see results/iris/README.md.
 """
 
-from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import (
+    Aggregation,
+    Client,
+    Data,
+    Evaluation,
+    Experiment,
+    Model,
+    Partition,
+    Task,
+)
 
 config = Experiment(
     rounds=40,
     data=Data("iris", test_examples=90),
     partition=Partition("iid", clients=3),
-    model=Model("mlp", hidden=(32,)),
+    model=Model("mlp", {"hidden": (32,)}),
+    task=Task("classification", {"label_smoothing": 0.2}),
     client=Client(
         learning_rate=0.3,
         momentum=0.9,
         schedule="cosine",
         weight_decay=3e-3,
-        label_smoothing=0.2,
         borrowed_scatter=1.0,
         epochs=10,
         batch_size=10,

@@ -9,19 +9,28 @@ seeds 1000 to 1199; results/iris/README.md tells how.
 Expected: see results/iris/README.md.
 """
 
-from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import (
+    Aggregation,
+    Client,
+    Data,
+    Evaluation,
+    Experiment,
+    Model,
+    Partition,
+    Task,
+)
 
 config = Experiment(
     rounds=20,
     data=Data("iris", test_examples=90),
     partition=Partition("iid", clients=2),
-    model=Model("mlp", hidden=(32,)),
+    model=Model("mlp", {"hidden": (32,)}),
+    task=Task("classification", {"label_smoothing": 0.4}),
     client=Client(
         learning_rate=0.3,
         momentum=0.9,
         schedule="cosine",
         weight_decay=3e-3,
-        label_smoothing=0.4,
         borrowed_scatter=1.0,
         epochs=10,
         batch_size=10,

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from pride_jax.data.federated import FederatedData
 from pride_jax.engine.cohort import Clients
@@ -9,7 +10,7 @@ from pride_jax.engine.federation import Adder, Federation
 from pride_jax.engine.local import extent_of
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
-from pride_jax.engine.server import MethodOf, server_part
+from pride_jax.engine.server import MethodOf, Server, server_part
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method
 from pride_jax.privacy.plan import PrivacyPlan
@@ -22,7 +23,7 @@ def federated(
     sampler: Sampler | PrivacyPlan | None = None,
     adder: Adder | None = None,
     *,
-    max_norm: float = jnp.inf,
+    max_norm: float = np.inf,
     hyper: Hyper | None = None,
 ) -> Algorithm:
     """Makes federated training as functions over one state.
@@ -43,37 +44,57 @@ def federated(
     Raises:
       ConfigError: the arguments contradict one another.
     """
-    adder = adder or on_device()
+    sizes = np.asarray(data.sizes)
+    server, clients = halves_of(method, sizes, sampler, max_norm=max_norm, hyper=hyper)
+    return (adder or on_device())(Federation(server, clients, data))
+
+
+def halves_of(
+    method: Method | MethodOf,
+    sizes: Int[np.ndarray, "clients"],
+    sampler: Sampler | PrivacyPlan | None = None,
+    *,
+    max_norm: float = np.inf,
+    hyper: Hyper | None = None,
+) -> tuple[Server, Clients]:
+    """The server's part of a round and a client's, which know of each other by what is sent.
+
+    Args:
+      method, sampler, max_norm, hyper: as for `federated`.
+      sizes: each client's number of examples.
+
+    Raises:
+      ConfigError: the arguments contradict one another.
+    """
     of_numbers: MethodOf = (lambda _: method) if isinstance(method, Method) else method
     numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
-    sizes = np.asarray(data.sizes)
     training = of_numbers(numbers).training
     clients = Clients(
         rule=lambda numbers: of_numbers(numbers).client,
         training=training,
         extent=extent_of(sizes, training.batch_size),
     )
+    plan, drawn = None, sampler
     if isinstance(sampler, PrivacyPlan):
-        _check_plan(sampler, data, max_norm)
+        _check_plan(sampler, len(sizes), max_norm)
         plan, drawn, max_norm = sampler, sampler_of(sampler), sampler.clipping_norm
-    else:
-        plan, drawn = None, sampler or full(data.num_clients)
-    server = server_part(of_numbers, numbers, clients, data.num_clients, drawn, plan, max_norm)
-    return adder(Federation(server, clients, data))
+    drawn = drawn or full(len(sizes))
+    server = server_part(of_numbers, numbers, clients, len(sizes), drawn, plan, max_norm)
+    return server, clients
 
 
-def _check_plan(plan: PrivacyPlan, data: FederatedData, max_norm: float) -> None:
+def _check_plan(plan: PrivacyPlan, num_clients: int, max_norm: float) -> None:
     """Refuses a plan that is not the only source of what it says.
 
     Raises:
       ConfigError: as above.
     """
-    if max_norm != jnp.inf:
+    if max_norm != np.inf:
         raise ConfigError(
             f"max_norm={max_norm} beside a privacy plan: expected none, since the plan clips"
         )
-    if plan.num_clients != data.num_clients:
+    if plan.num_clients != num_clients:
         raise ConfigError(
-            f"The plan's num_clients={plan.num_clients}, but the data have {data.num_clients}: "
+            f"The plan's num_clients={plan.num_clients}, but the data have {num_clients}: "
             "they must be the same, or the accounting is wrong"
         )

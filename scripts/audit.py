@@ -10,9 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-import tyro
-
 from pride_jax.errors import PrideError
+from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
 
@@ -27,11 +26,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder whose audit.json and audit.png it joins")
     arguments, overrides = parser.parse_known_args()
     try:
-        config = tyro.cli(
-            Experiment,
-            default=load_config(arguments.config),
-            args=overrides,
-            use_underscores=True,
+        config = override(
+            load_config(arguments.config),
+            overrides,
             prog="audit.py --config FILE [--canaries N] [--repetitions R] [--json] [--out DIR]",
         )
         return audit(config, arguments)

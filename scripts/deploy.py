@@ -10,9 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import tyro
-
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
 
@@ -41,11 +40,9 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait for replies")
     arguments, overrides = parser.parse_known_args()
     try:
-        config = tyro.cli(
-            Experiment,
-            default=load_config(arguments.config),
-            args=overrides,
-            use_underscores=True,
+        config = override(
+            load_config(arguments.config),
+            overrides,
             prog="deploy.py --config FILE --local|--enrol|--serve|--join …",
         )
         if arguments.enrol:

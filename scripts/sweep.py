@@ -1,6 +1,7 @@
 """Run a config many times: ``python scripts/sweep.py --config FILE --over seed=0..19``.
 
-Repeat ``--over`` for a grid. Finished runs are not repeated, and those that were interrupted
+Repeat ``--over`` for a grid. Other settings of the config can be overridden as with train.py:
+``--rounds 5``. Finished runs are not repeated, and those that were interrupted
 continue; without ``--launcher``, runs go on in this process, one after another.
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
+from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
 from pride_jax.sweeps.sweep import Execute, Watch, one_after_another, parse_over, sweep
@@ -24,7 +26,8 @@ def main() -> int:
         action="append",
         required=True,
         metavar="SETTING=VALUES",
-        help="values listed, seed=1,2,4, or in a range that includes its end, seed=0..4",
+        help="values listed, seed=1,2,4, or in a range that includes its end, seed=0..4; tuples "
+        "with blanks, 'model.options.hidden=16,64 32'",
     )
     parser.add_argument("--workdir", type=Path, help="runs/<config>_sweep if not given")
     parser.add_argument(
@@ -37,9 +40,13 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, help="runs launched at a time, without GPUs; here one a core by default"
     )
-    arguments = parser.parse_args()
+    arguments, overrides = parser.parse_known_args()
     try:
-        config = load_config(arguments.config)
+        config = override(
+            load_config(arguments.config),
+            overrides,
+            prog="sweep.py --config FILE --over SETTING=VALUES [--workdir DIR] …",
+        )
         over = [parse_over(text) for text in arguments.over]
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
         with sweep_progress() as progress:

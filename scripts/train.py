@@ -12,9 +12,8 @@ import contextlib
 import sys
 from pathlib import Path
 
-import tyro
-
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
 
@@ -32,11 +31,9 @@ def main() -> int:
     parser.add_argument("--seeds", metavar="FIRST..LAST")
     arguments, overrides = parser.parse_known_args()
     try:
-        config = tyro.cli(
-            Experiment,
-            default=load_config(arguments.config) if arguments.config else Experiment(),
-            args=overrides,
-            use_underscores=True,
+        config = override(
+            load_config(arguments.config) if arguments.config else Experiment(),
+            overrides,
             prog="train.py --config FILE [--workdir DIR] [--resume] [--seeds FIRST..LAST]",
         )
         if arguments.seeds is not None and arguments.coordinator is not None:

@@ -27,7 +27,7 @@ from pride_jax.task import classification
 
 DATASET = load_dataset("iris", test_examples=90)
 SIZES = (25, 0, 10)
-MODEL = mlp(features=(4,), classes=3, hidden=(8,))
+MODEL = mlp(features=(4,), outputs=3, hidden=(8,))
 PLAN = PrivacyPlan(
     num_clients=3,
     rounds=2,

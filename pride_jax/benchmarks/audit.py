@@ -192,7 +192,7 @@ def _one_run(
         added.data,
         build.build_client_optimizer(config.client, config.rounds),
         server_optimizer=keep_present(optax.sgd(1.0)),
-        training=build.build_local_training(config.client),
+        training=build.build_local_training(config),
         weighting=config.cohort.weighting,
         plan=plan,
         secure=prepared.secure,

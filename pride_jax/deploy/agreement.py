@@ -18,8 +18,9 @@ from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
+from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.files import from_dict, to_dict
+from pride_jax.settings.files import read_settings, to_dict, trust
 from pride_jax.settings.protocols import build_key_files, build_secure_sum, key_holders
 
 CONFIG = "config.json"
@@ -56,7 +57,12 @@ class Agreement(NamedTuple):
 
 
 def write_config(folder: Path, config: Experiment) -> None:
-    """Puts a config into a role's folder."""
+    """Puts a config into a role's folder, with the role's own copy of the code that it names.
+
+    Raises:
+      PrideError: a file is not the one that the config was made with, or cannot be written.
+    """
+    own.keep(config.code, folder)
     write_json(folder / CONFIG, to_dict(config))
 
 
@@ -66,7 +72,9 @@ def load_agreement(folder: Path) -> Agreement:
     Raises:
       PrideError: they cannot be read, or contradict each other.
     """
-    config, roster = _load_config(folder / CONFIG), load_roster(folder / ROSTER)
+    # Whose role it is put the config and the code there: a request brings neither.
+    config, roster = trust(read_settings(folder), folder / own.CODE), load_roster(folder / ROSTER)
+    own.compare(roster.code, config.code.digests, f"{folder}, against its {ROSTER}")
     settings = config.aggregation
     check_protocol(config)
     check_key_holders(config, roster)
@@ -110,13 +118,6 @@ def check_key_holders(config: Experiment, roster: Roster) -> None:
             f"The roster has the key holders {found}, expected {expected} for aggregation.protocol="
             f"{config.aggregation.protocol!r}: collect everyone's enrolment once"
         )
-
-
-def _load_config(path: Path) -> Experiment:
-    try:
-        return from_dict(read_json(path))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
 
 
 def shared_settings(config: Experiment) -> dict[str, Any]:

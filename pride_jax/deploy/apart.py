@@ -33,7 +33,7 @@ def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host:
     Raises:
       PrideError: the folder cannot be made, or an enrolment is missing or there twice.
     """
-    roster = collect_roster(enrolments, build.build_dataset(config))
+    roster = collect_roster(enrolments, build.build_dataset(config), config.code.digests)
     check_key_holders(config, roster)
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

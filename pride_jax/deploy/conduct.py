@@ -20,6 +20,7 @@ from pride_jax.deploy.server import SERVER
 from pride_jax.files import explained, read_json, write_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import Summary
+from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import to_dict
 
@@ -54,6 +55,7 @@ def conduct(
     """
     with explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
+    own.keep(config.code, workdir)
     write_json(workdir / "config.json", to_dict(config))
     write_json(server / SERVER, {"workdir": str(workdir.resolve()), "timeout": timeout})
     with superlink(server, port, host) as address:

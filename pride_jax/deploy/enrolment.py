@@ -1,6 +1,7 @@
 """A role's own folder: its secrets, made where they stay, and the public half to enrol."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,12 +102,13 @@ def holder_folder(folder: Path, number: int) -> Path:
     return folder / f"holder-{number}" if number else folder
 
 
-def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
+def collect_roster(enrolments: list[Path], dataset: Any, code: Mapping[str, str]) -> Roster:
     """The roster of everyone whose enrolment was handed in.
 
     Args:
       enrolments: their files.
       dataset: for what is public of all data: shapes, classes, constants.
+      code: digests of the users' own code that the config names.
 
     Raises:
       PrideError: a file is not an enrolment, or someone is missing or there twice.
@@ -138,6 +140,7 @@ def collect_roster(enrolments: list[Path], dataset: Any) -> Roster:
         parties=tuple(sorted(parties)),
         key_holders=tuple(sorted(holders)),
         public_key=next(iter(public_keys), b""),
+        code=dict(code),
     )
     check_roster(roster)
     return roster

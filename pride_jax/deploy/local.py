@@ -90,7 +90,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
         enrolments.append(unfinished / f"party-{id_}" / ENROLMENT)
     server = unfinished / "server"
     make_certificates(server, [LOOPBACK])
-    roster = collect_roster(enrolments, dataset)
+    roster = collect_roster(enrolments, dataset, config.code.digests)
     authority = (server / AUTHORITY).read_bytes()
     for each in (server, *(path.parent for path in enrolments)):
         save_roster(each / ROSTER, roster)

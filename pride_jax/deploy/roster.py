@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,8 @@ class Roster(NamedTuple):
       parties: by ascending id, from 0.
       key_holders: by ascending number; none where clients open the sums, or nothing is hidden.
       public_key: the key holders' one, as bytes; empty where there is none.
+      code: SHA-256 of each file or module of the users' own that the config names; each role runs
+        its own copy.
     """
 
     features: tuple[int, ...]
@@ -62,6 +65,7 @@ class Roster(NamedTuple):
     parties: tuple[Party, ...]
     key_holders: tuple[KeyHolder, ...]
     public_key: bytes
+    code: Mapping[str, str]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -109,8 +113,9 @@ def load_roster(path: Path) -> Roster:
                 for each in content["key_holders"]
             ),
             public_key=bytes.fromhex(content["public_key"]),
+            code={str(source): str(digest) for source, digest in content["code"].items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path} is not a roster ({type(error).__name__}: {error}): make it anew from "
             "everyone's enrolment"
@@ -159,4 +164,5 @@ def _to_dict(roster: Roster) -> dict[str, Any]:
             for holder in roster.key_holders
         ],
         "public_key": roster.public_key.hex(),
+        "code": dict(roster.code),
     }

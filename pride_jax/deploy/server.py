@@ -40,19 +40,19 @@ from pride_jax.deploy.journal import Done, Journal, journal
 from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
 from pride_jax.deploy.roles import hello_bytes
 from pride_jax.engine.evaluation import evaluator
+from pride_jax.engine.federation import starting, without_clients
+from pride_jax.engine.rounds import Algorithm, RoundInfo, ServerState, no_program, repeated
+from pride_jax.engine.secure import Collected, host_round, unopened
+from pride_jax.engine.server import Server
+from pride_jax.engine.states import on_host
 from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
-from pride_jax.federated import (
-    Collected,
-    RoundInfo,
-    ServerState,
-    host_rounds,
-    unopened,
-)
 from pride_jax.files import claimed, read_json, write_json
+from pride_jax.methods.method import parts
 from pride_jax.privacy.skellam import centre
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
-from pride_jax.runs.experiment import Setting, run_in
+from pride_jax.runs.experiment import run_in
+from pride_jax.runs.prepared import Prepared
 from pride_jax.settings import build, protocols
 from pride_jax.types import Cohort
 
@@ -113,33 +113,46 @@ def _serve(folder: Path, network: Network) -> None:
     run_in(prepare(agreement, ask, workdir), workdir)
 
 
-def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Setting:
+def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
     """Everything a run with real parties is made of, as far as the server has it."""
     config, roster, plan = agreement.config, agreement.roster, agreement.plan
     dataset = build.build_dataset(config)
     mesh = build.build_mesh(config.engine)
-    model = training.build_model(config, roster)
+    task = training.build_task(config, roster)
+    server, clients = training.halves(config, roster, plan)
     secure = training.secure_aggregation(config, agreement.protocol, agreement.public_key)
     collect = functools.partial(
-        _collect, agreement, ask, journal(workdir / "sums", config.evaluation.every), workdir
+        _collect,
+        agreement,
+        ask,
+        journal(workdir / "sums", config.evaluation.every),
+        workdir,
+        server,
     )
-    algorithm = host_rounds(
-        model,
-        training.server_of(config, roster, plan, mesh),
-        jnp.asarray(roster.sizes, jnp.int32),
-        secure,
-        collect,
+    one_round = host_round(server, jnp.asarray(roster.sizes, jnp.int32), secure, collect)
+    # Parties keep what they keep to themselves.
+    states = on_host(len(roster.parties))
+    algorithm = Algorithm(
+        init=starting(server, clients, states, mesh),
+        round=one_round,
+        rounds=repeated(one_round),
+        rounds_on=no_program,
+        params=server.params,
+        states=states,
     )
-    return Setting(
+    return Prepared(
         config=config,
-        model=model,
+        task=task,
+        length=server.length,
+        parts=tuple(parts(server.update)),
         secure=secure,
         plan=plan,
         algorithm=algorithm,
-        evaluate=evaluator(model, dataset, mesh),
+        evaluate=evaluator(task, dataset, mesh),
         sizes=np.asarray(roster.sizes),
         test_examples=len(dataset.test_targets),
         inputs=lambda: roster.digest,
+        hyper={},
         simulated=None,
     )
 
@@ -267,6 +280,7 @@ def _collect(
     ask: Ask,
     kept: Journal,
     workdir: Path,
+    server: Server,
     state: ServerState,
     cohort: Cohort,
 ) -> Collected:
@@ -279,7 +293,7 @@ def _collect(
         asked = kept.question(round_)
         try:
             if asked is None:
-                asked = _gather(agreement, ask, workdir, state, called)
+                asked = _gather(agreement, ask, workdir, server, state, called)
                 kept.ask(round_, asked)
             done = _opened(agreement, ask, workdir, asked)
         except TooFewError:
@@ -287,14 +301,15 @@ def _collect(
                 raise
             nothing = Transport(len(called), 0, None, None, 0.0, 0.0)
             info = _info(len(called), nothing, 0.0)
-            return unopened(info, nothing, time.perf_counter() - start)
+            return unopened(info, nothing, time.perf_counter() - start, state.clients)
         kept.open(round_, done)
     total = done.total
     if agreement.noise_bits is not None:
         total = centre(total, agreement.noise_bits)
     lost = done.called - len(done.contributors)
     transport = Transport(lost, done.bytes_sent, None, None, done.combining, done.opening)
-    return Collected(total, done.contributors, _info(done.called, transport, done.training))
+    info = _info(done.called, transport, done.training)
+    return Collected(total, done.contributors, info, state.clients)
 
 
 def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:
@@ -308,6 +323,7 @@ def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:
         nonfinite=None,
         clipped=None,
         fitted=None,
+        fitted_parts=None,
         unopened=none,
         transport=transport,
         train_seconds=seconds,
@@ -315,7 +331,12 @@ def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:
 
 
 def _gather(
-    agreement: Agreement, ask: Ask, workdir: Path, state: ServerState, called: list[int]
+    agreement: Agreement,
+    ask: Ask,
+    workdir: Path,
+    server: Server,
+    state: ServerState,
+    called: list[int],
 ) -> Record:
     """What the holders are to be asked: the round's directory, and the messages to be added.
 
@@ -337,7 +358,7 @@ def _gather(
         directory = directory if collected is None else collected
         record["letters"] = [to_bytes(letter) for letter in accepted]
         sent += sum(map(len, (*publics.values(), *record["letters"])))
-    flat = ravel_pytree(jax.device_get(state.params))[0]
+    flat = ravel_pytree(jax.device_get(server.tell(without_clients(state)).sent))[0]
     params = np.asarray(flat).astype("<f4").tobytes()
     given = ask.parties("train", record | {"params": params}, sorted(directory.members))
     trained = time.perf_counter()

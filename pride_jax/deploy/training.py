@@ -6,45 +6,42 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data.federated import of_one_client
 from pride_jax.deploy.agreement import Agreement
 from pride_jax.deploy.enrolment import Examples
 from pride_jax.deploy.roster import Roster
-from pride_jax.engine.client import ClientInfo
-from pride_jax.federated import (
+from pride_jax.engine.cohort import Broadcast, Clients
+from pride_jax.engine.secure import (
     SecureAggregation,
-    Server,
-    SingleClient,
     add_shares,
-    cohort_slots,
-    contribution,
+    encode_of,
     noise_shares,
-    public_keys,
-    server_part,
-    single_client,
     sum_terms,
 )
-from pride_jax.models.modules import num_parameters
+from pride_jax.engine.server import Server, public_keys, sent_numbers
+from pride_jax.engine.simulated import SingleClient, single_client
+from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.federated import halves_of
+from pride_jax.methods.method import Method, Sent
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.settings import build
+from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_secure_sum
-from pride_jax.types import Model, Params
+from pride_jax.task import Task
+from pride_jax.types import Key
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
     """Terms, calibrated plan and width of noised integers, as JSON has them."""
-    model = build_model(config, roster)
-    plan = build.build_plan(config, len(roster.parties), num_parameters(model))
+    method = _method(config, roster)
+    plan = build.build_plan(config, len(roster.parties), sent_numbers(method))
     secure = secure_aggregation(config, build_secure_sum(config.aggregation), Public())
-    sampler = server_of(config, roster, plan, build.build_mesh(config.engine)).sampler
+    server, _ = halves(config, roster, plan)
     shares = noise_shares(plan, lambda size: bytes(size))
-    bits = shares.bits if shares else secure.bits
-    terms = sum_terms(model, secure, plan, cohort_slots(sampler), bits)
+    terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
     return {
         "terms": dataclasses.asdict(terms),
         "plan": None if plan is None else dataclasses.asdict(plan),
@@ -52,9 +49,30 @@ def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
     }
 
 
-def build_model(config: Experiment, roster: Roster) -> Model:
-    """The model for such examples as the roster tells of."""
-    return build.build_model(config.model, roster.features, roster.classes)
+def build_task(config: Experiment, roster: Roster) -> Task:
+    """What is learned from such examples as the roster tells of."""
+    return learning.build_task(config, _shape(roster))
+
+
+def _shape(roster: Roster) -> learning.Shape:
+    return learning.Shape(roster.features, roster.classes)
+
+
+def _method(config: Experiment, roster: Roster) -> Method:
+    """The method, whose clients must keep nothing.
+
+    Raises:
+      ConfigError: they keep something.
+    """
+    method = learning.method_of_numbers(config, _shape(roster))({})
+    sent = jax.eval_shape(lambda key: method.send(method.init(key)), jax.random.key(0))
+    if jax.tree.leaves(jax.eval_shape(method.client.state, sent)):
+        raise ConfigError(
+            f"method.name={config.method.name!r}, method.personal={config.method.personal!r} with "
+            "real parties: expected a method whose clients keep nothing, such as fedavg, since "
+            "parties do not keep states yet; simulate it with train.py"
+        )
+    return method
 
 
 def secure_aggregation(
@@ -64,16 +82,14 @@ def secure_aggregation(
     return build.build_secure_aggregation(config, protocol, (Secret(), public_key))
 
 
-def server_of(config: Experiment, roster: Roster, plan: PrivacyPlan | None, mesh: Mesh) -> Server:
-    """The server's part of a round."""
-    return server_part(
-        build_model(config, roster),
-        len(roster.parties),
-        server_optimizer=build.build_server_optimizer(config.server, config.rounds),
-        sampler=None if plan else build.build_sampler(config.cohort, len(roster.parties)),
-        weighting=config.cohort.weighting,
-        plan=plan,
-        mesh=mesh,
+def halves(config: Experiment, roster: Roster, plan: PrivacyPlan | None) -> tuple[Server, Clients]:
+    """The server's part of a round, and a client's."""
+    max_norm = config.privacy.clipping_norm
+    return halves_of(
+        _method(config, roster),
+        np.asarray(roster.sizes, np.int32),
+        plan or build.build_sampler(config.cohort, len(roster.parties)),
+        max_norm=np.inf if plan or max_norm is None else max_norm,
     )
 
 
@@ -81,15 +97,8 @@ def client_program(agreement: Agreement) -> SingleClient:
     """The program of one client, as the simulation's per-client mode has it."""
     config, plan = agreement.config, agreement.plan
     secure = secure_aggregation(config, agreement.protocol, agreement.public_key)
-    max_norm = plan.clipping_norm if plan else config.privacy.clipping_norm or np.inf
-    return single_client(
-        build_model(config, agreement.roster),
-        build.build_client_optimizer(config.client, config.rounds),
-        build.build_local_training(config.client),
-        contribution(max_norm, plan, secure),
-        weighting=config.cohort.weighting,
-        longest=max(agreement.roster.sizes),
-    )
+    server, clients = halves(config, agreement.roster, plan)
+    return single_client(clients, encode_of(secure, plan), server.weighting)
 
 
 def train_party(
@@ -109,25 +118,44 @@ def train_party(
       params: the server's, flat.
     """
     config, roster = agreement.config, agreement.roster
-    training_key = jax.jit(lambda: public_keys(jax.random.key(config.seed))[1])()
-    given = client_program(agreement)(
-        training_key,
-        jnp.asarray(np.int32(round_)),
-        _unflatten(build_model(config, roster), params),
-        of_one_client(*examples, roster.shift, roster.scale),
-        jnp.asarray(np.int32(id_)),
+    server, _ = halves(config, roster, agreement.plan)
+    number = jnp.asarray(np.int32(round_))
+    told = Broadcast(
+        key=jax.jit(_round_key, static_argnums=0)(config.seed, number),
+        round=number,
+        sent=_unflatten(server.sent, params),
+        norm=jnp.asarray(np.float32(server.max_norm)),
+        hyper={},
     )
+    own = of_one_client(*examples, roster.shift, roster.scale)
+    given, _ = client_program(agreement)(told, own, jnp.asarray(np.int32(id_)), ())
     seen, reports = jax.device_get((given.clients, given.reports))
-    told = ClientInfo(*seen)._asdict() | reports._asdict()
-    row = {name: value.item() if np.isfinite(value) else None for name, value in told.items()}
+    counted = reports._asdict()
+    del counted["parts"]
+    row = {
+        name: value.item() if np.isfinite(value) else None
+        for name, value in (seen._asdict() | counted).items()
+    }
     return np.asarray(given.contributions.update), {"round": round_, **row}
 
 
-def _unflatten(model: Model, flat: Float[np.ndarray, "length"]) -> Params:
-    """The parameters whose ``ravel_pytree`` is ``flat``; nothing is compiled for it."""
-    like = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+def _round_key(seed: int, round_: Int[Array, ""]) -> Key:
+    return jax.random.fold_in(public_keys(jax.random.key(seed))[1], round_)
+
+
+def _unflatten(like: Sent, flat: Float[np.ndarray, "length"]) -> Sent:
+    """What was sent, whose ``ravel_pytree`` is ``flat``; nothing is compiled for it.
+
+    Raises:
+      ProtocolError: it is of another length.
+    """
     leaves, tree = jax.tree.flatten(like)
     ends = np.cumsum([leaf.size for leaf in leaves])
+    if len(flat) != ends[-1]:
+        raise ProtocolError(
+            f"{len(flat)} parameters, expected {ends[-1]}: everyone needs the same config and "
+            "roster"
+        )
     parts = np.split(flat, ends[:-1])
     shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(tree, shaped)

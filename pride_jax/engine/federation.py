@@ -82,9 +82,10 @@ def states_in(federation: Federation, mesh: Mesh) -> States:
     return states_of(shapes, federation.data.num_clients, mesh)
 
 
-def starting(federation: Federation, states: States, mesh: Mesh) -> Callable[..., ServerState]:
+def starting(
+    server: Server, clients: Clients, states: States, mesh: Mesh
+) -> Callable[..., ServerState]:
     """Makes an algorithm's `init`."""
-    server, rule = federation.server, federation.clients.rule
     replicate = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
     def init(
@@ -92,7 +93,9 @@ def starting(federation: Federation, states: States, mesh: Mesh) -> Callable[...
     ) -> ServerState:
         numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
         state = replicate(server.init(key, private, round_, numbers))
-        first = jax.jit(lambda state: rule(state.hyper).state(server.tell(state).sent))(state)
+        first = jax.jit(lambda state: clients.rule(state.hyper).state(server.tell(state).sent))(
+            state
+        )
         return state._replace(clients=states.init(first))
 
     return init

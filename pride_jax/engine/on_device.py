@@ -55,7 +55,7 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
         states = states_in(federation, devices)
         most = chunk_of(federation, devices, chunk)
         work_with = work_of(federation, floats, devices, "sum")
-        init = starting(federation, states, devices)
+        init = starting(federation.server, federation.clients, states, devices)
         params = federation.server.params
         if states.on_host:
             one_round = _round_with_states_on_host(federation, work_with, states, most)

@@ -39,6 +39,7 @@ class Server(NamedTuple):
       slots: the most clients of a round.
       weighting: how much each client counts.
       plan: what is private, if anything.
+      max_norm: the clipping norm before the first round.
       hyper: numbers of the shapes that the method's numbers have.
     """
 
@@ -52,6 +53,7 @@ class Server(NamedTuple):
     slots: int
     weighting: Weighting
     plan: PrivacyPlan | None
+    max_norm: float
     hyper: Hyper
 
     @property
@@ -146,6 +148,7 @@ def server_part(
         slots=cohort_slots(sampler),
         weighting=one.weighting,
         plan=plan,
+        max_norm=max_norm,
         hyper=hyper,
     )
 

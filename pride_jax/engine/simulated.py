@@ -273,7 +273,7 @@ def _algorithm(
 
     one_round = host_round(server, data.sizes, secure, collect)
     return Algorithm(
-        init=starting(federation, states, mesh),
+        init=starting(server, federation.clients, states, mesh),
         round=one_round,
         rounds=repeated(one_round),
         rounds_on=no_program,

@@ -63,18 +63,18 @@ class CNN(nnx.Module):
         return self.logits(x)
 
 
-def logistic(features: Sequence[int], classes: int) -> Model:
+def logistic(features: Sequence[int], outputs: int) -> Model:
     """Multinomial logistic regression on flattened inputs of shape ``features``, from zeros.
 
     Its loss is convex: random initial weights would only add noise.
     """
-    model = mlp(features, classes, hidden=(), activation=nnx.sigmoid)
+    model = mlp(features, outputs, hidden=(), activation=nnx.sigmoid)
     return model._replace(init=lambda key: jax.tree.map(jnp.zeros_like, model.init(key)))
 
 
 def mlp(
     features: Sequence[int],
-    classes: int,
+    outputs: int,
     hidden: Sequence[int],
     activation: Callable[[Array], Array] = nnx.sigmoid,
 ) -> Model:
@@ -82,20 +82,25 @@ def mlp(
 
     Args:
       features: shape of one input.
-      classes: number of logits.
+      outputs: how many numbers it gives for an example, such as logits.
       hidden: width of each hidden layer.
       activation: between layers.
+
+    Raises:
+      ConfigError: a layer has no unit.
     """
-    widths = (math.prod(features), *hidden, classes)
+    if any(width < 1 for width in hidden):
+        raise ConfigError(f"hidden={tuple(hidden)}: expected widths of at least 1")
+    widths = (math.prod(features), *hidden, outputs)
     return from_module(lambda rngs: MLP(widths, activation, rngs=rngs))
 
 
-def two_nn(features: Sequence[int], classes: int) -> Model:
+def two_nn(features: Sequence[int], outputs: int) -> Model:
     """McMahan et al.'s 2NN: two hidden layers of 200 ReLU units; 199,210 parameters on MNIST."""
-    return mlp(features, classes, hidden=(200, 200), activation=nnx.relu)
+    return mlp(features, outputs, hidden=(200, 200), activation=nnx.relu)
 
 
-def cnn(features: Sequence[int], classes: int) -> Model:
+def cnn(features: Sequence[int], outputs: int) -> Model:
     """McMahan et al.'s CNN (`CNN`) on images ``[height, width, channels]``.
 
     Raises:
@@ -107,4 +112,4 @@ def cnn(features: Sequence[int], classes: int) -> Model:
             f"got inputs of shape {tuple(features)}: choose another model or data set"
         )
     height, width, channels = features
-    return from_module(lambda rngs: CNN(height, width, channels, classes, rngs=rngs))
+    return from_module(lambda rngs: CNN(height, width, channels, outputs, rngs=rngs))

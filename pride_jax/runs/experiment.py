@@ -22,7 +22,7 @@ from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import LEDGER, NO_COST, Budget, open_budget
 from pride_jax.runs.checkpoints import checkpoints
-from pride_jax.runs.client_states import ClientStates, client_states
+from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
 from pride_jax.runs.hosts import Order, Task
 from pride_jax.runs.prepared import Prepared, prepare

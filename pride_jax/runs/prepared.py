@@ -246,9 +246,7 @@ def _review_of(
 
     def review(state: ServerState) -> dict[str, Totals]:
         params = jax.device_get(algorithm.params(state))
-        scores = jax.device_get(
-            answer(params, data.inputs, data.targets, data.shift, data.scale)
-        )
+        scores = jax.device_get(answer(params, data.inputs, data.targets, data.shift, data.scale))
         totals = {"training": client_totals(scores, data, host, count)}
         if holds_out:
             totals["shared"] = client_totals(scores, held_out, host, count)

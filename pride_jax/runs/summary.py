@@ -16,11 +16,11 @@ from pride_jax.engine.comparison import train_alone
 from pride_jax.engine.evaluation import Metrics, group_spread, spread_of
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
+from pride_jax.settings import learning
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
 from pride_jax.runs.hosts import Order, Task
 from pride_jax.runs.prepared import Prepared, Simulated
-from pride_jax.prepareds import learning
 from pride_jax.types import Params
 
 Summary = dict[str, Any]
@@ -141,10 +141,7 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
         }
     dataset, partition, _, review = prepared.simulated
     hosts.tell(Order(Task.REVIEW))
-    spreads = {
-        name: spread_of(totals)._asdict()
-        for name, totals in review(state).items()
-    }
+    spreads = {name: spread_of(totals)._asdict() for name, totals in review(state).items()}
     training = spreads.pop("training")
     return {
         "train_examples": len(dataset.train_targets),

@@ -8,10 +8,12 @@ from pride_jax.settings.experiment import (
     Engine,
     Evaluation,
     Experiment,
+    Method,
     Model,
     Partition,
     Privacy,
     Server,
+    Task,
 )
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "Engine",
     "Evaluation",
     "Experiment",
+    "Method",
     "Model",
     "Partition",
     "Privacy",
     "Server",
+    "Task",
 ]

@@ -1,43 +1,40 @@
 """From settings to functions: the one place where strings become objects."""
 
-import functools
 import itertools
-from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
 
 from pride_jax import settings as config
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.features import with_scattering
-from pride_jax.engine.client import LocalTraining
 from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.secure import SecureAggregation
 from pride_jax.errors import ConfigError
-from pride_jax.federated import ClientOptimizer, SecureAggregation
-from pride_jax.models import networks
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan, default_capacity
 from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
-from pride_jax.types import Model, matters
+from pride_jax.settings import own
+from pride_jax.settings.names import call
 
 
 def build_dataset(experiment: config.Experiment) -> Dataset:
     """The data set, split by the experiment's seed where it has no split of its own."""
     data = experiment.data
-    dataset = load_dataset(
-        data.name,
-        directory=data.dir,
-        test_examples=data.test_examples,
-        validation_examples=data.validation_examples,
-        length=data.length,
-        seed=experiment.seed,
-    )
+    if own.is_own(data.name):
+        dataset = call(data, experiment.code, Dataset)
+    else:
+        dataset = load_dataset(
+            data.name,
+            directory=data.dir,
+            test_examples=data.test_examples,
+            validation_examples=data.validation_examples,
+            length=data.length,
+            seed=experiment.seed,
+        )
     return with_scattering(dataset) if data.features == "scattering" else dataset
 
 
@@ -88,81 +85,6 @@ def _build_whole(
                     "the IDX files of --data.dir. Divide other sets by another kind"
                 )
             return partition.by_group(dataset.groups)
-
-
-# The same functions again for the same model: what was compiled of them is not compiled anew.
-@functools.cache
-def build_model(settings: config.Model, features: tuple[int, ...], classes: int) -> Model:
-    """The model for inputs of that shape and so many classes."""
-    match settings.name:
-        case "logistic":
-            return networks.logistic(features, classes)
-        case "mlp":
-            return networks.mlp(features, classes, settings.hidden)
-        case "2nn":
-            return networks.two_nn(features, classes)
-        case "cnn":
-            return networks.cnn(features, classes)
-
-
-def build_client_optimizer(settings: config.Client, rounds: int) -> ClientOptimizer:
-    """The round -> its clients' optimizer, whose learning rate follows the schedule."""
-    schedule = _schedule(settings, rounds)
-
-    def optimizer(round_: Int[Array, ""]) -> optax.GradientTransformation:
-        rate = schedule(round_)
-        decay = optax.add_decayed_weights(settings.weight_decay)
-        match settings.optimizer:
-            case "sgd":
-                momentum = settings.momentum
-                steps = optax.trace(momentum) if matters(momentum) else optax.identity()
-            case "adam":
-                steps = optax.scale_by_adam()
-        return optax.chain(
-            steps, decay if matters(settings.weight_decay) else optax.identity(), optax.scale(-rate)
-        )
-
-    return optimizer
-
-
-def _schedule(settings: config.Client, rounds: int) -> Callable[[Int[Array, ""]], Array]:
-    rate = settings.learning_rate
-    match settings.schedule:
-        case "constant":
-            schedule = optax.constant_schedule(rate)
-        case "cosine":
-            schedule = optax.cosine_decay_schedule(rate, rounds)
-        case "exponential":
-            schedule = optax.exponential_decay(rate, 1, settings.decay)
-    return lambda round_: jnp.asarray(schedule(round_), jnp.float32)
-
-
-def build_local_training(settings: config.Client) -> LocalTraining:
-    """What a client does with the model it is given."""
-    return LocalTraining(
-        settings.epochs,
-        settings.batch_size,
-        settings.proximal,
-        settings.label_smoothing,
-        settings.borrowed_scatter,
-        settings.precision,
-    )
-
-
-def build_server_optimizer(settings: config.Server, rounds: int) -> optax.GradientTransformation:
-    """The optimizer that steps along the mean update (Reddi et al. 2021)."""
-    rate, epsilon = settings.learning_rate, settings.epsilon
-    if settings.schedule == "cosine":
-        rate = optax.cosine_decay_schedule(rate, rounds)
-    match settings.optimizer:
-        case "sgd":
-            return optax.sgd(rate, settings.momentum or None)
-        case "adam":
-            return optax.adam(rate, b1=0.9, b2=0.99, eps=epsilon)
-        case "yogi":
-            return optax.yogi(rate, b1=0.9, b2=0.99, eps=epsilon)
-        case "adagrad":
-            return optax.adagrad(rate, initial_accumulator_value=0.0, eps=epsilon)
 
 
 def build_sampler(settings: config.Cohort, num_clients: int) -> Sampler:

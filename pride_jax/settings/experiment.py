@@ -1,21 +1,27 @@
 """What an experiment is: frozen, validated settings."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pride_jax.errors import ConfigError
+from pride_jax.settings.names import KINDS, Named, expected_options
+from pride_jax.settings.options import complete
+from pride_jax.settings.own import Code, is_own
 from pride_jax.validated import Validated
 
 
 @dataclass(frozen=True)
-class Data(Validated):
+class Data(Named):
     """Which examples, and which of them are kept for testing."""
 
     name: str = "iris"
     """iris, wine, breast_cancer, digits, diabetes, mnist, fashion_mnist, cifar10_jpeg, shakespeare,
-    a TFDS name, or a path: a MedMNIST .npz, a .txt by speaker, class folders of images in ./FOLDER
-    or an archive (.tar.xz, .zip, …)."""
+    a TFDS name, a path (a MedMNIST .npz, a .txt by speaker, class folders of images in ./FOLDER or
+    an archive), or your own: file.py:function or module:function."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of your own: its parameters."""
     dir: Path | None = None
     """Folder of data, for sets that are files: IDX, cifar10_jpeg, shakespeare; PRIDE_DATA_DIR if
     not given."""
@@ -29,8 +35,20 @@ class Data(Validated):
     """Characters an example, of a text."""
 
     def _check(self) -> None:
+        super()._check()
+        self._check_own()
         self._at_least(1, "test_examples", "length")
         self._at_least(0, "validation_examples")
+
+    def _check_own(self) -> None:
+        own_ones = {"dir": None, "test_examples": None, "validation_examples": 0, "length": 80}
+        for name, without in own_ones.items():
+            if is_own(self.name) and getattr(self, name) != without:
+                self._refuse(
+                    name,
+                    f"{without} with {self.name}, which reads and divides its own examples: make "
+                    "it an option of the function",
+                )
 
 
 @dataclass(frozen=True)
@@ -62,16 +80,41 @@ class Partition(Validated):
 
 
 @dataclass(frozen=True)
-class Model(Validated):
+class Model(Named):
     """What is trained."""
 
-    name: Literal["logistic", "mlp", "2nn", "cnn"] = "mlp"
-    hidden: tuple[int, ...] = (16,)
-    """Widths of the hidden sigmoid layers, for `mlp`."""
+    name: str = "mlp"
+    """logistic, mlp, 2nn, cnn, or your own: file.py:function or module:function."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of `mlp`: hidden, the widths of its sigmoid layers; of your own: its parameters beyond
+    features and outputs."""
 
-    def _check(self) -> None:
-        if any(width < 1 for width in self.hidden):
-            self._refuse("hidden", "widths of at least 1")
+
+@dataclass(frozen=True)
+class Task(Named):
+    """What is learned from an example."""
+
+    name: str = "classification"
+    """classification, regression, next_token, or your own: file.py:function or module:function."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of `classification`: label_smoothing, the share of each target that is spread evenly over all
+    classes; of your own: its parameters beyond model and outputs."""
+
+
+@dataclass(frozen=True)
+class Method(Named):
+    """How clients and server learn."""
+
+    name: str = "fedavg"
+    """fedavg, fedprox, scaffold, feddyn, ditto, or your own: file.py:function or
+    module:function."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of `fedprox`: proximal, its μ; of `feddyn`: alpha; of `ditto`: attraction, its λ; of your
+    own: its parameters beyond task, client_optimizer, client_rate, server_optimizer, weighting and
+    training."""
+    personal: tuple[str, ...] = ()
+    """Parameters that each client keeps for itself (FedPer, FedBN), as patterns of their names,
+    such as layers/1/*; for methods whose clients keep nothing else."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +134,22 @@ class Client(Validated):
     epochs: int = 1
     batch_size: int | None = 10
     """Examples a step; None is all of a client's."""
-    proximal: float = 0.0
-    """FedProx's μ; 0 is FedAvg."""
-    label_smoothing: float = 0.0
-    """Share of each label that is spread evenly over all classes."""
     borrowed_scatter: float = 0.0
     """Each example moves by so many times the deviation of another of the client's, of any class,
     from the mean of its class: classes then share how they scatter, as discriminant analysis has
     it. For clients of few examples, whose number squared it takes in memory."""
+    augment: Literal["none", "flips_and_crops"] = "none"
+    """`flips_and_crops`: images are mirrored half of the time and moved by up to 4 pixels."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """In which a client multiplies; parameters and updates are float32 in any case."""
 
     def _check(self) -> None:
         self._above_zero("learning_rate", "decay")
-        self._at_least(0, "weight_decay", "proximal", "borrowed_scatter")
+        self._at_least(0, "weight_decay", "borrowed_scatter")
         self._at_least(1, "epochs", "batch_size")
-        self._below_one("momentum", "label_smoothing")
+        self._below_one("momentum")
+        if self.augment != "none" and self.borrowed_scatter:
+            self._refuse("augment", "'none' with borrowed_scatter, which moves the examples, too")
 
 
 @dataclass(frozen=True)
@@ -263,11 +306,15 @@ class Evaluation(Validated):
     """Accuracy whose first round the summary tells, as McMahan et al. (2016) count."""
     stop_at_target: bool = False
     """Whether the run ends there."""
+    fine_tuning: int = 0
+    """Epochs that each client trains the final model for itself before it is tested on the
+    examples that the client holds out; 0 leaves that out. Needs partition.held_out."""
     comparison: bool = False
     """Whether a central model, and each client alone, is trained as long, for comparison."""
 
     def _check(self) -> None:
         self._at_least(1, "every")
+        self._at_least(0, "fine_tuning")
         self._above_zero("target_accuracy")
         if self.target_accuracy is not None and self.target_accuracy > 1:
             self._refuse("target_accuracy", "at most 1")
@@ -285,6 +332,8 @@ class Experiment(Validated):
     data: Data = field(default_factory=Data)
     partition: Partition = field(default_factory=Partition)
     model: Model = field(default_factory=Model)
+    task: Task = field(default_factory=Task)
+    method: Method = field(default_factory=Method)
     client: Client = field(default_factory=Client)
     server: Server = field(default_factory=Server)
     cohort: Cohort = field(default_factory=Cohort)
@@ -292,6 +341,7 @@ class Experiment(Validated):
     aggregation: Aggregation = field(default_factory=Aggregation)
     engine: Engine = field(default_factory=Engine)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    code: Code = field(default_factory=Code)
 
     def _section(self) -> str:
         return ""
@@ -299,8 +349,27 @@ class Experiment(Validated):
     def _check(self) -> None:
         self._at_least(0, "seed")
         self._at_least(1, "rounds")
+        if self.evaluation.fine_tuning and not self.partition.held_out:
+            raise ConfigError(
+                f"evaluation.fine_tuning={self.evaluation.fine_tuning} with partition.held_out=0: "
+                "expected a share that clients hold out, to test on"
+            )
         if self.engine.per_client and self.aggregation.protocol == "none":
             raise ConfigError(
                 "engine.per_client=True with aggregation.protocol='none': expected a protocol that "
                 "adds integers, such as plain, paillier or masking"
             )
+        if self.code.trusted:
+            self._complete_own()
+
+    def _complete_own(self) -> None:
+        """Checks the options of own functions, and records what these are made of."""
+        named: dict[str, Named] = {section: getattr(self, section) for section in KINDS}
+        code = self.code.covering(*(part.name for part in named.values()))
+        object.__setattr__(self, "code", code)
+        for section, part in named.items():
+            if not is_own(part.name):
+                continue
+            expected = expected_options(section, part.name, code)
+            options = complete(f"{section}.options", part.options, part.name, expected)
+            object.__setattr__(self, section, replace(part, options=options))

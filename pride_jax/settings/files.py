@@ -1,18 +1,25 @@
-"""Reading settings from a config file, and saving them as JSON."""
+"""Settings as files: read from a config, saved as JSON, and read from what others have saved."""
 
+import copy
 import dataclasses
 import json
 import runpy
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pride_jax.errors import ConfigError
+from pride_jax.files import read_json
+from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.names import KINDS
 
 
 def load_config(file: Path) -> Experiment:
     """The `config` that a Python file defines.
+
+    The config may import modules beside it; own functions are found there, see `own`.
 
     Raises:
       ConfigError: the file is missing, fails to run, or defines no `config` of type `Experiment`.
@@ -20,7 +27,8 @@ def load_config(file: Path) -> Experiment:
     if not file.is_file():
         raise ConfigError(f"There is no config file {file}: expected a Python file, see configs/")
     try:
-        config = runpy.run_path(str(file)).get("config")
+        with own.reading(file.parent.resolve()):
+            config = runpy.run_path(str(file)).get("config")
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
     except Exception as error:
@@ -35,16 +43,56 @@ def load_config(file: Path) -> Experiment:
 
 def to_dict(config: Experiment) -> dict[str, Any]:
     """The settings as JSON has them: nested dicts, lists, strings, numbers, null."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    content = dataclasses.asdict(config) | {"code": config.code.digests}
+    return json.loads(json.dumps(content, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def from_dict(content: Any) -> Experiment:
-    """The settings that `to_dict` wrote.
+    """The settings that `to_dict` wrote; nothing that they name is imported, nor may be.
 
     Raises:
       ConfigError: one is unknown, missing or impossible.
     """
     return _read(Experiment, content, "settings")
+
+
+def read_settings(run: Path) -> Experiment:
+    """The settings of a run, whoever made it; nothing that they name is imported, nor may be.
+
+    Its caller may read, compare and draw. Whoever is to carry out something of the run with the
+    user's own functions asks for `trust` first.
+
+    Raises:
+      PrideError: the folder has no settings, or others than this version's.
+    """
+    path = run / "config.json"
+    try:
+        return from_dict(read_json(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def trust(config: Experiment, folder: Path) -> Experiment:
+    """The same settings, whose own functions may be imported from files in a folder.
+
+    Args:
+      config: from `read_settings` or `from_dict`.
+      folder: named by the caller, such as ``run / own.CODE`` after ``--trust-code``.
+
+    Raises:
+      ConfigError: the files there are not those that the settings were made with.
+    """
+    names = [getattr(config, section).name for section in KINDS]
+    code = own.Code(folder=folder, trusted=True).covering(*names)
+    own.compare(config.code.digests, code.digests, str(folder))
+    # Unchecked: a role that trains nothing imports nothing, and `names.call` checks the options.
+    trusted = copy.copy(config)
+    object.__setattr__(trusted, "code", code)
+    return trusted
 
 
 def _read(kind: type, content: Any, where: str) -> Any:
@@ -62,13 +110,24 @@ def _read(kind: type, content: Any, where: str) -> Any:
 
 def _value(hint: Any, value: Any, name: str) -> Any:
     """A setting, as it was before JSON, which has neither sections nor tuples nor paths."""
+    if hint is own.Code:
+        _expect_names(value, name)
+        return own.Code(value, trusted=False)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _read(hint, value, name)
+    if typing.get_origin(hint) is Mapping:
+        _expect_names(value, name)
+        return {key: _value(Any, each, key) for key, each in value.items()}
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, str) and Path in typing.get_args(hint):
         return Path(value)
     return value
+
+
+def _expect_names(value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}={value!r}: expected an object of names and values")
 
 
 def differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:

@@ -33,7 +33,6 @@ from pride_jax.task import Task
 from pride_jax.types import Model
 
 
-
 class Shape(NamedTuple):
     """Examples, as far as a model must know them.
 
@@ -62,9 +61,7 @@ NUMBERS = (
 _WEIGHTINGS = {"examples": by_examples, "uniform": uniform}
 
 
-def build_model(
-    experiment: config.Experiment, examples: Shape
-) -> Model:
+def build_model(experiment: config.Experiment, examples: Shape) -> Model:
     """The model for inputs of that shape and so many outputs, in the precision of its clients."""
     client = experiment.client
     return _model(experiment.model, experiment.code, client.precision, *examples)
@@ -134,9 +131,7 @@ def build_method(
     return personal_layers(method, named.personal) if named.personal else method
 
 
-def method_of_numbers(
-    experiment: config.Experiment, examples: Shape
-) -> Callable[[Hyper], Method]:
+def method_of_numbers(experiment: config.Experiment, examples: Shape) -> Callable[[Hyper], Method]:
     """Numbers of `NUMBERS` that a program takes as arguments -> the method with them."""
 
     # Without numbers it is one method, so that what was compiled of it is not compiled anew.
@@ -159,9 +154,7 @@ def clients_alone(
     return Clients(lambda _: method.client, training, extent_of(sizes, training.batch_size))
 
 
-def build_training(
-    experiment: config.Experiment, numbers: Mapping[str, Number]
-) -> LocalTraining:
+def build_training(experiment: config.Experiment, numbers: Mapping[str, Number]) -> LocalTraining:
     """How a client goes through its examples."""
     settings = experiment.client
     batch_size = WHOLE if settings.batch_size is None else settings.batch_size
@@ -175,9 +168,7 @@ def _augment(settings: config.Client, numbers: Mapping[str, Number]) -> Augment:
     return flips_and_crops() if settings.augment == "flips_and_crops" else unchanged()
 
 
-def build_client_rate(
-    experiment: config.Experiment, numbers: Mapping[str, Number]
-) -> Rate:
+def build_client_rate(experiment: config.Experiment, numbers: Mapping[str, Number]) -> Rate:
     """The round -> the learning rate of its clients' plain steps.
 
     Raises (when called):

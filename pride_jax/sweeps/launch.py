@@ -89,7 +89,7 @@ def launched(
     started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
 
     def submit(run: Planned, place: Place) -> "Job[str | None]":
-        folder = jobs_folder / started / run.name
+        folder = jobs_folder / started / run.folder.name
         with explained("write to", folder):
             executor = _executor(launcher, folder, place)
             folder.mkdir(parents=True, exist_ok=True)

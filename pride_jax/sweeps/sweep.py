@@ -1,23 +1,27 @@
 """Many runs of one config with some settings varied, and their results in one table."""
 
 import contextlib
+import hashlib
 import itertools
 import re
+import shlex
 import statistics
+import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tyro
-
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.settings import command_line
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import differences, to_dict
 
+_LONGEST_NAME = 200
+"""Characters of a folder's name; file systems end at 255 bytes."""
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _REPORTED = (
     "test_accuracy",
@@ -93,20 +97,36 @@ def parse_over(text: str) -> tuple[str, list[str]]:
 def override(config: Experiment, settings: dict[str, str]) -> Experiment:
     """The config with settings replaced, as ``train.py`` would on its command line.
 
+    A value with blanks is a tuple, ``64 32``, unless they are within quotes.
+
     Raises:
-      SystemExit: a setting is unknown or impossible; what is wrong is on stderr.
+      ConfigError, SystemExit: as `command_line.override`.
     """
     arguments = itertools.chain.from_iterable(
-        (f"--{name}", value) for name, value in settings.items()
+        (f"--{name}", *_words(name, value)) for name, value in settings.items()
     )
     # Of a setting that is true or false, a sweep has the value, where a command line has a flag.
-    return tyro.cli(
-        Experiment,
-        default=config,
-        args=list(arguments),
-        use_underscores=True,
-        config=(tyro.conf.FlagConversionOff,),
-    )
+    return command_line.override(config, list(arguments), flags=False)
+
+
+def _words(name: str, value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ConfigError(f"--over {name}={value}: {error}; expected quotes in pairs") from None
+
+
+def folder_name(name: str) -> str:
+    """A run's name as the name of one folder, whatever its settings' values are.
+
+    Different names have different folders: what a folder's name cannot have is written ``%2F``, a
+    blank is ``+``, and of long names a digest takes the place of the end.
+    """
+    quoted = urllib.parse.quote_plus(name, safe=",=:")
+    if len(quoted) <= _LONGEST_NAME:
+        return quoted
+    digest = hashlib.sha256(quoted.encode()).hexdigest()[:16]
+    return f"{quoted[: _LONGEST_NAME - 17]}~{digest}"
 
 
 def grid(over: Sequence[tuple[str, list[str]]]) -> Iterator[dict[str, str]]:
@@ -131,7 +151,7 @@ def plan(config: Experiment, over: Sequence[tuple[str, list[str]]], workdir: Pat
       SystemExit: as `override`.
     """
     planned = [Planned(settings, override(config, settings), workdir) for settings in grid(over)]
-    return [run._replace(folder=workdir / run.name) for run in planned]
+    return [run._replace(folder=workdir / folder_name(run.name)) for run in planned]
 
 
 def sweep(

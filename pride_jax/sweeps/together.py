@@ -1,52 +1,35 @@
 """Several runs of one model as one compiled program."""
 
 import contextlib
-import copy
+import dataclasses
 import functools
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.cohort import default_chunk
+from pride_jax.engine.memory import default_chunk, within_memory
+from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.federated import RoundInfo, ServerState, within_memory
-from pride_jax.models.modules import num_parameters
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
-from pride_jax.runs.experiment import (
-    Asked,
-    Setting,
-    Simulated,
-    Trained,
-    build_algorithm,
-    is_finished,
-    prepare,
-    run_in_steps,
-)
+from pride_jax.runs.experiment import Asked, Trained, is_finished, run_in_steps
+from pride_jax.runs.prepared import Prepared, Simulated, build_algorithm, prepare
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import differences, to_dict
+from pride_jax.settings.learning import NUMBERS, Shape
 from pride_jax.sweeps.sweep import Ended, Execute, Planned, Watch
 
-NUMBERS = (
-    "client.learning_rate",
-    "client.momentum",
-    "client.weight_decay",
-    "client.proximal",
-    "client.label_smoothing",
-    "client.borrowed_scatter",
-    "server.learning_rate",
-    "privacy.clipping_norm",
-)
-"""Settings the program takes as arguments; seed, ``data`` and ``partition`` change its data."""
+VARYING = (*NUMBERS, "privacy.clipping_norm")
+"""Settings that may vary besides seed, ``data`` and ``partition``; the norm is part of a state."""
 
 _VMAPPED = 2**18
 """Parameters of a model up to which runs are vmapped, larger ones one after another in a scan.
@@ -71,9 +54,10 @@ def together(watch: Watch) -> Execute:
 
     def execute(runs: Sequence[Planned]) -> Ended:
         check(runs)
-        prepared = [(run, _prepared(run)) for run in runs]
-        refused = [(run, why) for run, why in prepared if isinstance(why, str)]
-        ready = [(run, setting) for run, setting in prepared if isinstance(setting, Setting)]
+        names = _varying(runs)
+        found = [(run, _prepared(run, names)) for run in runs]
+        refused = [(run, why) for run, why in found if isinstance(why, str)]
+        ready = [(run, prepared) for run, prepared in found if isinstance(prepared, Prepared)]
         if not ready:
             return (each for each in refused)
         return _carry_out(refused, ready, _program(ready), watch)
@@ -102,21 +86,40 @@ def check(runs: Sequence[Planned]) -> None:
     for run in runs[1:]:
         for change in differences(to_dict(first), to_dict(run.config)):
             name = change.partition(":")[0]
-            if name not in ("seed", *NUMBERS) and name.split(".")[0] not in ("data", "partition"):
+            if name not in ("seed", *VARYING) and name.split(".")[0] not in ("data", "partition"):
                 raise ConfigError(
                     f"{change}: runs that are trained together are one program, in which only "
-                    f"seed, data, partition, {', '.join(NUMBERS)} may vary; let this one vary "
+                    f"seed, data, partition, {', '.join(VARYING)} may vary; let this one vary "
                     "without --together"
                 )
 
 
-def _prepared(run: Planned) -> Setting | str:
-    """What a run is made of, or why it cannot begin."""
+def _prepared(run: Planned, names: Sequence[str]) -> Prepared | str:
+    """What a run is made of, or why it cannot begin.
+
+    Args:
+      run: the run.
+      names: settings that the runs' program takes as arguments.
+    """
     try:
         is_finished(run.config, run.folder, resume=run.folder.exists())
-        return prepare(run.config, run.folder / "secrets")
+        numbers = {name: value_of(run.config, name) for name in names}
+        return prepare(run.config, run.folder / "secrets", numbers)
     except PrideError as error:
         return str(error)
+
+
+def _varying(runs: Sequence[Planned]) -> list[str]:
+    """Those of `NUMBERS` that are not the same in all runs."""
+    values = {name: [value_of(run.config, name) for run in runs] for name in NUMBERS}
+    return [name for name, each in values.items() if any(value != each[0] for value in each)]
+
+
+def value_of(config: Experiment, name: str) -> Any:
+    """The value of a prepared; None for an option that the config's function has not."""
+    section, field, *option = name.split(".")
+    value = getattr(getattr(config, section), field)
+    return value.get(*option) if option else value
 
 
 Train = Callable[
@@ -125,76 +128,70 @@ Train = Callable[
 """``(which runs, their states, until) -> what each of them gave``."""
 
 
-class _Varied(NamedTuple):
-    """What differs from run to run, apart from the state: an entry a run on the first axis."""
-
-    data: dict[str, Array]
-    numbers: dict[str, Float[Array, "runs"]]
-
-
-def _program(runs: Sequence[tuple[Planned, Setting]]) -> Train:
+def _program(runs: Sequence[tuple[Planned, Prepared]]) -> Train:
     """Makes the function that trains some of the runs, compiled once for however many.
 
     Raises:
       ConfigError: the runs' data are not of the same shapes.
     """
     _check_shapes(runs)
-    settings = [setting for _, setting in runs]
-    first = settings[0]
-    shared, varied_data = _divided([_simulated(setting).data for setting in settings])
-    varied = _Varied(varied_data, _numbers([setting.config for setting in settings]))
-    sizes = np.max([setting.sizes for setting in settings], axis=0)
+    ready = [prepared for _, prepared in runs]
+    first = ready[0]
+    shared, varied = _divided([_simulated(prepared).data for prepared in ready])
     mesh = build.build_mesh(first.config.engine)
-    chunk = first.config.engine.chunk or default_chunk(first.model, mesh)
-    compiled = within_memory(functools.partial(_trainer, first, sizes, mesh), chunk)
+    chunk = first.config.engine.chunk or default_chunk(first.length, mesh)
+    shapes = _shapes_only(ready)
+    compiled = within_memory(functools.partial(_trainer, first, shapes, mesh), chunk)
 
     def train(
         which: Sequence[int], states: Sequence[ServerState], until: int
     ) -> Sequence[tuple[ServerState, RoundInfo]]:
         # Runs that are missing are made up by others: another number would be another program.
-        filled = [*range(len(which)), *[0] * (len(settings) - len(which))]
+        filled = [*range(len(which)), *[0] * (len(ready) - len(which))]
         chosen = jnp.asarray([which[place] for place in filled])
         their_states = tuple(states[place] for place in filled)
-        return compiled(shared, varied, chosen, their_states, jnp.int32(until))[: len(which)]
+        return compiled(shared, varied, chosen, their_states, jnp.int32(until))()[: len(which)]
 
     return train
 
 
+def _shapes_only(ready: Sequence[Prepared]) -> FederatedData:
+    """All that a program needs to know of its data beforehand: shapes, and how long clients are."""
+    data = _simulated(ready[0]).data
+    sizes = np.stack([prepared.sizes for prepared in ready])
+    longest = sizes.max(axis=0)
+    if (sizes != sizes[0]).any():
+        # Clients that take as many steps in every run are not to be told from others by the
+        # largest of each: one that is short says that some are.
+        longest = np.where(np.arange(len(longest)) == np.argmax(longest), longest.max(), 1)
+    return data._replace(
+        inputs=np.asarray(data.inputs[:0]),
+        targets=np.asarray(data.targets[:0]),
+        index=np.asarray(data.index[:0]),
+        sizes=longest.astype(np.int32),
+    )
+
+
 def _trainer(
-    first: Setting, sizes: Int[np.ndarray, "clients"], mesh: Mesh, chunk: int
+    first: Prepared, shapes: FederatedData, mesh: Mesh, chunk: int
 ) -> Callable[..., list[tuple[ServerState, RoundInfo]]]:
     """The pure function of the data that all share, what varies, which runs, their states, until.
 
     Args:
       first: what one run is made of; the others differ in what the function is given.
-      sizes: the most examples that a client holds in any run.
+      shapes: what is known of all runs' data.
       mesh: devices, over which the clients of every run are sharded.
       chunk: most clients of a run vmapped together.
     """
-    # All that a program needs to know of its data beforehand.
-    data = _simulated(first).data
-    shapes = data._replace(
-        inputs=np.asarray(data.inputs[:0]),
-        targets=np.asarray(data.targets[:0]),
-        index=np.asarray(data.index[:0]),
-        sizes=sizes,
-    )
-    small = num_parameters(first.model) <= _VMAPPED
-
-    def train_one(
-        data: FederatedData,
-        numbers: dict[str, Float[Array, ""]],
-        state: ServerState,
-        until: Int[Array, ""],
-    ) -> tuple[ServerState, RoundInfo]:
-        config = _with(first.config, {**numbers, "engine.chunk": chunk})
-        algorithm = build_algorithm(config, first.model, shapes, mesh, None, None)
-        assert algorithm.rounds_on is not None, "check has refused other sums"
-        return algorithm.rounds_on(data, state, until)
+    engine = dataclasses.replace(first.config.engine, chunk=chunk)
+    config = dataclasses.replace(first.config, engine=engine)
+    dataset = _simulated(first).dataset
+    examples = Shape(dataset.train_inputs.shape[1:], dataset.outputs)
+    algorithm = build_algorithm(config, examples, shapes, mesh, None, None, first.hyper)
 
     def train_all(
         shared: FederatedData,
-        varied: _Varied,
+        varied: dict[str, Array],
         which: Int[Array, "runs"],
         states: Sequence[ServerState],
         until: Int[Array, ""],
@@ -202,20 +199,21 @@ def _trainer(
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         chosen = jax.tree.map(lambda leaf: leaf[which], varied)
 
-        def one(each: tuple[_Varied, ServerState]) -> tuple[ServerState, RoundInfo]:
-            (data, numbers), state = each
+        def one(each: tuple[dict[str, Array], ServerState]) -> tuple[ServerState, RoundInfo]:
+            data, state = each
             # One round for all: a loop whose end differed from run to run would mask every step.
             state = state._replace(round=states[0].round)
-            return train_one(shared._replace(**data), numbers, state, until)
+            return algorithm.rounds_on(shared._replace(**data), state, until)
 
         runs = (chosen, stacked)
+        small = first.length <= _VMAPPED
         results = jax.vmap(one)(runs) if small else jax.lax.map(one, runs)
         return [jax.tree.map(operator.itemgetter(place), results) for place in range(len(states))]
 
     return train_all
 
 
-def _check_shapes(runs: Sequence[tuple[Planned, Setting]]) -> None:
+def _check_shapes(runs: Sequence[tuple[Planned, Prepared]]) -> None:
     first, one = runs[0]
     for run, other in runs[1:]:
         for name, here in _shapes(one).items():
@@ -228,17 +226,17 @@ def _check_shapes(runs: Sequence[tuple[Planned, Setting]]) -> None:
                 )
 
 
-def _shapes(setting: Setting) -> dict[str, str]:
+def _shapes(prepared: Prepared) -> dict[str, str]:
     """What must be the same in runs of one program."""
-    simulated = _simulated(setting)
+    simulated = _simulated(prepared)
     arrays = zip(FederatedData._fields, simulated.data, strict=True)
     shapes = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in arrays}
     return shapes | {"classes": str(simulated.dataset.outputs)}
 
 
-def _simulated(setting: Setting) -> Simulated:
-    assert setting.simulated is not None, "what is prepared from a config is simulated"
-    return setting.simulated
+def _simulated(prepared: Prepared) -> Simulated:
+    assert prepared.simulated is not None, "what is prepared from a config is simulated"
+    return prepared.simulated
 
 
 def _divided(datas: Sequence[FederatedData]) -> tuple[FederatedData, dict[str, Array]]:
@@ -251,32 +249,9 @@ def _divided(datas: Sequence[FederatedData]) -> tuple[FederatedData, dict[str, A
     return datas[0], varied
 
 
-def _numbers(configs: Sequence[Experiment]) -> dict[str, Float[Array, "runs"]]:
-    """Those of `NUMBERS` that vary; no clipping is infinity."""
-    numbers = {}
-    for name in NUMBERS:
-        section, _, field = name.partition(".")
-        values = [getattr(getattr(config, section), field) for config in configs]
-        if any(value != values[0] for value in values):
-            given = [np.inf if value is None else value for value in values]
-            numbers[name] = jnp.asarray(given, jnp.float32)
-    return numbers
-
-
-def _with(config: Experiment, values: Mapping[str, Float[Array, ""] | int]) -> Experiment:
-    """The config with other values, unchecked: traced numbers pass no check, what they hold has."""
-    changed = copy.copy(config)
-    for name, value in values.items():
-        section, _, field = name.partition(".")
-        part = copy.copy(getattr(changed, section))
-        object.__setattr__(part, field, value)
-        object.__setattr__(changed, section, part)
-    return changed
-
-
 def _carry_out(
     refused: Sequence[tuple[Planned, str]],
-    runs: Sequence[tuple[Planned, Setting]],
+    runs: Sequence[tuple[Planned, Prepared]],
     train: Train,
     watch: Watch,
 ) -> Ended:
@@ -286,9 +261,9 @@ def _carry_out(
     asked: dict[int, Asked] = {}
     with contextlib.ExitStack() as stack:
         courses = []
-        for number, (run, setting) in enumerate(runs):
+        for number, (run, prepared) in enumerate(runs):
             report = functools.partial(rows.__setitem__, number)
-            course = run_in_steps(setting, run.folder, report, pictures=False)
+            course = run_in_steps(prepared, run.folder, report, pictures=False)
             courses.append(stack.enter_context(contextlib.closing(course)))
         answers: dict[int, Trained | None] = dict.fromkeys(range(len(runs)))
         while answers:

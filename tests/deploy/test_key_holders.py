@@ -228,7 +228,7 @@ def test_holders_are_enrolled_from_one_dealing_all_of_them(roles, tmp_path):
 
     def roster_of(*folders):
         return collect_roster(
-            [folder / ENROLMENT for folder in (*folders, roles / "party-0")], dataset
+            [folder / ENROLMENT for folder in (*folders, roles / "party-0")], dataset, {}
         )
 
     check_key_holders(TWO_OF_THREE, roster_of(*holders))

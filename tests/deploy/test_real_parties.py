@@ -229,7 +229,7 @@ def test_a_cut_of_half_a_minute_is_waited_for(federation, link, tmp_path):
 def test_the_server_sees_no_update_and_no_secret_and_what_is_sent_is_what_was_predicted(
     federation, link, tmp_path
 ):
-    config = replace(ENCRYPTED, rounds=2, model=Model("mlp", hidden=(400,)))
+    config = replace(ENCRYPTED, rounds=2, model=Model("mlp", {"hidden": (400,)}))
     parties = federation(config)
     relay = Relay(link[1])
     parties.tamper("party-1", KEEPS_ITS_INTEGERS)

@@ -468,7 +468,7 @@ def no_file_longer_than(length: int) -> Iterator[None]:
     [
         ({}, 200, "config.json"),
         ({"evaluation": Evaluation(every=1)}, 2100, "metrics.jsonl"),
-        ({"model": Model("mlp", hidden=(100,))}, 2600, "checkpoints/0.npz"),
+        ({"model": Model("mlp", {"hidden": (100,)})}, 2600, "checkpoints/0.npz"),
         ({}, 5000, "plots/learning_curve.png"),
     ],
 )

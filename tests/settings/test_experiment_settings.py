@@ -25,7 +25,6 @@ from pride_jax.settings.files import differences, from_dict, load_config, to_dic
         (lambda: config.Client(batch_size=0), "client.batch_size=0: expected at least 1"),
         (lambda: config.Client(momentum=1.0), "client.momentum=1.0: expected at least 0 and"),
         (lambda: config.Server(learning_rate=0.0), "server.learning_rate=0.0"),
-        (lambda: config.Model(hidden=(3, 0)), r"model.hidden=\(3, 0\): expected widths"),
         (lambda: config.Partition(sizes=(1, 2)), "expected sizes if, and only if, kind"),
         (lambda: config.Partition("sizes"), "expected sizes if, and only if, kind"),
         (lambda: config.Partition(alpha=0.0), "partition.alpha=0.0: expected more than 0"),
@@ -112,6 +111,10 @@ def without(content, name):
 SAVED = to_dict(Experiment())
 
 
+def with_options(options):
+    return SAVED | {"model": SAVED["model"] | {"options": options}}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -122,8 +125,10 @@ SAVED = to_dict(Experiment())
         (SAVED | {"client": without(SAVED["client"], "epochs")}, r"client: .*\['epochs'\]"),
         (SAVED | {"rounds": -3}, "rounds=-3: expected at least 1"),
         (SAVED | {"rounds": None}, "rounds=None: None is not"),
-        (SAVED | {"model": SAVED["model"] | {"hidden": [3, "4"]}}, "model.hidden"),
-        (SAVED | {"model": SAVED["model"] | {"hidden": 3}}, "model.hidden"),
+        (with_options({"hidden": [3, "4"]}), "model.options.hidden"),
+        (with_options({"hidden": 3}), "model.options.hidden"),
+        (with_options(3), "options=3: expected an object"),
+        (SAVED | {"code": []}, r"code=\[\]: expected an object"),
     ],
 )
 def test_saved_settings_that_are_damaged_are_refused(content, message):

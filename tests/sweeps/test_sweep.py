@@ -1,12 +1,25 @@
 """Sweeps: every combination once, failures listed, finished runs left alone."""
 
+from pathlib import Path
+
 import jax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.files import claimed
+from pride_jax.files import claimed, read_json
 from pride_jax.settings.experiment import Data, Evaluation, Experiment
-from pride_jax.sweeps.sweep import grid, one_after_another, override, parse_over, sweep
+from pride_jax.settings.files import load_config
+from pride_jax.sweeps.sweep import (
+    folder_name,
+    grid,
+    one_after_another,
+    override,
+    parse_over,
+    plan,
+    sweep,
+)
 
 SMALL = Experiment(rounds=2, data=Data("iris"), evaluation=Evaluation(every=2))
 
@@ -94,3 +107,54 @@ def test_a_sweep_lists_failures_and_repeats_nothing_that_is_finished(tmp_path):
     assert again["runs"] == result["runs"]
     assert finished.stat().st_mtime_ns == before
     assert len(reported) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("seed=1", "seed=1"),
+        ("client.learning_rate=0.1,seed=2", "client.learning_rate=0.1,seed=2"),
+        ("data.name=../../../a.npz", "data.name=..%2F..%2F..%2Fa.npz"),
+        ("model.options.hidden=64 32", "model.options.hidden=64+32"),
+        ("model.options.hidden=64+32", "model.options.hidden=64%2B32"),
+        ("model.name=nets.py:net", "model.name=nets.py:net"),
+    ],
+)
+def test_whatever_is_varied_a_run_has_one_folder_in_the_sweeps(name, folder):
+    assert folder_name(name) == folder
+    assert len(Path(folder_name(name)).parts) == 1
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_different_runs_have_different_folders_whose_names_are_possible(one, other):
+    one, other = f"data.name={one}", f"data.name={other}"
+    assert (folder_name(one) == folder_name(other)) == (one == other)
+    assert len(folder_name(one)) <= 200 and "/" not in folder_name(one)
+
+
+def test_a_sweep_over_file_names_stays_in_its_folder(tmp_path):
+    over = [parse_over("data.name=../../../a.npz,../b.npz")]
+    folders = [run.folder for run in plan(SMALL, over, tmp_path / "sweep")]
+    assert all(folder.parent == tmp_path / "sweep" for folder in folders)
+    assert len(set(folders)) == 2
+
+
+OWN = Path(__file__).parents[1] / "own" / "blobs.py"
+
+
+def test_own_options_and_names_are_swept(tmp_path):
+    over = [parse_over("model.options.width=3,4"), parse_over("model.options.sizes=5,6 7")]
+    result = sweep(load_config(OWN), over, tmp_path, one_after_another(watch), print)
+    assert not any("error" in row for row in result["runs"])
+    saved = [
+        read_json(run.folder / "config.json")["model"]["options"]
+        for run in plan(load_config(OWN), over, tmp_path)
+    ]
+    assert [options["width"] for options in saved] == [3, 3, 4, 4]
+    assert [options["sizes"] for options in saved] == [[5], [6, 7], [5], [6, 7]]
+
+    over = [parse_over("model.name=mlp,nets.py:net,logistic")]
+    planned = plan(load_config(OWN), over, tmp_path)
+    assert [run.config.model.options.get("width") for run in planned] == [None, 4, None]
+    with pytest.raises(ConfigError, match="expected quotes in pairs"):
+        plan(SMALL, [("data.name", ["'a"])], tmp_path)

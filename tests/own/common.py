@@ -1,0 +1,3 @@
+"""A neighbour that the config imports."""
+
+ROUNDS = 2
