@@ -4,10 +4,11 @@ import statistics
 from pathlib import Path
 
 from pride_jax.files import read_json
-from pride_jax.reporting.markdown import mean_and_deviation, table
+from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from results.iris import study as iris
 from results.mcmahan import study as mcmahan
 from results.privacy.plots import PUBLISHED
+from results.rows import only
 
 
 def headline(results: Path) -> str:
@@ -89,5 +90,43 @@ def _private(results: Path) -> list[list[str]]:
     return rows
 
 
+def speed(results: Path) -> str:
+    """How many times as fast packing and our convolutions are as what they replace."""
+    encryption = read_json(results / "encryption" / "benchmark.json")["rows"]
+    usual = {"key_bits": 3072, "value_bits": 16, "mode": "default", "workers": 1}
+    packed = only(encryption, protocol="paillier", **usual)["encrypt_ratio_to_naive"]
+    engine = read_json(results / "benchmarks" / "engine_under_load.json")["rows"]
+    cnn = only(engine, model="cnn", name="engine", cores=1, chunk=1)["ratio_to_plain_convolution"]
+    return table(
+        ["on one core", "times as fast"],
+        [
+            ["packed Paillier, beside one value at a time", rounded(packed)],
+            ["the CNN's round, beside the same network written with `nnx.Conv`", rounded(cnn)],
+        ],
+    )
+
+
+def leaks(results: Path) -> str:
+    """What attackers get of a clear update, and of released models with and without privacy."""
+    digits = read_json(results / "attacks" / "inversion.json")["rows"]
+    rows = [
+        [
+            f"a digit, from the clear update of the {model.upper()}",
+            f"{row['psnr_median']:.0f} dB (the mean image: {row['psnr_of_mean_image']:.0f} dB)",
+        ]
+        for model, attack in (("2nn", "all units"), ("cnn", "matching"))
+        for row in [only(digits, model=model, attack=attack, view="clear update")]
+    ]
+    for row in read_json(results / "attacks" / "membership.json")["rows"]:
+        privacy = "no privacy" if row["epsilon"] is None else f"ε = {row['epsilon']:g}"
+        ceiling = (
+            "" if row["auc_ceiling"] is None else f" (no attack exceeds {row['auc_ceiling']:.3f})"
+        )
+        rows.append(
+            [f"whether a client took part, with {privacy}", f"AUC {row['auc']:.3f}{ceiling}"]
+        )
+    return table(["what is asked", "what the attack gets"], rows)
+
+
 PICTURES = {}
-TABLES = {"headline": headline}
+TABLES = {"headline": headline, "speed": speed, "leaks": leaks}

@@ -6,6 +6,7 @@ from typing import Any
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import rounded, table
 from pride_jax.reporting.metrics import Row
+from results.rows import only
 
 
 def _report(results: Path) -> dict[str, Any]:
@@ -57,6 +58,21 @@ def of_cnn(results: Path) -> str:
     header = ["what is held", "by whom", "PSNR, median (worst to best)", "SSIM"]
     header += ["mean image's PSNR", f"pointed to the right one of {report['setting']['clients']}"]
     return table(header, lines)
+
+
+def setting(results: Path) -> str:
+    """The sentence on what is attacked, and on what a guess and chance reach."""
+    report = _report(results)
+    asked, rows = report["setting"], report["rows"]
+    digits, clients = asked["digits"], asked["clients"]
+    guess = only(rows, model="2nn", attack="all units", view="clear update")["psnr_of_mean_image"]
+    luck = 1 - (1 - 1 / clients) ** digits - digits / clients * (1 - 1 / clients) ** (digits - 1)
+    return (
+        f"{digits} digits of {clients} clients; trained models have seen {asked['pretraining']:,} "
+        f"digits of others, once; gradients are matched in {asked['iterations']} iterations. "
+        f"**Guessing the mean training image has {guess:.1f} dB.** By chance an attack points to "
+        f"{digits / clients:g} of {digits} digits, and to two or more in {luck:.1%} of rows.\n"
+    )
 
 
 def every_digit(results: Path) -> str:

@@ -26,6 +26,30 @@ def membership(results: Path) -> str:
     return table([*header, "TPR at most", "seconds"], lines)
 
 
+def membership_setting(results: Path) -> str:
+    """The sentence on the clients, the runs and the trials."""
+    report = read_json(results / "attacks" / "membership.json")
+    asked, error = report["setting"], report["rows"][-1]["auc_error"]
+    return (
+        f"{asked['clients']} clients of {asked['examples']} examples, {asked['rounds']} rounds, "
+        f"δ = {asked['delta']:g}, {asked['runs']} runs, of which half are attacked: "
+        f"{asked['runs'] // 2 * asked['clients']:,} trials. Were they independent, the AUC's "
+        f"standard error would be {error:.3f}.\n"
+    )
+
+
+def audit_setting(results: Path) -> str:
+    """The sentence on canaries, guesses and confidence."""
+    reports = read_json(results / "attacks" / "audit.json")["audits"]
+    (asked,) = {tuple(report["setting"].items()) for report in reports}
+    (guesses,) = {row["guesses"] for report in reports for row in report["rows"]}
+    setting = dict(asked)
+    return (
+        f"{setting['canaries']:,} canaries beside the config's own clients, {guesses} guesses, "
+        f"{setting['confidence']:.0%} confidence; {setting['repetitions']} audits in one program.\n"
+    )
+
+
 def audits(results: Path) -> str:
     """Guesses, bounds and estimates of every claim: lowest, median and highest of its audits."""
     lines = [

@@ -15,10 +15,13 @@ PICTURES = {
 }
 TABLES = {
     "sources": sources("attacks/inversion.json", "attacks/membership.json", "attacks/audit.json"),
+    "inversion setting": inversion.setting,
     "inversion of the 2NN": inversion.of_2nn,
     "inversion of the CNN": inversion.of_cnn,
     "inversion of each digit": inversion.every_digit,
     "inversion noise": inversion.noise_multipliers,
+    "membership setting": released.membership_setting,
     "membership": released.membership,
+    "audit setting": released.audit_setting,
     "audits": released.audits,
 }

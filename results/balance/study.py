@@ -11,6 +11,7 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.metrics import Row
 from results.provenance import made_by
+from results.rows import only
 
 _PROTOCOLS = {
     "none": "floats in the clear",
@@ -132,6 +133,25 @@ def decibels(results: Path) -> dict[tuple[str, str], float]:
     return found
 
 
+def setting(results: Path) -> str:
+    """The sentence on the federation, and on what audits and decibels are measured with."""
+    sweep = read_json(results / "balance" / "accuracy" / "none" / "sweep.json")
+    config, sent = sweep["config"], costs(results)[0].bytes
+    ((canaries, confidence),) = {
+        (audit["setting"]["canaries"], audit["setting"]["confidence"])
+        for audit in read_json(results / "balance" / "audit.json")["audits"]
+    }
+    rows = read_json(results / "attacks" / "inversion.json")["rows"]
+    guess = only(rows, model="2nn", attack="all units", view=_CLEAR)["psnr_of_mean_image"]
+    return (
+        f"{config['partition']['clients']:,} clients of two classes each, "
+        f"{config['cohort']['size']} a round, {sent // 4:,.0f} parameters, "
+        f"{config['aggregation']['bits']}-bit integers, δ = {config['privacy']['delta']:g}, "
+        f"{config['rounds']} rounds. Audits have {canaries:,} canaries and {confidence:.0%} "
+        f"confidence. Guessing the mean image has {guess:.1f} dB.\n"
+    )
+
+
 def matrix(results: Path) -> str:
     """Every protocol with every noise: accuracy, ε, audit, time, bytes, what a message shows."""
     known, shown = {(each.protocol, each.mechanism): each for each in costs(results)}, []
@@ -248,4 +268,9 @@ _MARKERS = {"none": "o", "masking": "D", "bfv": "P", "paillier": "s", "threshold
 
 
 PICTURES = {"trade_offs.png": trade_offs}
-TABLES = {"matrix": matrix, "in short": in_short, "made by": made_by("balance")}
+TABLES = {
+    "setting": setting,
+    "matrix": matrix,
+    "in short": in_short,
+    "made by": made_by("balance"),
+}

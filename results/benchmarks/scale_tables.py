@@ -18,15 +18,19 @@ def _rows(results: Path, name: str = "scale", **values: object) -> list[Row]:
 
 
 def by_cohort(results: Path) -> str:
-    """Seconds a round against the clients in it."""
+    """Seconds a round against the clients in it, and seconds to compile one."""
     rows = _rows(results, clients=_CLIENTS, **_BY_DEFAULT)
     seconds = {(row["model"], row["cohort"]): rounded(row["seconds_per_round"], 3) for row in rows}
+    compiled = {
+        row["model"]: rounded(row["compile_seconds"]) for row in rows if row["cohort"] == _COHORT
+    }
     cohorts = sorted({cohort for _, cohort in seconds})
     lines = [
-        [name, *(seconds.get((model, cohort), "not run") for cohort in cohorts)]
+        [name, *(seconds.get((model, cohort), "not run") for cohort in cohorts), compiled[model]]
         for model, name in _NAMES.items()
     ]
-    return table([f"clients a round, of {_CLIENTS:,}", *(f"{each:,}" for each in cohorts)], lines)
+    header = [f"clients a round, of {_CLIENTS:,}", *(f"{each:,}" for each in cohorts)]
+    return table([*header, f"to compile, {_COHORT} clients"], lines)
 
 
 def by_clients(results: Path) -> str:

@@ -11,6 +11,7 @@ TABLES = {
         "benchmarks/engine_2nn.json",
         "benchmarks/engine_under_load.json",
     ),
+    "engine setting": engine.setting,
     "engine speed": engine.speed,
     "engine memory": engine.memory,
     "cohorts": scale_tables.by_cohort,

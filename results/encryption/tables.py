@@ -6,6 +6,7 @@ from pathlib import Path
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import rounded, table
 from pride_jax.reporting.metrics import Row
+from results.rows import only
 
 _NAMES = {
     "naive": "naive phe",
@@ -15,6 +16,12 @@ _NAMES = {
     "ckks": "ckks",
     "masking": "masking",
     "plain": "plain",
+}
+_USUAL = {"key_bits": 3072, "value_bits": 16, "mode": "default"}
+_BESIDE = {
+    "threshold_paillier": _USUAL,
+    "bfv": {"value_bits": 16},
+    "masking": {"value_bits": 16},
 }
 _STAGES = ("train", "protect", "combine", "open")
 
@@ -48,6 +55,28 @@ def costs(results: Path) -> str:
                 )
     header = ["", "encrypt", "of which with the update at hand", "add", "open"]
     return table([*header, "bytes a parameter"], lines)
+
+
+def setting(results: Path) -> str:
+    """The sentence on what a parameter's costs were measured with."""
+    asked = read_json(results / "encryption" / "benchmark.json")["setting"]
+    return (
+        f"{asked['value_bits'][0]}-bit values in vectors of {asked['params'][0]:,}, "
+        f"{asked['key_bits'][0]}-bit keys, messages with room for {asked['largest_cohort']} "
+        f"clients, {asked['clients']} of whom send.\n"
+    )
+
+
+def beside_paillier(results: Path) -> str:
+    """What other ways to hide updates take, as multiples of Paillier's."""
+    rows = _benchmark(results, "rows")
+    paillier = only(rows, protocol="paillier", **_USUAL, workers=1)
+    lines = []
+    for protocol, asked in _BESIDE.items():
+        row = only(rows, protocol=protocol, **asked, workers=1)
+        shares = (row[field] / paillier[field] for field in ("encrypt_us", "decrypt_us", "bytes"))
+        lines.append([_NAMES[protocol], *(rounded(share) for share in shares)])
+    return table(["as a multiple of Paillier's", "encrypt", "open", "bytes"], lines)
 
 
 def _against_naive(row: Row, stage: str) -> str:

@@ -93,7 +93,7 @@ def _best(found: list[Cell], partition: str, batch_size: int | None, cohort: int
 def rounds_of_2nn(results: Path) -> str:
     """Rounds to 97% of the 2NN: published -> the median over seeds here."""
     found = list(cells(results / "mcmahan" / "2nn"))
-    header = ["clients a round"]
+    header = ["rounds to 97%, by clients a round"]
     header += [f"{_NAMES[name]}, B = {batch or '∞'}" for name, batch in _COLUMNS]
     rows = []
     for cohort, fraction in _FRACTIONS.items():

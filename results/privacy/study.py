@@ -8,9 +8,12 @@ TABLES = {
     "sources": sources(
         "privacy/accuracy.json", "privacy/other_runs.json", "privacy/benchmark.json"
     ),
+    "setting": tables.setting,
     "accuracy": tables.accuracy,
+    "encrypted setting": tables.encrypted_setting,
     "mechanisms": tables.mechanisms,
     "populations": tables.populations,
+    "overhead setting": tables.overhead_setting,
     "overhead": tables.overhead,
     "accounting": tables.accounting,
 }

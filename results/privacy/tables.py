@@ -70,6 +70,42 @@ def _sampling(config: dict[str, Any]) -> str:
     return f"{sampling.replace('_', ' ')}{rate}, {config['rounds']} rounds"
 
 
+def setting(results: Path) -> str:
+    """The sentence on what all populations share."""
+    sweeps = _json(results, "accuracy")["with_noise"]
+    configs = [sweep["config"] for sweep in sweeps.values()]
+    ((shards, norm),) = {
+        (config["partition"]["shards_per_client"], config["privacy"]["clipping_norm"])
+        for config in configs
+    }
+    (sent,) = {run["bytes_per_client_round"] for each in sweeps.values() for run in each["runs"]}
+    tuned = ", ".join(str(config["privacy"]["tuning_runs"]) for config in configs)
+    return (
+        f"{shards} label shards a client; {sent // 4:,} parameters; flat clipping to {norm:g}; "
+        f"{', '.join(sweeps)} were tuned with about {tuned} runs.\n"
+    )
+
+
+def encrypted_setting(results: Path) -> str:
+    """The sentence on the run whose sums nobody sees without noise."""
+    config = _json(results, "other_runs")["encrypted"]["config"]
+    aggregation, plan = config["aggregation"], config["privacy"]
+    return (
+        f"{config['partition']['clients']} clients, {aggregation['bits']}-bit integers, "
+        f"{aggregation['key_bits']}-bit Paillier, δ = {plan['delta']:g}; clients that may tell "
+        f"their own share without weakening the guarantee: {plan['colluders']}.\n"
+    )
+
+
+def overhead_setting(results: Path) -> str:
+    """The sentence on the round that is timed."""
+    asked = _json(results, "benchmark")["setting"]
+    return (
+        f"{asked['clients']} clients of {asked['examples']} digits each; medians of "
+        f"{asked['repetitions']} rounds.\n"
+    )
+
+
 def mechanisms(results: Path) -> str:
     """Skellam shares in an integer sum beside Gaussian noise on floats, K = 100."""
     sweeps, lines = _json(results, "other_runs"), []

@@ -32,7 +32,7 @@ def test_an_audit_is_told_with_its_mechanism_claim_and_range(tmp_path):
 def case(model, cohort, seconds):
     asked = {"how": "engine", "devices": 1, "chunk": None, "precision": "float32"}
     size = {"model": model, "cohort": cohort, "clients": 10_000}
-    return asked | size | {"seconds_per_round": seconds}
+    return asked | size | {"seconds_per_round": seconds, "compile_seconds": 10 * seconds}
 
 
 def test_a_cohort_that_was_not_run_is_told(tmp_path):
@@ -40,6 +40,7 @@ def test_a_cohort_that_was_not_run_is_told(tmp_path):
     rows = [case("2nn", 100, 0.07), case("2nn", 1_000, 0.7), case("cnn", 100, 3.0)]
     write_json(tmp_path / "benchmarks" / "scale.json", {"rows": rows})
     assert scale_tables.by_cohort(tmp_path) == (
-        "| clients a round, of 10,000 | 100 | 1,000 |\n| --- | --- | --- |\n"
-        "| 2NN | 0.0700 | 0.700 |\n| CNN | 3.00 | not run |\n"
+        "| clients a round, of 10,000 | 100 | 1,000 | to compile, 100 clients |\n"
+        "| --- | --- | --- | --- |\n"
+        "| 2NN | 0.0700 | 0.700 | 0.70 |\n| CNN | 3.00 | not run | 30 |\n"
     )
