@@ -13,14 +13,17 @@ from jaxtyping import Array, Float, Int
 
 from pride_jax.aggregation.secure_sum import SecureSum
 from pride_jax.attacks import views
+from pride_jax.attacks.own_update import OwnUpdate, own_update
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate
 from pride_jax.data.partition import Partition
-from pride_jax.engine.client import LocalTraining, local_update
 from pride_jax.errors import ConfigError
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining
 from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.task import classification
 from pride_jax.types import Model, Params
 
 FEATURES, CLASSES = (28, 28, 1), 10
@@ -135,29 +138,27 @@ def plan_of_round(setting: Setting) -> PrivacyPlan:
 
 def train_on_others(scene: Scene, model: Model, params: Params) -> Params:
     """Parameters after an epoch on digits that no client has."""
-    training = LocalTraining(batch_size=32)
-    size = jnp.int32(scene.setting.pretraining)
-    train = local_update(
-        model, lambda _: optax.sgd(_LEARNING_RATE), training, int(size), vmapped=False
-    )
-    start, client = jnp.int32(0), jnp.int32(scene.setting.clients)
-    batches = (size + 31) // 32
-    key = jax.random.key(5)
-    update, _ = jax.jit(train)(key, start, params, scene.data, client, size, batches)
+    train = jax.jit(_client(scene.data, model, LocalTraining(batch_size=32)))
+    others = jnp.int32(scene.setting.clients)
+    update = train(jax.random.key(5), jnp.int32(0), params, others)
     return jax.tree.map(jnp.add, params, update)
+
+
+def _client(data: FederatedData, model: Model, training: LocalTraining) -> OwnUpdate:
+    task = classification(model, CLASSES)
+    return own_update(fedavg(task, optax.sgd(_LEARNING_RATE), training=training), data)
 
 
 def updates_of(
     scene: Scene, model: Model, params: Params, clients: int, epochs: int = 1
 ) -> Float[Array, "clients length"]:
     """Updates of the first clients, each with one digit."""
-    training = LocalTraining(epochs=epochs, batch_size=1)
-    train = local_update(model, lambda _: optax.sgd(_LEARNING_RATE), training, 1, vmapped=False)
-    start, one = jnp.int32(0), jnp.int32(1)
+    # The others' many digits would only make every client's loop longer.
+    data = scene.data._replace(sizes=jnp.minimum(scene.data.sizes, 1))
+    train = _client(data, model, LocalTraining(epochs=epochs, batch_size=1))
 
     def update(client: Array) -> Array:
-        key = jax.random.key(0)
-        return ravel_pytree(train(key, start, params, scene.data, client, one, one)[0])[0]
+        return ravel_pytree(train(jax.random.key(0), jnp.int32(0), params, client))[0]
 
     return jax.jit(lambda ids: jax.lax.map(update, ids))(jnp.arange(clients))
 

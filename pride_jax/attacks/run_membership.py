@@ -32,13 +32,16 @@ from pride_jax.attacks.population import keep_present, tossed
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.federated import FederatedData, federate, normalize
 from pride_jax.data.partition import by_sizes
-from pride_jax.engine.client import LocalTraining
+from pride_jax.engine.rounds import ServerState
 from pride_jax.errors import ConfigError
-from pride_jax.federated import ServerState, federated_averaging
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import WHOLE, LocalTraining, Method, uniform
 from pride_jax.models.networks import logistic
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.runs.lines import as_line
+from pride_jax.task import classification
 from pride_jax.types import Key, Model, Params
 
 _FALSE_POSITIVES = np.geomspace(1e-4, 1, 200)
@@ -184,19 +187,20 @@ def _run_all(
     setting: Setting, dataset: Dataset, data: FederatedData, plan: PrivacyPlan | None
 ) -> _Runs:
     model = logistic(dataset.train_inputs.shape[1:], dataset.outputs)
-    training = LocalTraining(epochs=1, batch_size=None)
     game = tossed(model, data)
-    algorithm = federated_averaging(
-        game.model,
-        game.data,
-        lambda _: optax.sgd(setting.learning_rate),
-        server_optimizer=keep_present(optax.sgd(1.0)),
-        training=training,
-        weighting="uniform",
-        plan=plan,
-    )
+
+    def method(model: Model) -> Method:
+        return fedavg(
+            classification(model, dataset.outputs),
+            optax.sgd(setting.learning_rate),
+            keep_present(optax.sgd(1.0)),
+            weighting=uniform,
+            training=LocalTraining(epochs=1, batch_size=WHOLE),
+        )
+
+    algorithm = federated(method(game.model), game.data, plan)
     norm = math.inf if plan is None else plan.clipping_norm
-    score = alignment(model, lambda _: optax.sgd(setting.learning_rate), training, data, norm)
+    score = alignment(method(model), data, norm)
     inputs = normalize(jnp.asarray(dataset.test_inputs), data.shift, data.scale)
 
     def one(key: Key) -> _Runs:
@@ -205,13 +209,13 @@ def _run_all(
         def advance(state: ServerState, nothing: None) -> tuple[ServerState, Params]:
             del nothing
             state, _ = algorithm.round(state)
-            return state, state.params["model"]
+            return state, algorithm.params(state)["model"]
 
         last, later = jax.lax.scan(advance, state, length=setting.rounds)
-        first = state.params["model"]
+        first, present = (algorithm.params(state)[name] for name in ("model", "present"))
         released = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
-        accuracy = _accuracy(model, last.params["model"], inputs, dataset)
-        return _Runs(state.params["present"], score(key, released), accuracy)
+        accuracy = _accuracy(model, algorithm.params(last)["model"], inputs, dataset)
+        return _Runs(present, score(key, released), accuracy)
 
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(setting.seed), setting.runs))
 

@@ -37,7 +37,6 @@ from bench.common.rounds import (
     CLASSES,
     FEATURES,
     OneRound,
-    PlainCNN,
     Work,
     batch_loop,
     check_same,
@@ -46,12 +45,12 @@ from bench.common.rounds import (
     epoch_loop,
     loop_round,
     one_device,
+    plain_cnn,
     random_images,
 )
-from pride_jax.engine.client import LocalTraining
+from pride_jax.engine.rounds import ServerState
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.federated import ServerState
-from pride_jax.models.modules import from_module
+from pride_jax.methods.method import LocalTraining
 from pride_jax.models.networks import cnn, two_nn
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.runs.devices import use_cores
@@ -190,7 +189,7 @@ def contestants(
     for name, loop in {"batch loop": batch_loop, "epoch loop": epoch_loop}.items():
         rounds[Contestant(name, model_name, None, 1)] = loop_round(work, state, loop(work, model))
     if alone and model_name == "cnn":
-        plain = from_module(lambda rngs: PlainCNN(rngs=rngs))
+        plain = plain_cnn()
         rounds[_PLAIN_ENGINE] = engine_round(work, state, plain, 1, 1)
         rounds[Contestant("batch loop", _PLAIN_CNN, None, 1)] = loop_round(
             work, state, batch_loop(work, plain)
@@ -227,7 +226,7 @@ def compare(setting: Setting, model_name: ModelName, devices: int) -> list[Row]:
     work, state = prepare(setting, model_name)
     rounds = contestants(setting, work, state, model_name, devices)
     outcomes = {who: run() for who, run in rounds.items()}
-    check_same(outcomes, state.params, _TOLERANCE[model_name])
+    check_same(outcomes, state.own.params, _TOLERANCE[model_name])
     times = interleave(rounds, setting.repetitions, setting.seconds)
     medians = {who: statistics.median(taken) for who, taken in times.items()}
 

@@ -21,15 +21,22 @@ from rich.table import Table
 from bench.common.rounds import CLASSES, FEATURES, random_images
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Role
-from pride_jax.engine.client import LocalTraining
+from pride_jax.engine.on_device import on_device
+from pride_jax.engine.rounds import Algorithm
+from pride_jax.engine.secure import SecureAggregation
+from pride_jax.engine.server import private_key
+from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
-from pride_jax.federated import Algorithm, SecureAggregation, federated_averaging, private_key
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining, uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import two_nn
 from pride_jax.privacy import accounting
 from pride_jax.privacy.mechanisms import integer_shares
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.runs.lines import as_line
+from pride_jax.task import classification
 
 _NORM, _BITS = 1.0, 16
 _MECHANISMS = {"none": "gaussian", "plain": "skellam"}
@@ -151,24 +158,23 @@ def _plan(setting: Setting, mechanism: str) -> PrivacyPlan:
 
 
 def _algorithm(setting: Setting, aggregation: str, plan: PrivacyPlan | None) -> Algorithm:
-    secure = None
+    adder = on_device()
     if aggregation == "plain":
         keys = plain().keygen(os.urandom, Role.KEY_HOLDER)
-        secure = SecureAggregation(plain(), keys, _BITS, _NORM)
-    return federated_averaging(
-        two_nn(FEATURES, CLASSES),
-        random_images(setting.clients, setting.examples, seed=0),
-        lambda _: optax.sgd(0.05),
+        adder = simulated(SecureAggregation(plain(), keys, _BITS, _NORM))
+    method = fedavg(
+        classification(two_nn(FEATURES, CLASSES), CLASSES),
+        optax.sgd(0.05),
+        weighting=uniform,
         training=LocalTraining(epochs=1, batch_size=setting.batch_size),
-        weighting="uniform",
-        plan=plan,
-        secure=secure,
     )
+    data = random_images(setting.clients, setting.examples, seed=0)
+    return federated(method, data, plan, adder)
 
 
 def _round(algorithm: Algorithm) -> Callable[[], None]:
     state = algorithm.init(jax.random.key(0), private_key())
-    return lambda: jax.block_until_ready(algorithm.round(state)[0].params)
+    return lambda: jax.block_until_ready(algorithm.params(algorithm.round(state)[0]))
 
 
 def _noise_seconds(setting: Setting, plan: PrivacyPlan) -> float:

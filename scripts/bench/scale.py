@@ -30,12 +30,13 @@ from rich.table import Table
 
 from bench.common.rounds import CLASSES, FEATURES, Work, engine, epoch_loop, loop_round
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.client import LocalTraining, Precision
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.methods.method import LocalTraining
 from pride_jax.models.layers import max_pool_2x2
 from pride_jax.models.modules import from_module
 from pride_jax.models.networks import cnn, two_nn
+from pride_jax.models.precision import Precision, with_precision
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.runs.devices import use_cores
 from pride_jax.runs.lines import as_line
@@ -226,8 +227,10 @@ def shared_images(clients: int, examples: int, seed: int) -> FederatedData:
 def build_model(case: Case) -> Model:
     """The model that a case trains."""
     if case.how == "matmul":
-        return from_module(lambda rngs: MatmulCNN(rngs=rngs))
-    return {"2nn": two_nn, "cnn": cnn}[case.model](FEATURES, CLASSES)
+        model = from_module(lambda rngs: MatmulCNN(rngs=rngs))
+    else:
+        model = {"2nn": two_nn, "cnn": cnn}[case.model](FEATURES, CLASSES)
+    return with_precision(model, case.precision)
 
 
 def build_round(case: Case, setting: Setting) -> Callable[[], Any]:
@@ -245,7 +248,7 @@ def build_round(case: Case, setting: Setting) -> Callable[[], Any]:
     work = Work(
         shared_images(case.clients, setting.examples, setting.seed),
         fixed_size(case.clients, case.cohort),
-        LocalTraining(batch_size=_BATCH, precision=case.precision),
+        LocalTraining(batch_size=_BATCH),
     )
     model = build_model(case)
     algorithm = engine(work, model, case.chunk, clients_mesh(devices[: case.devices]))

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from bench import engine
-from bench.common.rounds import Outcome
+from bench.common.rounds import Outcome, plain_cnn
 from bench.engine import Contestant, Report, Setting
 from pride_jax.errors import ConfigError, PrideError
-from pride_jax.models.modules import from_module
 from pride_jax.models.networks import cnn
 
 TINY = Setting(
@@ -87,7 +86,7 @@ def test_tables_show_every_row(measured, capsys):
 
 def test_the_network_of_flax_users_is_ours():
     ours = cnn((28, 28, 1), 10)
-    plain = from_module(lambda rngs: engine.PlainCNN(rngs=rngs))
+    plain = plain_cnn()
     params = ours.init(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (2, 28, 28, 1))
     np.testing.assert_allclose(

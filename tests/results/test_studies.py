@@ -106,9 +106,7 @@ def test_the_readme_beside_the_results_is_filled_too(copy):
 
 
 def test_a_table_that_nobody_knows_is_named():
-    with pytest.raises(
-        RunError, match=r"No table is called 'iris/rounds': iris has setting, accuracies, "
-    ):
+    with pytest.raises(RunError, match=r"No table is called 'iris/rounds': iris has setting, "):
         with_tables("<!-- table iris/rounds -->\n<!-- end -->\n")
     with pytest.raises(RunError, match=r"'nothing' is no study"):
         with_tables("<!-- table nothing/rounds -->\n<!-- end -->\n")

@@ -11,13 +11,18 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
+from pride_jax.data.augment import shuffle
 from pride_jax.data.federated import FederatedData, normalize
-from pride_jax.engine.client import LocalTraining, shuffle
 from pride_jax.engine.cohort import clients_mesh
+from pride_jax.engine.on_device import on_device
+from pride_jax.engine.rounds import Algorithm, ServerState
 from pride_jax.errors import PrideError
-from pride_jax.federated import Algorithm, ServerState, federated_averaging
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining
 from pride_jax.privacy.sampling import Sampler
-from pride_jax.types import Model, Params
+from pride_jax.task import classification
+from pride_jax.types import Key, Model, Params
 
 FEATURES, CLASSES = (28, 28, 1), 10
 _RATE = 0.05
@@ -60,6 +65,23 @@ class PlainCNN(nnx.Module):
         return self.logits(x)
 
 
+def plain_cnn() -> Model:
+    """`PlainCNN` as a model whose convolutions nobody replaces."""
+
+    def make(key: Key) -> PlainCNN:
+        return PlainCNN(rngs=nnx.Rngs(key))
+
+    graph = nnx.graphdef(nnx.eval_shape(lambda: make(jax.random.key(0))))
+
+    def init(key: Key) -> Params:
+        return nnx.to_pure_dict(nnx.state(make(key), nnx.Param))
+
+    def apply(params: Params, inputs: Float[Array, "batch 28 28 1"]) -> Float[Array, "batch 10"]:
+        return nnx.merge(graph, nnx.State(params))(inputs)
+
+    return Model(init, apply, lambda params, inputs, key: apply(params, inputs))
+
+
 def random_images(clients: int, examples: int, seed: int) -> FederatedData:
     """Images of MNIST's shape, the same number for every client: a pattern a class, and noise."""
     rng = np.random.default_rng(seed)
@@ -80,15 +102,9 @@ def random_images(clients: int, examples: int, seed: int) -> FederatedData:
 
 def engine(work: Work, model: Model, chunk: int | None, mesh: Mesh) -> Algorithm:
     """FedAvg with plain SGD, as a user would write it."""
-    return federated_averaging(
-        model,
-        work.data,
-        lambda _: optax.sgd(_RATE),
-        training=work.training,
-        sampler=work.sampler,
-        chunk=chunk,
-        mesh=mesh,
-    )
+    task = classification(model, CLASSES)
+    method = fedavg(task, optax.sgd(_RATE), training=work.training)
+    return federated(method, work.data, work.sampler, on_device(mesh, chunk))
 
 
 def engine_round(
@@ -102,7 +118,7 @@ def engine_round(
     def run() -> Outcome:
         after, info = algorithm.round(start)
         assert info.loss is not None, "simulated clients tell it"
-        return Outcome(after.params, info.loss)
+        return Outcome(algorithm.params(after), info.loss)
 
     return run
 
@@ -159,7 +175,7 @@ def _sgd_step(work: Work, model: Model) -> Callable[[Outcome, Array, Array, Arra
 
 def loop_round(work: Work, state: ServerState, train_client: TrainClient) -> OneRound:
     """The round that follows ``state``, in Python: one client after the other, then the mean."""
-    longest = int(work.data.sizes.max())
+    longest, given = int(work.data.sizes.max()), state.own.params
 
     @jax.jit
     def draw_cohort(state: ServerState) -> Int[Array, "cohort"]:
@@ -171,7 +187,7 @@ def loop_round(work: Work, state: ServerState, train_client: TrainClient) -> One
         training_key, _ = jax.random.split(jax.random.fold_in(round_key, client))
         size, begin = work.data.sizes[client], work.data.offsets[client]
         order = shuffle(jax.random.fold_in(training_key, 0), size, longest)
-        return work.data.index[begin + order].reshape(-1, work.training.batch_size or longest)
+        return work.data.index[begin + order].reshape(-1, work.training.batch_size)
 
     @jax.jit
     def add(total: Params, params: Params) -> Params:
@@ -182,11 +198,11 @@ def loop_round(work: Work, state: ServerState, train_client: TrainClient) -> One
         return jax.tree.map(lambda leaf: leaf / number, total)
 
     def run() -> Outcome:
-        total = jax.tree.map(jnp.zeros_like, state.params)
+        total = jax.tree.map(jnp.zeros_like, given)
         loss = jnp.zeros(())
         cohort = np.asarray(draw_cohort(state))
         for client in cohort:
-            trained = train_client(Outcome(state.params, loss), draw_rows(state, client))
+            trained = train_client(Outcome(given, loss), draw_rows(state, client))
             total, loss = add(total, trained.params), trained.loss
         return Outcome(divide(total, float(len(cohort))), loss)
 
