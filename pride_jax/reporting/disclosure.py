@@ -3,7 +3,7 @@
 from typing import Any
 
 from pride_jax.aggregation.secure_sum import Sight
-from pride_jax.federated import SecureAggregation
+from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort, tuning_epsilon
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.settings.experiment import Experiment
