@@ -8,26 +8,15 @@ QMNIST's writers beside the IDX files.
 Expected: test accuracy 0.9853 ± 0.0006 over five seeds.
 """
 
-from pride_jax.settings import (
-    Client,
-    Cohort,
-    Data,
-    Evaluation,
-    Experiment,
-    Model,
-    Partition,
-    Privacy,
-    Server,
-)
+from dataclasses import replace
 
-config = Experiment(
-    rounds=40,
-    data=Data("mnist", features="scattering"),
+from mnist_dp_k1000 import config as thousand
+
+from pride_jax.settings import Cohort, Partition
+
+config = replace(
+    thousand,
     partition=Partition("groups"),
-    model=Model("logistic"),
-    client=Client(learning_rate=0.1, epochs=1, batch_size=50),
-    server=Server(learning_rate=40.0, schedule="cosine"),
     cohort=Cohort("truncated_poisson", size=270, weighting="uniform"),
-    privacy=Privacy(clipping_norm=0.1, mechanism="gaussian", epsilon=8.0, delta=1e-4),
-    evaluation=Evaluation(every=10),
+    privacy=replace(thousand.privacy, delta=1e-4, tuning_runs=1),
 )

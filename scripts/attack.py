@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from pride_jax.benchmarks import inversion, membership
+from pride_jax.attacks import run_inversion as inversion
+from pride_jax.attacks import run_membership as membership
 from pride_jax.errors import PrideError
 from pride_jax.files import write_atomically
 from pride_jax.reporting.attack_plots import reconstructions

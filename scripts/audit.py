@@ -39,7 +39,7 @@ def main() -> int:
 
 def audit(config: Experiment, arguments: argparse.Namespace) -> int:
     """Audits as asked."""
-    from pride_jax.benchmarks.audit import Setting, as_json, measure, show
+    from pride_jax.attacks.run_audit import Setting, as_json, measure, show
     from pride_jax.reporting.audit_plots import join
     from pride_jax.runs.devices import keep_programs, use_cores
 

@@ -1,92 +1,51 @@
-"""Measure what the code costs: ``python scripts/benchmark.py engine|encryption|privacy|…``."""
+"""Measure what the code costs: ``python scripts/benchmark.py engine --json``.
 
+A benchmark is a file of ``scripts/bench/`` with a ``Setting`` (a dataclass of defaults), and
+
+- ``measure(setting) -> report``,
+- ``show(report)``, which prints tables, and
+- ``as_json(setting, report)``, which gives one line of JSON.
+"""
+
+import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import tyro
 
-from pride_jax.benchmarks import encryption, engine, privacy, process, scale
 from pride_jax.errors import PrideError
 
-app = tyro.extras.SubcommandApp()
-
-
-@app.command(name="engine")
-def time_engine(setting: tyro.conf.OmitArgPrefixes[engine.Setting], json: bool = False) -> None:
-    """Times the engine against two straightforward loops.
-
-    Args:
-      setting: what is timed.
-      json: print one JSON object as the last line.
-    """
-    report = engine.measure_in_processes(setting)
-    engine.show(report)
-    if json:
-        print(engine.as_json(setting, report))
-
-
-@app.command(name="encryption")
-def time_encryption(
-    setting: tyro.conf.OmitArgPrefixes[encryption.Setting], json: bool = False
-) -> None:
-    """Times every way to add updates unseen against naive Paillier.
-
-    Args:
-      setting: what is timed.
-      json: print one JSON object as the last line.
-    """
-    report = encryption.measure(setting)
-    encryption.show(report)
-    if json:
-        print(encryption.as_json(setting, report))
-
-
-@app.command(name="privacy")
-def time_privacy(setting: tyro.conf.OmitArgPrefixes[privacy.Setting], json: bool = False) -> None:
-    """Times clipping and noise in a round, and the accountant.
-
-    Args:
-      setting: what is timed.
-      json: print one JSON object as the last line.
-    """
-    report = privacy.measure(setting)
-    privacy.show(report)
-    if json:
-        print(privacy.as_json(setting, report))
-
-
-@app.command(name="scale")
-def time_scale(setting: tyro.conf.OmitArgPrefixes[scale.Setting], json: bool = False) -> None:
-    """Times rounds against cohort, clients, devices, and how clients are computed.
-
-    Args:
-      setting: what is timed.
-      json: print one JSON object as the last line.
-    """
-    rows = scale.measure(setting)
-    scale.show(rows)
-    if json:
-        print(scale.as_json(setting, rows))
-
-
-@app.command(name="process")
-def time_process(setting: tyro.conf.OmitArgPrefixes[process.Setting], json: bool = False) -> None:
-    """Times whole runs of a config, from the command to its end.
-
-    Args:
-      setting: what is timed.
-      json: print one JSON object as the last line.
-    """
-    report = process.measure(setting, Path(__file__).with_name("train.py"))
-    process.show(report)
-    if json:
-        print(process.as_json(setting, report))
+BENCHMARKS = sorted(
+    file.stem for file in (Path(__file__).parent / "bench").glob("*.py") if file.stem != "__init__"
+)
 
 
 def main() -> int:
     """Reads the command line, measures, and returns the exit status."""
+    parser = argparse.ArgumentParser(
+        usage="benchmark.py NAME [--json] [options of that benchmark; see NAME --help]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        # After a name, the benchmark's own help is asked for.
+        add_help=len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS,
+    )
+    parser.add_argument("name", choices=BENCHMARKS, help="what is measured")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as last line")
+    arguments, options = parser.parse_known_args()
+    benchmark = import_module(f"bench.{arguments.name}")
     try:
-        app.cli(description=__doc__)
+        setting = tyro.cli(
+            benchmark.Setting,
+            args=options,
+            prog=f"benchmark.py {arguments.name} [--json]",
+            description=benchmark.__doc__,
+        )
+        report = benchmark.measure(setting)
+        benchmark.show(report)
+        if arguments.json:
+            print(benchmark.as_json(setting, report))
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

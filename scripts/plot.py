@@ -1,25 +1,55 @@
-"""Redraw figures from the JSON they came from: ``python scripts/plot.py results/encryption``."""
+"""Draw anew from saved numbers: ``python scripts/plot.py runs/iris_two_party``, or ``results``.
+
+The folder of a run or a sweep gets its own pictures again. A study of this repository's results/
+gets its pictures and the tables of its page.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from pride_jax.errors import PrideError
-from pride_jax.reporting.figures import draw
+from pride_jax.errors import PrideError, RunError
+from pride_jax.reporting.redraw import redraw
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
     """Reads the command line, draws, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="a folder of results/ that has pictures")
-    arguments = parser.parse_args()
+    parser.add_argument("folder", type=Path, help="of a run, a sweep, or a study in results/")
+    folder = parser.parse_args().folder.resolve()
     try:
-        for path in draw(arguments.folder):
-            print(path)
+        draw(folder)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def draw(folder: Path) -> None:
+    """Draws what the folder has, and says which pictures were left and why.
+
+    Raises:
+      RunError: there is no such folder, or nothing to draw in it.
+    """
+    if not folder.is_dir():
+        raise RunError(f"There is no folder {folder}: expected one of a run, a sweep or a study")
+    if studied := is_studied(folder):
+        sys.path.insert(0, str(ROOT))
+        from results.studies import draw
+
+        print(*draw(folder), sep="\n")
+    if not studied or (folder / "metrics.jsonl").exists():
+        drawn, left = redraw(folder)
+        print(*drawn, sep="\n")
+        for path, why in left.items():
+            print(f"left as it is: {path}: {why}", file=sys.stderr)
+
+
+def is_studied(folder: Path) -> bool:
+    """Whether there are studies in it: of this repository alone, since their code is run."""
+    return folder.is_relative_to(ROOT / "results") and any(folder.rglob("study.py"))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ ORDER = [
     "sweeps",
     "attacks",
     "deploy",
-    "benchmarks",
 ]
 LEVEL = {name: level for level, name in enumerate(ORDER)}
 

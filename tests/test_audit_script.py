@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pride_jax.benchmarks import audit
-from pride_jax.benchmarks.audit import Report, Row
+from pride_jax.attacks import run_audit as audit
+from pride_jax.attacks.run_audit import Report, Row
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "digits_dp.py"

@@ -10,12 +10,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from pride_jax.attacks.own_update import own_update
 from pride_jax.data.federated import FederatedData
-from pride_jax.engine.client import LocalTraining, local_update, num_batches
 from pride_jax.errors import ConfigError
-from pride_jax.federated import ClientOptimizer
+from pride_jax.methods.method import Method
 from pride_jax.privacy.clipping import clip_by_norm
-from pride_jax.types import Key, Model, Params
+from pride_jax.types import Key, Params
 
 
 class Roc(NamedTuple):
@@ -87,9 +87,7 @@ def auc_ceiling(mu: float) -> float:
 
 
 def alignment(
-    model: Model,
-    optimizer: ClientOptimizer,
-    training: LocalTraining,
+    method: Method,
     data: FederatedData,
     max_norm: float,
 ) -> Callable[[Key, PyTree[Array]], Float[Array, "clients"]]:
@@ -101,9 +99,7 @@ def alignment(
     not depend on the noise. Local shuffles are the attacker's own.
 
     Args:
-      model: what was trained.
-      optimizer: the round -> the clients' optimizer.
-      training: what each client does.
+      method: what clients do; of those that send parameters and updates of them.
       data: the clients', all there.
       max_norm: that updates are clipped to.
 
@@ -111,9 +107,7 @@ def alignment(
       A function of the attacker's key and the released models, stacked along rounds, the initial
       one first.
     """
-    longest = int(data.sizes.max())
-    update = local_update(model, optimizer, training, longest, vmapped=True)
-    batches = num_batches(jnp.int32(longest), training.batch_size or longest)
+    update = own_update(method, data)
     clients = jnp.arange(data.num_clients)
 
     def scores(key: Key, released: PyTree[Array]) -> Float[Array, "clients"]:
@@ -125,8 +119,7 @@ def alignment(
 
             def one_client(client: Int[Array, ""]) -> Float[Array, ""]:
                 own_key = jax.random.fold_in(jax.random.fold_in(key, round_), client)
-                size = data.sizes[client]
-                own, _ = update(own_key, round_, before, data, client, size, batches)
+                own = update(own_key, round_, before, client)
                 return jnp.vdot(step, ravel_pytree(clip_by_norm(own, max_norm)[0])[0])
 
             return total + jax.vmap(one_client)(clients), None

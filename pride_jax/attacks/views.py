@@ -17,7 +17,7 @@ from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
-from pride_jax.federated import Given, SecureAggregation, add_shares, contribution
+from pride_jax.engine.secure import SecureAggregation, add_shares, encode_of
 from pride_jax.privacy.clipping import clip_by_norm
 from pride_jax.privacy.mechanisms import integer_shares, mechanism_of
 from pride_jax.privacy.plan import PrivacyPlan
@@ -186,11 +186,10 @@ def noised_integers(
     assert plan.bits is not None, "a skellam plan has them"
     keys = plain().keygen(rng, Role.KEY_HOLDER)
     secure = SecureAggregation(plain(), keys, plan.bits, plan.clipping_norm, rng)
-    contribute = contribution(plan.clipping_norm, plan, secure)
+    encode, norm = encode_of(secure, plan), jnp.float32(plan.clipping_norm)
 
     def one(client: Array, update: Array) -> Array:
-        given = Given(jnp.ones(()), None)
-        return contribute(jax.random.fold_in(key, client), update, given)[0].update
+        return encode(jax.random.fold_in(key, client), update, norm, jnp.ones(()))[0].update
 
     rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
     shares = integer_shares(plan, rng)

@@ -2,11 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from pride_jax.errors import RunError
-
-_BLOCK = re.compile(r"(<!-- table (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- table (?P<name>[\w /]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -15,20 +13,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def fill(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+def fill(text: str, table_of: Callable[[str], str]) -> str:
     """The text with every table made anew, between ``<!-- table NAME -->`` and ``<!-- end -->``.
 
-    Raises:
-      RunError: nobody knows a table of that name.
+    Args:
+      text: Markdown.
+      table_of: name -> the table, ending with a line feed.
     """
-
-    def made(block: re.Match[str]) -> str:
-        name = block["name"]
-        if name not in tables:
-            raise RunError(f"No table is called {name!r}: expected one of {', '.join(tables)}")
-        return f"{block[1]}{tables[name]()}{block[3]}"
-
-    return _BLOCK.sub(made, text)
+    return _BLOCK.sub(lambda block: f"{block[1]}{table_of(block['name'])}{block[3]}", text)
 
 
 def rounded(value: float, digits: int = 2) -> str:

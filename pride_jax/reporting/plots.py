@@ -1,6 +1,7 @@
 """Pictures of a run: learning curve, confusion matrices, who holds which labels."""
 
 import io
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from pride_jax.reporting.metrics import Row
 _SIZE = (5.5, 3.8)
 _MOST_CLIENTS_NAMED = 12
 _MOST_COLUMNS = 4
+
+
+def baselines(summary: Row) -> dict[str, float]:
+    """The accuracies that a run's summary compares with, by name; none where it has not ended."""
+    if summary.get("central") is None:
+        return {}
+    return {"central": summary["central"], "alone (mean)": statistics.mean(summary["alone"])}
 
 
 def learning_curve(rows: Sequence[Row], baselines: dict[str, float]) -> Figure:

@@ -366,11 +366,8 @@ def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder:
     # Half a second of imports that a run needs at its end only.
     from pride_jax.reporting import plots
 
-    baselines = {}
-    if summary["central"] is not None:
-        baselines["central"] = summary["central"]
-        baselines["alone (mean)"] = statistics.mean(summary["alone"])
-    plots.save(plots.learning_curve(rows, baselines), folder / "learning_curve.png")
+    curve = plots.learning_curve(rows, plots.baselines(summary))
+    plots.save(curve, folder / "learning_curve.png")
     if not summary["confusion"]:
         return
     plots.save(plots.confusion_matrices(plots.confusions(summary)), folder / "confusion_matrix.png")

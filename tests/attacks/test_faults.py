@@ -11,16 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from pride_jax.engine.client import LocalTraining
 from scipy.stats import binom
 
-from pride_jax import federated
 from pride_jax.attacks.audit import many_run_bound
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine import contribution, federation, server
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import WHOLE, LocalTraining, uniform
 from pride_jax.privacy import mechanisms
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import ClipInfo
 from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.task import classification
 from pride_jax.types import Model
 
 RUNS, NORM, RAW = 8000, 1.0, 10.0
@@ -82,7 +85,7 @@ def push_model():
         height = 2 * RAW * (params - jax.lax.stop_gradient(params))[None] * inputs
         return jnp.concatenate([height, jnp.zeros_like(height)], axis=1)
 
-    return Model(lambda key: jnp.zeros(1), apply)
+    return Model(lambda key: jnp.zeros(1), apply, lambda params, inputs, key: apply(params, inputs))
 
 
 def population(clients, present):
@@ -101,20 +104,19 @@ def population(clients, present):
 
 def scores(case, present, runs=RUNS, seed=0):
     rates = jnp.array(case.rate)
-    algorithm = federated.federated_averaging(
-        push_model(),
-        population(case.plan.num_clients, present),
+    method = fedavg(
+        classification(push_model(), 2),
         lambda round_: optax.sgd(rates[round_]),
-        training=LocalTraining(1, None),
-        weighting="uniform",
-        plan=case.plan,
+        weighting=uniform,
+        training=LocalTraining(batch_size=WHOLE),
     )
+    algorithm = federated(method, population(case.plan.num_clients, present), case.plan)
 
     def one(key):
         state, total = algorithm.init(key, key), 0.0
         for factor in case.score:
             after, _ = algorithm.round(state)
-            total += factor * (after.params - state.params)[0]
+            total += factor * (algorithm.params(after) - algorithm.params(state))[0]
             state = after
         return total
 
@@ -130,7 +132,7 @@ def audit(case):
 def no_clipping(monkeypatch):
     never = jnp.zeros((), bool)
     monkeypatch.setattr(
-        federated, "clip_by_norm", lambda update, max_norm: (update, ClipInfo(never, never))
+        contribution, "clip_by_norm", lambda update, max_norm: (update, ClipInfo(never, never))
     )
 
 
@@ -140,8 +142,8 @@ def geyers_clipping(monkeypatch):
         share = optax.tree.norm(update) / max_norm
         return update / jnp.where(share > 0, jnp.minimum(share, 1.0), 1.0), info
 
-    real = federated.clip_by_norm
-    monkeypatch.setattr(federated, "clip_by_norm", inverted)
+    real = contribution.clip_by_norm
+    monkeypatch.setattr(contribution, "clip_by_norm", inverted)
 
 
 def half_the_noise(monkeypatch):
@@ -152,7 +154,7 @@ def half_the_noise(monkeypatch):
 
 
 def reused_noise_key(monkeypatch):
-    real = federated.mechanism_of
+    real = server.mechanism_of
 
     def forgetful(plan):
         mechanism = real(plan)
@@ -162,18 +164,22 @@ def reused_noise_key(monkeypatch):
             )
         )
 
-    monkeypatch.setattr(federated, "mechanism_of", forgetful)
+    monkeypatch.setattr(server, "mechanism_of", forgetful)
 
 
 def realised_denominator(monkeypatch):
-    real, seen = federated.client_weights, []
+    real, seen = federation.client_weights, []
 
     def watched(sizes, cohort, weighting):
         seen.append(jnp.sum(cohort.mask & (sizes[cohort.ids] > 0)))
         return real(sizes, cohort, weighting)
 
-    monkeypatch.setattr(federated, "client_weights", watched)
-    monkeypatch.setattr(federated, "expected_weight", lambda *_: seen[-1].astype(jnp.float32))
+    def divided(total, weight):
+        return mean(total, seen[-1].astype(jnp.float32))
+
+    mean = server.mean_update
+    monkeypatch.setattr(federation, "client_weights", watched)
+    monkeypatch.setattr(server, "mean_update", divided)
 
 
 FAULTS = {

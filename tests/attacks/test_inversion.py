@@ -6,7 +6,6 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from pride_jax.engine.client import LocalTraining, local_update
 
 from pride_jax.attacks.inversion import (
     Matching,
@@ -18,10 +17,14 @@ from pride_jax.attacks.inversion import (
     total_variation,
     twice_differentiable_cnn,
 )
+from pride_jax.attacks.own_update import own_update
 from pride_jax.attacks.similarity import psnr
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import FederatedData
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining
 from pride_jax.models.networks import cnn, mlp, two_nn
+from pride_jax.task import classification
 from pride_jax.types import Model, Params, Update
 
 FEATURES = (12, 12, 1)
@@ -42,11 +45,11 @@ def client_of(images, labels) -> FederatedData:
 
 def sent(model: Model, params: Params, images, labels, epochs: int = 1) -> Update:
     """The update of a client that takes a full-batch step an epoch."""
-    data, count, one = client_of(images, labels), jnp.int32(len(images)), jnp.int32(1)
+    outputs = jax.eval_shape(model.apply, params, images).shape[-1]
     training = LocalTraining(epochs=epochs, batch_size=len(images))
-    train = local_update(model, lambda _: optax.sgd(0.1), training, len(images), vmapped=False)
-    start = jnp.int32(0)
-    return jax.jit(train)(jax.random.key(0), start, params, data, start, count, one)[0]
+    method = fedavg(classification(model, outputs), optax.sgd(0.1), training=training)
+    train = own_update(method, client_of(images, labels))
+    return jax.jit(train)(jax.random.key(0), jnp.int32(0), params, jnp.int32(0))
 
 
 def random_images(seed: int, count: int, features=FEATURES) -> jax.Array:

@@ -23,7 +23,10 @@ from pride_jax.attacks.membership import (
 )
 from pride_jax.data.federated import FederatedData
 from pride_jax.errors import ConfigError
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import WHOLE, LocalTraining
 from pride_jax.models.networks import logistic
+from pride_jax.task import classification
 
 
 def test_a_curve_by_hand():
@@ -98,7 +101,9 @@ def test_alignment_is_the_inner_product_with_what_each_client_would_do():
     released = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=(3, *leaf.shape)), jnp.float32), start
     )
-    score = alignment(model, lambda _: optax.sgd(rate), LocalTraining(1, None), data, norm_)
+    training = LocalTraining(batch_size=WHOLE)
+    method = fedavg(classification(model, 2), optax.sgd(rate), training=training)
+    score = alignment(method, data, norm_)
     scores = score(jax.random.key(1), released)
 
     def loss(params, client):

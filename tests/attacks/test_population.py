@@ -10,9 +10,12 @@ from pride_jax.engine.client import LocalTraining
 from pride_jax.attacks.population import keep_present, tossed, with_canaries
 from pride_jax.data.federated import FederatedData
 from pride_jax.errors import ConfigError
-from pride_jax.federated import federated_averaging
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining, uniform
 from pride_jax.models.networks import logistic
 from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.task import classification
 
 FEATURES, CLASSES, SIZES = 4, 3, (5, 2, 3, 4)
 MODEL = logistic((FEATURES,), CLASSES)
@@ -46,15 +49,14 @@ def plan_of(clients, noise_multiplier):
 
 def algorithm_of(model, data, noise_multiplier=0.0, keep=True):
     optimizer = optax.sgd(1.0)
-    return federated_averaging(
-        model,
-        data,
-        lambda _: optax.sgd(0.2),
-        server_optimizer=keep_present(optimizer) if keep else optimizer,
+    method = fedavg(
+        classification(model, CLASSES),
+        optax.sgd(0.2),
+        keep_present(optimizer) if keep else optimizer,
+        weighting=uniform,
         training=LocalTraining(epochs=2, batch_size=2),
-        weighting="uniform",
-        plan=plan_of(data.num_clients, noise_multiplier),
     )
+    return federated(method, data, plan_of(data.num_clients, noise_multiplier))
 
 
 def test_an_absent_client_is_one_without_examples():
@@ -62,15 +64,17 @@ def test_an_absent_client_is_one_without_examples():
     algorithm = algorithm_of(game.model, game.data)
     key = jax.random.key(0)
     state = algorithm.init(jax.random.key(5), key)
-    present = np.asarray(state.params["present"])
+    present = np.asarray(state.own.params["present"])
     assert 0 < present.sum() < len(SIZES)
     state, _ = algorithm.rounds(state, 3)
-    np.testing.assert_array_equal(state.params["present"], present)
+    np.testing.assert_array_equal(state.own.params["present"], present)
 
     alone = algorithm_of(MODEL, data_of(np.where(present > 0, SIZES, 0)), keep=False)
     expected, _ = alone.rounds(alone.init(jax.random.key(5), key), 3)
     for mine, theirs in zip(
-        jax.tree.leaves(state.params["model"]), jax.tree.leaves(expected.params), strict=True
+        jax.tree.leaves(state.own.params["model"]),
+        jax.tree.leaves(expected.own.params),
+        strict=True,
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
@@ -89,11 +93,11 @@ def test_canaries_add_the_clipping_norm_and_nobody_else_touches_theirs(examples)
     game = with_canaries(MODEL, real, canaries=6, examples=examples)
     algorithm = algorithm_of(game.model, game.data)
     state = algorithm.init(jax.random.key(1), jax.random.key(2))
-    present = np.asarray(state.params["present"])
+    present = np.asarray(state.own.params["present"])
     assert 0 < present.sum() < 6
     state, _ = algorithm.rounds(state, 3)
     shift = 3 * 0.5 / (len(SIZES) + 6)
-    np.testing.assert_allclose(state.params["canaries"], present * shift, rtol=1e-4)
+    np.testing.assert_allclose(state.own.params["canaries"], present * shift, rtol=1e-4)
 
 
 def test_canaries_leave_the_clients_model_alone():
@@ -102,7 +106,7 @@ def test_canaries_leave_the_clients_model_alone():
     algorithm = algorithm_of(game.model, game.data)
     states = [algorithm.init(jax.random.key(seed), jax.random.key(2)) for seed in (1, 4)]
     first, second = (
-        algorithm.round(state._replace(keys=states[0].keys))[0].params for state in states
+        algorithm.round(state._replace(keys=states[0].keys))[0].own.params for state in states
     )
     assert not np.array_equal(first["present"], second["present"])
     for a, b in zip(jax.tree.leaves(first["model"]), jax.tree.leaves(second["model"]), strict=True):
@@ -114,8 +118,8 @@ def test_noise_does_not_move_who_is_there():
     algorithm = algorithm_of(game.model, game.data, noise_multiplier=1.0)
     state = algorithm.init(jax.random.key(1), jax.random.key(2))
     after, _ = algorithm.rounds(state, 3)
-    np.testing.assert_array_equal(after.params["present"], state.params["present"])
-    assert np.all(np.asarray(after.params["canaries"]) != 0)
+    np.testing.assert_array_equal(after.own.params["present"], state.own.params["present"])
+    assert np.all(np.asarray(after.own.params["canaries"]) != 0)
 
 
 def test_no_canaries_are_refused():

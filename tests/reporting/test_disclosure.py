@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pride_jax.aggregation.secure_sum import Role
-from pride_jax.federated import SecureAggregation
+from pride_jax.engine.secure import SecureAggregation
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.settings.experiment import Aggregation, Experiment
 from pride_jax.settings.protocols import build_secure_sum

@@ -1,0 +1,245 @@
+"""An audit: does a config's own pipeline keep the ε that its plan claims?
+
+Canary clients, each there by the toss of a coin, go through the real thing: cohorts, local
+training, clipping, secure sum if there is one, noise, denominator, all rounds. What is released
+tells which canaries were there only as well as ε allows. Only the server optimizer is left out: it
+sees nothing but what is released, and would only blur it.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import binom
+
+from pride_jax.attacks.audit import guess, one_run_bound, one_shot_estimate
+from pride_jax.attacks.population import Population, keep_present, with_canaries
+from pride_jax.errors import ConfigError
+from pride_jax.federated import federated_averaging
+from pride_jax.models.modules import num_parameters
+from pride_jax.privacy.accounting import epsilon
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs.experiment import Setting as Prepared
+from pride_jax.runs.experiment import prepare
+from pride_jax.runs.lines import as_line
+from pride_jax.settings import build
+from pride_jax.settings.experiment import Experiment
+from pride_jax.types import Key
+
+OneRun = Callable[[Key], tuple[Float[Array, "canaries"], Float[Array, "canaries"]]]
+"""A run's key -> which canaries were there (1 or 0), and what was released of each."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How to audit.
+
+    Attributes:
+      canaries: clients added to the real ones.
+      repetitions: audits, each a run of its own; one compiled program does all of them where the
+        device adds floats.
+      guessed: share of the canaries that are guessed on, the clearest; fixed before a run.
+      confidence: of each bound.
+      seed: of coins, cohorts and noise.
+    """
+
+    canaries: int = 1000
+    repetitions: int = 1
+    guessed: float = 0.2
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what nothing can be learned from.
+
+        Raises:
+          ConfigError: as above.
+        """
+        if self.canaries * self.guessed < 2 or self.guessed > 1 or self.repetitions < 1:
+            raise ConfigError(
+                f"{self}: expected at least one repetition and two guessed canaries, and a share "
+                "of at most 1"
+            )
+        if not 0 < self.confidence < 1:
+            raise ConfigError(f"confidence={self.confidence}: expected a value between 0 and 1")
+
+
+class Row(NamedTuple):
+    """One audit.
+
+    Attributes:
+      guesses: made.
+      correct: of them.
+      bound: on ε, from below, with the setting's confidence (Steinke et al. 2023).
+      estimate: of ε, which may exceed it (after Andrew et al. 2023).
+    """
+
+    guesses: int
+    correct: int
+    bound: float
+    estimate: float
+
+
+class Report(NamedTuple):
+    """What the audits say.
+
+    Attributes:
+      claimed: ε of the plan, with the canaries among its clients.
+      delta: of the plan.
+      rounds: of each run.
+      clients: of each run, canaries included.
+      violations: bounds that exceed the claim.
+      allowed: the most violations that bounds of this confidence have, with that confidence: none
+        of a single audit.
+      passed: violations are no more than allowed.
+      seconds: of all runs, compilation included.
+      rows: one an audit.
+    """
+
+    claimed: float
+    delta: float
+    rounds: int
+    clients: int
+    violations: int
+    allowed: int
+    passed: bool
+    seconds: float
+    rows: list[Row]
+
+
+def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
+    """Audits a config.
+
+    Args:
+      config: with a privacy plan.
+      setting: how.
+      secrets: folder with the key holder's key, see `prepare`.
+
+    Raises:
+      PrideError: the config cannot be run, or has nothing to audit.
+    """
+    prepared = prepare(config, secrets)
+    if prepared.plan is None:
+        raise ConfigError(
+            "privacy.mechanism='none': expected one, since without it no ε is claimed to be audited"
+        )
+    if config.client.weight_decay:
+        raise ConfigError(
+            f"client.weight_decay={config.client.weight_decay}: expected 0 in an audit, whose "
+            "absent canaries must add exact zeros"
+        )
+    assert prepared.simulated is not None, "what is prepared from a config is simulated"
+    data = prepared.simulated.data
+    longest = int(data.sizes.max())
+    examples = longest if config.cohort.weighting == "examples" else 1
+    added = with_canaries(prepared.model, data, setting.canaries, examples)
+    plan = enlarged(prepared.plan, added)
+    one = _one_run(config, prepared, plan, added)
+    keys = jax.random.split(jax.random.key(setting.seed), setting.repetitions)
+    start = time.perf_counter()
+    if prepared.secure is None:
+        present, scores = jax.device_get(jax.jit(jax.vmap(one))(keys))
+    else:
+        present, scores = (np.stack(each) for each in zip(*map(one, keys), strict=True))
+    seconds = time.perf_counter() - start
+    rows = [_row(*run, plan.delta, setting) for run in zip(present > 0, scores, strict=True)]
+    claimed = epsilon(plan)
+    violations = sum(row.bound > claimed for row in rows)
+    # Rounding must not turn the confidence of a single audit into a permission to fail.
+    allowed = int(binom.ppf(setting.confidence - 1e-9, len(rows), 1 - setting.confidence))
+    return Report(
+        claimed=claimed,
+        delta=plan.delta,
+        rounds=plan.rounds,
+        clients=plan.num_clients,
+        violations=violations,
+        allowed=allowed,
+        passed=violations <= allowed,
+        seconds=seconds,
+        rows=rows,
+    )
+
+
+def enlarged(plan: PrivacyPlan, added: Population) -> PrivacyPlan:
+    """The plan with the canaries among its clients: same noise, same share of them in a round.
+
+    Raises:
+      ConfigError: the sampling allows no such number of clients.
+    """
+    growth = added.data.num_clients / plan.num_clients
+    return replace(
+        plan,
+        num_clients=added.data.num_clients,
+        capacity=None if plan.capacity is None else math.ceil(plan.capacity * growth),
+        dimension=None if plan.dimension is None else num_parameters(added.model),
+    )
+
+
+def _one_run(
+    config: Experiment, prepared: Prepared, plan: PrivacyPlan, added: Population
+) -> OneRun:
+    algorithm = federated_averaging(
+        added.model,
+        added.data,
+        build.build_client_optimizer(config.client, config.rounds),
+        server_optimizer=keep_present(optax.sgd(1.0)),
+        training=build.build_local_training(config),
+        weighting=config.cohort.weighting,
+        plan=plan,
+        secure=prepared.secure,
+        chunk=config.engine.chunk,
+        mesh=build.build_mesh(config.engine),
+    )
+
+    def one(key: Key) -> tuple[Float[Array, "canaries"], Float[Array, "canaries"]]:
+        training_key, private = jax.random.split(key)
+        last, _ = algorithm.rounds(algorithm.init(training_key, private), plan.rounds)
+        return last.params["present"], last.params["canaries"]
+
+    return one
+
+
+def _row(
+    present: Bool[np.ndarray, "canaries"],
+    scores: Float[np.ndarray, "canaries"],
+    delta: float,
+    setting: Setting,
+) -> Row:
+    made, correct = guess(scores, present, setting.guessed)
+    bound = one_run_bound(made, correct, len(scores), delta, setting.confidence)
+    return Row(made, correct, bound, one_shot_estimate(scores[present], scores[~present], delta))
+
+
+def as_json(name: str, config: Experiment, setting: Setting, report: Report) -> str:
+    """The report, what was audited, and what it ran on, in one line."""
+    measured = report._asdict() | {"config": name, "privacy": asdict(config.privacy)}
+    return as_line(measured, setting)
+
+
+def show(report: Report, setting: Setting) -> None:
+    """The audits' range as a table, and the verdict."""
+    console = Console()
+    made = report.rows[0].guesses
+    title = f"{len(report.rows)} audits of {made} guesses"
+    table = Table("", "right guesses", "ε at least", "ε estimated", title=title)
+    for name, share in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
+        cells = [
+            np.quantile([getattr(row, field) for row in report.rows], share)
+            for field in ("correct", "bound", "estimate")
+        ]
+        table.add_row(name, f"{cells[0]:g}", *(f"{cell:.3f}" for cell in cells[1:]))
+    console.print(table)
+    console.print(
+        f"claimed ε {report.claimed:.3f} at δ={report.delta:g}; {report.violations} of "
+        f"{len(report.rows)} bounds of {setting.confidence:.0%} confidence exceed it, "
+        f"{report.allowed} allowed: {'pass' if report.passed else 'FAIL'}. Estimates are no bounds."
+    )

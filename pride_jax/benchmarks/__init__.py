@@ -1,1 +1,0 @@
-"""What the code costs, measured: time, memory, bytes."""

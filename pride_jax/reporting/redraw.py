@@ -1,0 +1,93 @@
+"""The pictures of a run or a sweep, drawn anew from what its folder holds."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pride_jax.data.partition import label_counts
+from pride_jax.errors import PrideError, RunError
+from pride_jax.files import read_json
+from pride_jax.reporting import metrics, plots
+from pride_jax.reporting.sweep_plots import accuracy_against_settings
+from pride_jax.settings import build
+from pride_jax.settings.files import from_dict
+
+
+class Redrawn(NamedTuple):
+    """What became of a folder's pictures.
+
+    Attributes:
+      drawn: the pictures that were drawn.
+      left: path of each other picture -> why it was left as it is.
+    """
+
+    drawn: list[Path]
+    left: dict[Path, str]
+
+
+def redraw(folder: Path) -> Redrawn:
+    """Draws the pictures of a run (``metrics.jsonl``) or a sweep (``sweep.json``) anew.
+
+    Nothing of the folder is executed: data that the run's own code makes are not made again.
+
+    Raises:
+      RunError: the folder is neither, or its files cannot be read.
+    """
+    if (folder / "sweep.json").is_file():
+        return _redraw_sweep(folder)
+    if (folder / "metrics.jsonl").is_file() and (folder / "config.json").is_file():
+        return _redraw_run(folder)
+    raise RunError(
+        f"{folder} has nothing to draw: expected the folder of a run, with config.json and "
+        "metrics.jsonl, or of a sweep, with sweep.json"
+    )
+
+
+def _redraw_sweep(folder: Path) -> Redrawn:
+    path, rows = folder / "accuracy.png", read_json(folder / "sweep.json")["runs"]
+    if all("error" in row for row in rows):
+        return Redrawn([], {path: "no run of the sweep has finished"})
+    plots.save(accuracy_against_settings(rows), path)
+    return Redrawn([path], {})
+
+
+def _redraw_run(folder: Path) -> Redrawn:
+    curve, confusion, labels = (
+        folder / "plots" / f"{name}.png"
+        for name in ("learning_curve", "confusion_matrix", "client_labels")
+    )
+    drawn, left, rows = [], {}, metrics.read(folder / "metrics.jsonl")
+    summary = folder / "summary.json"
+    ended = read_json(summary) if summary.is_file() else {}
+    if rows:
+        plots.save(plots.learning_curve(rows, plots.baselines(ended)), curve)
+        drawn.append(curve)
+    else:
+        left[curve] = "the run has measured nothing yet"
+    if ended.get("confusion"):
+        plots.save(plots.confusion_matrices(plots.confusions(ended)), confusion)
+        drawn.append(confusion)
+    else:
+        left[confusion] = "summary.json has none" if ended else "the run has not ended"
+    if why := _redraw_labels(folder, ended, labels):
+        left[labels] = why
+    else:
+        drawn.append(labels)
+    return Redrawn(drawn, left)
+
+
+def _redraw_labels(folder: Path, ended: metrics.Row, path: Path) -> str:
+    """Draws who holds which labels, or says why not."""
+    saved = read_json(folder / "config.json")
+    if ended and ended["accuracy_over_clients"] is None:
+        return "each party alone has its examples"
+    if ":" in saved["data"]["name"]:
+        return f"data.name={saved['data']['name']!r} is code, which is not run to draw"
+    try:
+        config = from_dict(saved)
+        dataset = build.build_dataset(config)
+        partition = build.build_partition(config, dataset)
+    except PrideError as error:
+        return f"the examples cannot be had: {error}"
+    counts = label_counts(partition, dataset.train_targets, dataset.outputs)
+    plots.save(plots.label_map(counts), path)
+    return ""

@@ -1,0 +1,21 @@
+"""Benchmarks: the engine beside plain loops, and how a round grows."""
+
+from results.benchmarks import engine, scale_plots, scale_tables
+from results.provenance import sources
+
+PICTURES = {"growth.png": scale_plots.growth, "ways.png": scale_plots.ways}
+TABLES = {
+    "sources": sources(
+        "benchmarks/scale.json",
+        "benchmarks/devices.json",
+        "benchmarks/engine_2nn.json",
+        "benchmarks/engine_under_load.json",
+    ),
+    "engine setting": engine.setting,
+    "engine speed": engine.speed,
+    "engine memory": engine.memory,
+    "cohorts": scale_tables.by_cohort,
+    "clients": scale_tables.by_clients,
+    "ways": scale_tables.ways("scale"),
+    "devices": scale_tables.ways("devices"),
+}

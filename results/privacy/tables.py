@@ -1,0 +1,185 @@
+"""Tables of what client-level privacy costs: accuracy, and time."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pride_jax.files import read_json
+from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
+from pride_jax.reporting.metrics import Row
+from results.privacy.plots import PUBLISHED
+
+_MECHANISMS = {
+    "encrypted": "Skellam shares, Rényi",
+    "k100_skellam": "Skellam shares, Rényi",
+    "k100_gaussian_at_renyi": "Gaussian on floats, as much noise",
+}
+_POPULATIONS = {"writers": "mnist_writers_dp", "digits": "digits_dp", "iris": "iris_dp"}
+
+
+def _json(results: Path, name: str) -> dict[str, Any]:
+    return read_json(results / "privacy" / f"{name}.json")
+
+
+def _accuracy(runs: Sequence[Row]) -> str:
+    values = [run["test_accuracy"] for run in runs]
+    return mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 4)
+
+
+def _by_epsilon(runs: Sequence[Row]) -> dict[str, list[Row]]:
+    """Runs by the ε that was asked for."""
+    found: dict[str, list[Row]] = {}
+    for run in runs:
+        found.setdefault(run["settings"]["privacy.epsilon"], []).append(run)
+    return found
+
+
+def accuracy(results: Path) -> str:
+    """Test accuracy at each ε, for each number of clients, beside those published."""
+    report, lines = _json(results, "accuracy"), []
+    for name, sweep in report["with_noise"].items():
+        config, published = sweep["config"], PUBLISHED[name]
+        for asked, runs in _by_epsilon(sweep["runs"]).items():
+            first = runs[0]
+            lines.append(
+                [
+                    f"{name}, δ = {first['delta']:g}",
+                    _sampling(config),
+                    f"{asked} ({first['epsilon']:.3g})",
+                    _accuracy(runs),
+                    str(published[1]) if float(asked) == published[0] else "",
+                    rounded(first["noise_multiplier"], 3),
+                    rounded(first["epsilon_with_tuning"], 3),
+                    rounded(first["epsilon_known_cohort"], 3),
+                    str(len(runs)),
+                ]
+            )
+        runs = report["without_noise"][name]["runs"]
+        lines.append(
+            [name, _sampling(config), "∞", _accuracy(runs), "", "0", "", "", f"{len(runs)}"]
+        )
+    header = ["clients", "sampling", "ε asked for (spent)", "test accuracy", "published"]
+    header += ["noise multiplier", "ε with tuning", "ε for who knows the cohorts", "seeds"]
+    return table(header, lines)
+
+
+def _sampling(config: dict[str, Any]) -> str:
+    sampling, clients = config["cohort"]["sampling"], config["partition"]["clients"]
+    rate = "" if sampling == "full" else f" {config['cohort']['size'] / clients:g}"
+    return f"{sampling.replace('_', ' ')}{rate}, {config['rounds']} rounds"
+
+
+def setting(results: Path) -> str:
+    """The sentence on what all populations share."""
+    sweeps = _json(results, "accuracy")["with_noise"]
+    configs = [sweep["config"] for sweep in sweeps.values()]
+    ((shards, norm),) = {
+        (config["partition"]["shards_per_client"], config["privacy"]["clipping_norm"])
+        for config in configs
+    }
+    (sent,) = {run["bytes_per_client_round"] for each in sweeps.values() for run in each["runs"]}
+    tuned = ", ".join(str(config["privacy"]["tuning_runs"]) for config in configs)
+    return (
+        f"{shards} label shards a client; {sent // 4:,} parameters; flat clipping to {norm:g}; "
+        f"{', '.join(sweeps)} were tuned with about {tuned} runs.\n"
+    )
+
+
+def encrypted_setting(results: Path) -> str:
+    """The sentence on the run whose sums nobody sees without noise."""
+    config = _json(results, "other_runs")["encrypted"]["config"]
+    aggregation, plan = config["aggregation"], config["privacy"]
+    return (
+        f"{config['partition']['clients']} clients, {aggregation['bits']}-bit integers, "
+        f"{aggregation['key_bits']}-bit Paillier, δ = {plan['delta']:g}; clients that may tell "
+        f"their own share without weakening the guarantee: {plan['colluders']}.\n"
+    )
+
+
+def overhead_setting(results: Path) -> str:
+    """The sentence on the round that is timed."""
+    asked = _json(results, "benchmark")["setting"]
+    return (
+        f"{asked['clients']} clients of {asked['examples']} digits each; medians of "
+        f"{asked['repetitions']} rounds.\n"
+    )
+
+
+def mechanisms(results: Path) -> str:
+    """Skellam shares in an integer sum beside Gaussian noise on floats, K = 100."""
+    sweeps, lines = _json(results, "other_runs"), []
+    for name, noise in _MECHANISMS.items():
+        config, runs = sweeps[name]["config"], sweeps[name]["runs"]
+        protocol = runs[0]["settings"].get(
+            "aggregation.protocol", config["aggregation"]["protocol"]
+        )
+        sent = (
+            "floats" if protocol == "none" else f"{protocol}, {config['aggregation']['bits']} bits"
+        )
+        lines.append([noise, sent, *_costs(runs)])
+    exact = _json(results, "accuracy")["with_noise"]["K = 100"]["runs"]
+    lines.append(["Gaussian on floats, exact", "floats", *_costs(_by_epsilon(exact)["8"])])
+    header = ["noise, accountant", "sum", "noise multiplier", "ε", "test accuracy"]
+    return table([*header, "seconds a round", "bytes a client", "seeds"], lines)
+
+
+def _costs(runs: Sequence[Row]) -> list[str]:
+    seconds = [run["seconds_per_round"] for run in runs]
+    return [
+        rounded(runs[0]["noise_multiplier"], 4),
+        rounded(runs[0]["epsilon"], 3),
+        _accuracy(runs),
+        f"{rounded(min(seconds))} to {rounded(max(seconds))}",
+        f"{runs[0]['bytes_per_client_round']:,}",
+        str(len(runs)),
+    ]
+
+
+def populations(results: Path) -> str:
+    """Smaller and natural populations."""
+    lines = []
+    for name, config in _POPULATIONS.items():
+        runs = _json(results, "other_runs")[name]["runs"]
+        first = runs[0]
+        lines.append(
+            [
+                config,
+                f"({first['epsilon']:.3g}, {first['delta']:g})",
+                _accuracy(runs),
+                str(len(runs)),
+            ]
+        )
+    return table(["config", "(ε, δ)", "test accuracy", "seeds"], lines)
+
+
+def overhead(results: Path) -> str:
+    """Seconds of a round with and without a plan."""
+    lines = [
+        [
+            {"none": "floats", "plain": "plain integers"}[row["aggregation"]],
+            row["mechanism"],
+            rounded(row["seconds_per_round"], 3),
+            f"{row['overhead']:.1%}",
+            "–" if row["noise_seconds"] is None else rounded(row["noise_seconds"]),
+        ]
+        for row in _json(results, "benchmark")["rows"]
+    ]
+    header = ["sum", "mechanism", "seconds a round", "over no mechanism"]
+    return table([*header, "seconds of drawing all shares"], lines)
+
+
+def accounting(results: Path) -> str:
+    """Seconds that a plan's ε and its calibration take."""
+    lines = [
+        [
+            row["plan"],
+            rounded(row["epsilon"], 3),
+            rounded(row["noise_multiplier"], 3),
+            rounded(row["epsilon_seconds"]),
+            rounded(row["calibrate_seconds"]),
+        ]
+        for row in _json(results, "benchmark")["accounting"]
+    ]
+    header = ["plan", "ε", "noise multiplier", "seconds of ε", "seconds of calibration"]
+    return table(header, lines)

@@ -1,0 +1,263 @@
+"""What client-level privacy costs in time: clipping and noise in a round, and the accountant.
+
+Rounds are McMahan et al.'s, on random images: the same algorithm without a plan and with one, in
+turn, with the same number of clients each; ratios are of medians. ``none`` adds floats on the
+device; ``plain`` adds integers on the host, whose clients' shares of noise are drawn while the
+device trains.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import optax
+from rich.console import Console
+from rich.table import Table
+
+from bench.common.rounds import CLASSES, FEATURES, random_images
+from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.secure_sum import Role
+from pride_jax.engine.on_device import on_device
+from pride_jax.engine.rounds import Algorithm
+from pride_jax.engine.secure import SecureAggregation
+from pride_jax.engine.server import private_key
+from pride_jax.engine.simulated import simulated
+from pride_jax.errors import ConfigError
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
+from pride_jax.methods.method import LocalTraining, uniform
+from pride_jax.models.modules import num_parameters
+from pride_jax.models.networks import two_nn
+from pride_jax.privacy import accounting
+from pride_jax.privacy.mechanisms import integer_shares
+from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.runs.lines import as_line
+from pride_jax.task import classification
+
+_NORM, _BITS = 1.0, 16
+_MECHANISMS = {"none": "gaussian", "plain": "skellam"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is timed.
+
+    Attributes:
+      clients: all of them take part in every round.
+      examples: of each.
+      batch_size: examples a step.
+      repetitions: rounds of each contestant, after one that compiles.
+      accounting: whether the accountant is timed, too.
+    """
+
+    clients: int = 10
+    examples: int = 600
+    batch_size: int = 10
+    repetitions: int = 15
+    accounting: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuses what there is nothing to time for.
+
+        Raises:
+          ConfigError: fewer than two clients, or none of something else.
+        """
+        if self.clients < 2 or min(self.examples, self.batch_size, self.repetitions) < 1:
+            raise ConfigError(
+                f"{self}: expected at least 2 clients and at least 1 of everything else"
+            )
+
+
+class RoundRow(NamedTuple):
+    """A round of the 2NN.
+
+    Attributes:
+      aggregation: ``none`` or ``plain``.
+      mechanism: ``none``, ``gaussian`` or ``skellam``.
+      seconds_per_round: median.
+      overhead: over the round without a mechanism, as a share of it.
+      noise_seconds: of drawing all clients' shares, which can go on while the device trains.
+    """
+
+    aggregation: str
+    mechanism: str
+    seconds_per_round: float
+    overhead: float
+    noise_seconds: float | None
+
+
+class AccountingRow(NamedTuple):
+    """The accountant's times, in seconds, of plans that it has not seen before."""
+
+    plan: str
+    epsilon_seconds: float
+    calibrate_seconds: float
+    noise_multiplier: float
+    epsilon: float
+
+
+class Report(NamedTuple):
+    """Everything that was measured."""
+
+    rows: list[RoundRow]
+    accounting: list[AccountingRow]
+
+
+def measure(setting: Setting) -> Report:
+    """Everything."""
+    rows = [row for aggregation in _MECHANISMS for row in _rounds(setting, aggregation)]
+    return Report(rows, _accounting() if setting.accounting else [])
+
+
+def _rounds(setting: Setting, aggregation: str) -> list[RoundRow]:
+    mechanism = _MECHANISMS[aggregation]
+    plan = _plan(setting, mechanism)
+    contestants = {
+        "none": _round(_algorithm(setting, aggregation, None)),
+        mechanism: _round(_algorithm(setting, aggregation, plan)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for run in contestants.values():
+        run()
+    for _ in range(setting.repetitions):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    noise = _noise_seconds(setting, plan) if mechanism == "skellam" else None
+    return [
+        RoundRow(
+            aggregation,
+            name,
+            median,
+            median / medians["none"] - 1,
+            None if name == "none" else noise,
+        )
+        for name, median in medians.items()
+    ]
+
+
+def _plan(setting: Setting, mechanism: str) -> PrivacyPlan:
+    plan = PrivacyPlan(
+        num_clients=setting.clients,
+        rounds=1000,
+        delta=1e-5,
+        sampling="full",
+        clipping_norm=_NORM,
+        noise_multiplier=1.0,
+    )
+    if mechanism == "gaussian":
+        return plan
+    dimension = num_parameters(two_nn(FEATURES, CLASSES))
+    return replace(plan, mechanism="skellam", dimension=dimension, bits=_BITS, colluders=1)
+
+
+def _algorithm(setting: Setting, aggregation: str, plan: PrivacyPlan | None) -> Algorithm:
+    adder = on_device()
+    if aggregation == "plain":
+        keys = plain().keygen(os.urandom, Role.KEY_HOLDER)
+        adder = simulated(SecureAggregation(plain(), keys, _BITS, _NORM))
+    method = fedavg(
+        classification(two_nn(FEATURES, CLASSES), CLASSES),
+        optax.sgd(0.05),
+        weighting=uniform,
+        training=LocalTraining(epochs=1, batch_size=setting.batch_size),
+    )
+    data = random_images(setting.clients, setting.examples, seed=0)
+    return federated(method, data, plan, adder)
+
+
+def _round(algorithm: Algorithm) -> Callable[[], None]:
+    state = algorithm.init(jax.random.key(0), private_key())
+    return lambda: jax.block_until_ready(algorithm.params(algorithm.round(state)[0]))
+
+
+def _noise_seconds(setting: Setting, plan: PrivacyPlan) -> float:
+    shares, times = integer_shares(plan, os.urandom), []
+    for _ in range(setting.repetitions):
+        start = time.perf_counter()
+        shares.draw(setting.clients, setting.clients)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _accounting() -> list[AccountingRow]:
+    # Geyer et al.'s three populations, and what else the table of plans has.
+    plans = {
+        "100 clients, full, 20 rounds": (
+            PrivacyPlan(num_clients=100, rounds=20, delta=1e-3, sampling="full"),
+            8.0,
+        ),
+        "1,000, truncated Poisson .22, 100 rounds": (
+            PrivacyPlan(num_clients=1000, rounds=100, delta=1e-5, sampling_rate=0.22),
+            8.0,
+        ),
+        "10,000, truncated Poisson .1, 100 rounds": (
+            PrivacyPlan(num_clients=10_000, rounds=100, delta=1e-6, sampling_rate=0.1),
+            3.0,
+        ),
+        "1,000, Skellam, truncated Poisson .22, 100 rounds": (
+            PrivacyPlan(
+                num_clients=1000,
+                rounds=100,
+                delta=1e-5,
+                sampling_rate=0.22,
+                mechanism="skellam",
+                dimension=199_210,
+                bits=_BITS,
+                colluders=1,
+            ),
+            8.0,
+        ),
+        "1,000, fixed size 100, 100 rounds": (
+            PrivacyPlan(
+                num_clients=1000,
+                rounds=100,
+                delta=1e-5,
+                sampling="fixed_size",
+                sampling_rate=0.1,
+            ),
+            8.0,
+        ),
+    }
+    return [_timed(name, plan, target) for name, (plan, target) in plans.items()]
+
+
+def _timed(name: str, plan: PrivacyPlan, target: float) -> AccountingRow:
+    # The accountant's libraries are imported with the first use.
+    accounting.epsilon(replace(plan, noise_multiplier=3.0, rounds=3))
+    start = time.perf_counter()
+    accounting.epsilon(replace(plan, noise_multiplier=2.0))
+    told = time.perf_counter()
+    calibrated = accounting.calibrate(plan, target)
+    return AccountingRow(
+        name,
+        told - start,
+        time.perf_counter() - told,
+        calibrated.known_noise_multiplier,
+        accounting.epsilon(calibrated),
+    )
+
+
+def as_json(setting: Setting, report: Report) -> str:
+    """The report, the setting and what it ran on, in one line."""
+    return as_line(report._asdict(), setting)
+
+
+def show(report: Report) -> None:
+    """The report as tables."""
+    console = Console()
+    for rows, title in (
+        (report.rows, "A round of the 2NN"),
+        (report.accounting, "The accountant, in seconds"),
+    ):
+        if rows:
+            table = Table(*(field.replace("_", " ") for field in rows[0]._fields), title=title)
+            for row in rows:
+                table.add_row(*(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row))
+            console.print(table)

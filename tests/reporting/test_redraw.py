@@ -1,0 +1,155 @@
+"""A run's and a sweep's pictures are drawn anew from their folders, and what cannot be is told."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from pride_jax.errors import RunError
+from pride_jax.files import write_json
+from pride_jax.reporting.redraw import redraw
+from pride_jax.settings.experiment import Data, Experiment, Partition
+
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    {"round": 0, "test_accuracy": 0.25, "test_loss": 1.5},
+    {"round": 2, "test_accuracy": 0.5, "test_loss": 1.0},
+]
+SUMMARY = {
+    "confusion": [[2, 1], [0, 3]],
+    "central": 0.6,
+    "alone": [0.3, 0.4],
+    "confusion_central": [[3, 0], [0, 3]],
+    "confusions_alone": [[[1, 2], [0, 3]]] * 2,
+    "accuracy_over_clients": {"mean": 0.5},
+}
+CONFIG = Experiment(data=Data("iris"), partition=Partition("iid", clients=3))
+CURVE, CONFUSION, LABELS = (
+    Path("plots") / f"{name}.png"
+    for name in ("learning_curve", "confusion_matrix", "client_labels")
+)
+
+
+def make_run(folder, rows=ROWS, summary=SUMMARY, **data):
+    folder.mkdir(exist_ok=True)
+    config = json.loads(json.dumps(asdict(CONFIG), default=str))
+    config["data"] |= data
+    write_json(folder / "config.json", config)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if summary:
+        write_json(folder / "summary.json", summary)
+    return folder
+
+
+def pictures(folder):
+    return {path.relative_to(folder) for path in folder.rglob("*.png")}
+
+
+def reasons(folder):
+    return {path.relative_to(folder): why for path, why in redraw(folder).left.items()}
+
+
+def test_a_finished_run_gets_all_of_its_pictures(tmp_path):
+    drawn, left = redraw(make_run(tmp_path))
+    assert [path.relative_to(tmp_path) for path in drawn] == [CURVE, CONFUSION, LABELS]
+    assert left == {}
+    assert pictures(tmp_path) == {CURVE, CONFUSION, LABELS}
+
+
+def test_a_run_that_goes_on_has_a_curve_so_far(tmp_path):
+    assert reasons(make_run(tmp_path, summary=None)) == {CONFUSION: "the run has not ended"}
+    assert pictures(tmp_path) == {CURVE, LABELS}
+
+
+def test_a_run_that_has_measured_nothing_has_no_curve(tmp_path):
+    told = reasons(make_run(tmp_path, rows=[], summary=None))
+    assert told[CURVE] == "the run has measured nothing yet"
+
+
+def test_a_task_without_classes_has_no_confusion_matrix(tmp_path):
+    told = reasons(make_run(tmp_path, summary=SUMMARY | {"confusion": None}))
+    assert told == {CONFUSION: "summary.json has none"}
+
+
+def test_parties_examples_are_not_looked_for(tmp_path):
+    told = reasons(make_run(tmp_path, summary=SUMMARY | {"accuracy_over_clients": None}))
+    assert told == {LABELS: "each party alone has its examples"}
+
+
+def test_examples_that_cannot_be_had_are_told(tmp_path):
+    told = reasons(make_run(tmp_path, name="nowhere.npz"))
+    assert list(told) == [LABELS]
+    assert "nowhere.npz" in told[LABELS]
+
+
+def test_code_of_the_folder_is_not_run(tmp_path):
+    (tmp_path / "own.py").write_text("raise SystemExit('this must not be run')\n")
+    told = reasons(make_run(tmp_path, name="own.py:make"))
+    assert list(told) == [LABELS] and "own.py:make" in told[LABELS]
+
+
+def row(seed, accuracy):
+    return {"settings": {"seed": str(seed)}, "test_accuracy": accuracy}
+
+
+def test_a_sweep_gets_its_picture(tmp_path):
+    write_json(tmp_path / "sweep.json", {"runs": [row(0, 0.5), row(1, 0.75)]})
+    assert redraw(tmp_path) == ([tmp_path / "accuracy.png"], {})
+    assert pictures(tmp_path) == {Path("accuracy.png")}
+
+
+def test_a_sweep_whose_runs_all_failed_has_none(tmp_path):
+    write_json(tmp_path / "sweep.json", {"runs": [{"settings": {}, "error": "no data"}]})
+    assert reasons(tmp_path) == {Path("accuracy.png"): "no run of the sweep has finished"}
+    assert not pictures(tmp_path)
+
+
+def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(RunError, match="nothing to draw: expected the folder of a run"):
+        redraw(tmp_path)
+
+
+@pytest.fixture
+def plot(monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("plot_script", ROOT / "scripts" / "plot.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["plot.py", *map(str, arguments)])
+        status = script.main()
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_names_what_it_drew_and_what_it_left(plot, tmp_path):
+    status, out, err = plot(make_run(tmp_path, summary=None))
+    assert status == 0
+    assert out.splitlines() == [str(tmp_path / CURVE), str(tmp_path / LABELS)]
+    assert err == f"left as it is: {tmp_path / CONFUSION}: the run has not ended\n"
+
+
+def test_the_command_finds_a_study_where_it_lies(plot):
+    before = {path: path.read_bytes() for path in (ROOT / "results" / "iris").glob("*.*")}
+    status, out, _ = plot(ROOT / "results" / "iris")
+    assert status == 0 and out.splitlines() == [str(ROOT / "results" / "iris" / "accuracies.png")]
+    for path, content in before.items():
+        if path.suffix != ".png":
+            assert path.read_bytes() == content
+
+
+def test_a_study_elsewhere_is_not_run(plot, tmp_path):
+    folder = tmp_path / "results" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "study.py").write_text("raise SystemExit('this must not be run')\n")
+    status, _, err = plot(folder)
+    assert status == 2 and "nothing to draw" in err
+
+
+def test_a_folder_that_is_not_there_is_told(plot, tmp_path):
+    status, _, err = plot(tmp_path / "none")
+    assert status == 2 and "There is no folder" in err
