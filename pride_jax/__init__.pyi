@@ -1,8 +1,11 @@
+from .aggregation.masking import masking
 from .aggregation.paillier import paillier
 from .aggregation.plain import plain
 from .aggregation.secure_sum import Role, SecureSum
+from .aggregation.threshold import threshold_paillier
+from .data.augment import Augment, borrowed_scatter, flips_and_crops
 from .data.datasets import Dataset, load_dataset
-from .data.federated import FederatedData, federate, federate_each
+from .data.federated import Batch, FederatedData, federate, federate_each
 from .data.partition import (
     Partition,
     by_group,
@@ -12,61 +15,116 @@ from .data.partition import (
     iid,
     label_shards,
 )
-from .engine.client import LocalTraining
 from .engine.evaluation import Metrics, evaluator
-from .federated import (
-    Algorithm,
-    RoundInfo,
-    SecureAggregation,
-    ServerState,
-    federated_averaging,
-    private_key,
+from .engine.on_device import on_device
+from .engine.rounds import Algorithm, RoundInfo, ServerState
+from .engine.secure import SecureAggregation
+from .engine.server import private_key
+from .engine.simulated import one_by_one, simulated
+from .errors import ConfigError, DataError, PrideError, ProtocolError, RunError, TooFewError
+from .federated import federated
+from .methods.ditto import ditto
+from .methods.fedavg import fedavg
+from .methods.feddyn import feddyn
+from .methods.fedprox import fedprox
+from .methods.method import (
+    WHOLE,
+    ClientRule,
+    Local,
+    LocalTraining,
+    Method,
+    Round,
+    by_examples,
+    uniform,
 )
+from .methods.personal_layers import personal_layers
+from .methods.scaffold import scaffold
 from .models.modules import from_module
 from .models.networks import cnn, logistic, mlp, two_nn
+from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
 from .privacy.plan import PrivacyPlan
-from .privacy.sampling import fixed_size
+from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .runs.experiment import run
 from .settings.experiment import Experiment
-from .types import Model
+from .task import Scores, Task, classification, mean_gradient, next_token, regression
+from .types import Cohort, Model
 
 __all__ = [
+    "WHOLE",
     "Algorithm",
+    "Augment",
+    "Batch",
+    "ClientRule",
+    "Cohort",
+    "ConfigError",
+    "DataError",
     "Dataset",
     "Experiment",
     "FederatedData",
+    "Local",
     "LocalTraining",
+    "Method",
     "Metrics",
     "Model",
     "Partition",
+    "PrideError",
     "PrivacyPlan",
+    "ProtocolError",
     "Role",
+    "Round",
     "RoundInfo",
+    "RunError",
+    "Scores",
     "SecureAggregation",
     "SecureSum",
     "ServerState",
+    "Task",
+    "TooFewError",
+    "borrowed_scatter",
+    "by_examples",
     "by_group",
     "by_sizes",
     "calibrate",
+    "classification",
     "cnn",
+    "cyclic_poisson",
     "dirichlet",
+    "ditto",
     "epsilon",
     "evaluator",
+    "fedavg",
+    "feddyn",
     "federate",
     "federate_each",
-    "federated_averaging",
+    "federated",
+    "fedprox",
     "fixed_size",
+    "flips_and_crops",
     "from_module",
+    "full",
     "hold_out_of_each",
     "iid",
     "label_shards",
     "load_dataset",
     "logistic",
+    "masking",
+    "mean_gradient",
     "mlp",
+    "next_token",
+    "on_device",
+    "one_by_one",
     "paillier",
+    "personal_layers",
     "plain",
     "private_key",
+    "regression",
     "run",
+    "scaffold",
+    "simulated",
+    "threshold_paillier",
+    "truncated_poisson",
     "two_nn",
+    "uniform",
+    "with_precision",
 ]

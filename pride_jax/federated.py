@@ -74,11 +74,11 @@ def halves_of(
         training=training,
         extent=extent_of(sizes, training.batch_size),
     )
-    plan, drawn = None, sampler
     if isinstance(sampler, PrivacyPlan):
         _check_plan(sampler, len(sizes), max_norm)
         plan, drawn, max_norm = sampler, sampler_of(sampler), sampler.clipping_norm
-    drawn = drawn or full(len(sizes))
+    else:
+        plan, drawn = None, sampler or full(len(sizes))
     server = server_part(of_numbers, numbers, clients, len(sizes), drawn, plan, max_norm)
     return server, clients
 

@@ -24,15 +24,16 @@ from scipy.stats import binom
 from pride_jax.attacks.audit import guess, one_run_bound, one_shot_estimate
 from pride_jax.attacks.population import Population, keep_present, with_canaries
 from pride_jax.errors import ConfigError
-from pride_jax.federated import federated_averaging
+from pride_jax.federated import federated
+from pride_jax.methods.fedavg import fedavg
 from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.runs.experiment import Setting as Prepared
-from pride_jax.runs.experiment import prepare
 from pride_jax.runs.lines import as_line
-from pride_jax.settings import build
+from pride_jax.runs.prepared import Prepared, adder_of, prepare
+from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
+from pride_jax.task import classification
 from pride_jax.types import Key
 
 OneRun = Callable[[Key], tuple[Float[Array, "canaries"], Float[Array, "canaries"]]]
@@ -137,11 +138,14 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
             f"client.weight_decay={config.client.weight_decay}: expected 0 in an audit, whose "
             "absent canaries must add exact zeros"
         )
-    assert prepared.simulated is not None, "what is prepared from a config is simulated"
+    _check_learning(config)
     data = prepared.simulated.data
     longest = int(data.sizes.max())
     examples = longest if config.cohort.weighting == "examples" else 1
-    added = with_canaries(prepared.model, data, setting.canaries, examples)
+    dataset = prepared.simulated.dataset
+    shape = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
+    model = learning.build_model(config, shape)
+    added = with_canaries(model, data, setting.canaries, examples)
     plan = enlarged(prepared.plan, added)
     one = _one_run(config, prepared, plan, added)
     keys = jax.random.split(jax.random.key(setting.seed), setting.repetitions)
@@ -169,6 +173,20 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
     )
 
 
+def _check_learning(config: Experiment) -> None:
+    """Refuses a task or method whose canaries are not known.
+
+    Raises:
+      ConfigError: as above.
+    """
+    learned = (config.task.name, config.method.name, config.method.personal)
+    if learned != ("classification", "fedavg", ()):
+        raise ConfigError(
+            f"task.name, method.name, method.personal = {learned} in an audit: expected "
+            "'classification', 'fedavg' and none, for which canaries are known"
+        )
+
+
 def enlarged(plan: PrivacyPlan, added: Population) -> PrivacyPlan:
     """The plan with the canaries among its clients: same noise, same share of them in a round.
 
@@ -187,23 +205,22 @@ def enlarged(plan: PrivacyPlan, added: Population) -> PrivacyPlan:
 def _one_run(
     config: Experiment, prepared: Prepared, plan: PrivacyPlan, added: Population
 ) -> OneRun:
-    algorithm = federated_averaging(
-        added.model,
-        added.data,
-        build.build_client_optimizer(config.client, config.rounds),
-        server_optimizer=keep_present(optax.sgd(1.0)),
-        training=build.build_local_training(config),
-        weighting=config.cohort.weighting,
-        plan=plan,
-        secure=prepared.secure,
-        chunk=config.engine.chunk,
-        mesh=build.build_mesh(config.engine),
+    method = fedavg(
+        classification(added.model, prepared.simulated.dataset.outputs),
+        learning.build_client_optimizer(config, {}),
+        keep_present(optax.sgd(1.0)),
+        weighting=learning.WEIGHTINGS[config.cohort.weighting],
+        training=learning.build_training(config, {}),
     )
+    mesh = build.build_mesh(config.engine)
+    adder = adder_of(config, mesh, prepared.secure)
+    algorithm = federated(method, added.data, plan, adder)
 
     def one(key: Key) -> tuple[Float[Array, "canaries"], Float[Array, "canaries"]]:
         training_key, private = jax.random.split(key)
         last, _ = algorithm.rounds(algorithm.init(training_key, private), plan.rounds)
-        return last.params["present"], last.params["canaries"]
+        params = algorithm.params(last)
+        return params["present"], params["canaries"]
 
     return one
 

@@ -174,10 +174,10 @@ def summarize(scores: Scores, targets: Shaped[np.ndarray, "examples ..."], outpu
       targets: of the examples.
       outputs: classes, if the task has any.
     """
-    answers = np.sum(np.asarray(scores.weight, np.float64))
+    scores = jax.tree.map(np.asarray, scores)
+    answers = np.sum(scores.weight, dtype=np.float64)
     means = {
-        name: float(np.sum(np.asarray(each, np.float64)) / answers)
-        for name, each in scores.sums.items()
+        name: float(np.sum(each, dtype=np.float64) / answers) for name, each in scores.sums.items()
     }
     confusion = np.zeros((0, 0), np.int64)
     if not isinstance(scores.answer, tuple):

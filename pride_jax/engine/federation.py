@@ -15,7 +15,7 @@ from pride_jax.engine.memory import default_chunk
 from pride_jax.engine.rounds import Algorithm, ServerState
 from pride_jax.engine.server import Server, client_weights
 from pride_jax.engine.states import States, states_of
-from pride_jax.methods.method import Hyper
+from pride_jax.methods.method import Hyper, State
 from pride_jax.types import Cohort, Key
 
 
@@ -87,6 +87,10 @@ def starting(
 ) -> Callable[..., ServerState]:
     """Makes an algorithm's `init`."""
     replicate = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+    @jax.jit
+    def first(state: ServerState) -> State:
+        return clients.rule(state.hyper).state(server.tell(state).sent)
 
     def init(
         key: Key, private: Key | None = None, round_: int = 0, hyper: Hyper | None = None

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pride_jax.errors import ConfigError, RunError
 from pride_jax.engine.server import private_key
+from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import (
     epsilon,

@@ -182,13 +182,14 @@ def build_algorithm(
         learning.method_of_numbers(config, examples),
         data,
         plan or build.build_sampler(config.cohort, data.num_clients),
-        _adder(config, mesh, secure),
+        adder_of(config, mesh, secure),
         max_norm=np.inf if plan or max_norm is None else max_norm,
         hyper=hyper,
     )
 
 
-def _adder(config: Experiment, mesh: Mesh, secure: SecureAggregation | None) -> Adder:
+def adder_of(config: Experiment, mesh: Mesh, secure: SecureAggregation | None) -> Adder:
+    """How the settings have updates added."""
     if secure is None:
         return on_device(mesh, config.engine.chunk)
     if config.engine.per_client:

@@ -16,11 +16,11 @@ from pride_jax.engine.comparison import train_alone
 from pride_jax.engine.evaluation import Metrics, group_spread, spread_of
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
-from pride_jax.settings import learning
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
 from pride_jax.runs.hosts import Order, Task
 from pride_jax.runs.prepared import Prepared, Simulated
+from pride_jax.settings import learning
 from pride_jax.types import Params
 
 Summary = dict[str, Any]

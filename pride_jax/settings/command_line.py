@@ -1,6 +1,7 @@
 """Settings replaced on a command line, those of own functions included."""
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 import tyro
@@ -65,7 +66,7 @@ def _renamed(config: Experiment, arguments: Sequence[str]) -> Experiment:
 def _last(flag: str, arguments: Sequence[str]) -> str | None:
     """The value that a flag is given last."""
     value = None
-    for argument, after in zip(arguments, [*arguments[1:], None], strict=True):
+    for argument, after in itertools.zip_longest(arguments, arguments[1:]):
         if argument == flag:
             value = after
         elif argument.startswith(f"{flag}="):

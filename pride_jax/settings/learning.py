@@ -58,7 +58,8 @@ NUMBERS = (
 )
 """Settings that a compiled program can take as arguments."""
 
-_WEIGHTINGS = {"examples": by_examples, "uniform": uniform}
+WEIGHTINGS = {"examples": by_examples, "uniform": uniform}
+"""How much each client counts, by its name."""
 
 
 def build_model(experiment: config.Experiment, examples: Shape) -> Model:
@@ -119,11 +120,11 @@ def build_method(
         client_optimizer=build_client_optimizer(experiment, numbers),
         client_rate=build_client_rate(experiment, numbers),
         server_optimizer=build_server_optimizer(experiment, numbers),
-        weighting=_WEIGHTINGS[experiment.cohort.weighting],
+        weighting=WEIGHTINGS[experiment.cohort.weighting],
         training=build_training(experiment, numbers),
         **_of(numbers, "method.options."),
     )
-    if method.weighting is not _WEIGHTINGS[experiment.cohort.weighting]:
+    if method.weighting is not WEIGHTINGS[experiment.cohort.weighting]:
         raise ConfigError(
             f"cohort.weighting={experiment.cohort.weighting!r} with method.name={named.name!r}: "
             "expected 'uniform', since the method counts all clients alike"
