@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import statistics
 import time
 from collections.abc import Callable, Generator
 from functools import partial
