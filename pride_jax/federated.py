@@ -10,9 +10,9 @@ from pride_jax.engine.federation import Adder, Federation
 from pride_jax.engine.local import extent_of
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
-from pride_jax.engine.server import MethodOf, Server, server_part
+from pride_jax.engine.server import Server, server_part
 from pride_jax.errors import ConfigError
-from pride_jax.methods.method import Hyper, Method
+from pride_jax.methods.method import Hyper, Method, MethodOf
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.privacy.sampling import Sampler, full, sampler_of
 
@@ -69,11 +69,7 @@ def halves_of(
     of_numbers: MethodOf = (lambda _: method) if isinstance(method, Method) else method
     numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
     training = of_numbers(numbers).training
-    clients = Clients(
-        rule=lambda numbers: of_numbers(numbers).client,
-        training=training,
-        extent=extent_of(sizes, training.batch_size),
-    )
+    clients = Clients(of_numbers, training.epochs, extent_of(sizes, training.batch_size))
     if isinstance(sampler, PrivacyPlan):
         _check_plan(sampler, len(sizes), max_norm)
         plan, drawn, max_norm = sampler, sampler_of(sampler), sampler.clipping_norm

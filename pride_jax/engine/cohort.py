@@ -13,7 +13,7 @@ from pride_jax.data.federated import FederatedData, data_specs, host_of
 from pride_jax.engine.contribution import Encode, Reports
 from pride_jax.engine.local import Batches, Extent, num_batches, select, train_locally
 from pride_jax.errors import ConfigError
-from pride_jax.methods.method import ClientRule, Hyper, LocalTraining, Round, Sent, State
+from pride_jax.methods.method import Hyper, MethodOf, Round, Sent, State
 from pride_jax.types import Cohort, Key
 
 
@@ -65,18 +65,18 @@ class Clients(NamedTuple):
     """What a client does in a round, from what it is told to what it adds.
 
     Attributes:
-      rule: the method's, for the numbers that the program takes as arguments.
-      training: how a client goes through its examples.
+      method: for the numbers that the program takes as arguments.
+      epochs: of a round.
       extent: of all clients.
     """
 
-    rule: Callable[[Hyper], ClientRule]
-    training: LocalTraining
+    method: MethodOf
+    epochs: int
     extent: Extent
 
     def round(self, number: Int[Array, ""]) -> Round:
         """The round of that number."""
-        return Round(number, self.training.epochs * self.extent.batches)
+        return Round(number, self.epochs * self.extent.batches)
 
 
 def train_client(
@@ -109,19 +109,19 @@ def train_client(
       state: that it kept.
       batches: steps an epoch, see `train_locally`.
     """
-    rule, round_ = clients.rule(told.hyper), clients.round(told.round)
+    method = clients.method(told.hyper)
     training_key, contribution_key = jax.random.split(jax.random.fold_in(told.key, client))
-    local = rule.start(round_, told.sent, state)
+    local = method.client.start(clients.round(told.round), told.sent, state)
     carry, loss = train_locally(
-        local, clients.training, clients.extent, training_key, data, place, size, batches
+        local, method.training, clients.extent, training_key, data, place, size, batches
     )
-    steps = clients.training.epochs * num_batches(size, clients.extent.batch_size)
+    steps = clients.epochs * num_batches(size, clients.extent.batch_size)
     update, new_state = local.finish(carry, steps)
     trained = size > 0
     update = jax.tree.map(lambda leaf: jnp.where(trained, leaf, jnp.zeros_like(leaf)), update)
     contribution, reports = encode(contribution_key, update, told.norm, weight)
     whole = trained & (reports.nonfinite == 0) & _all_finite(new_state)
-    seen = (clients.training.epochs * size).astype(jnp.float32)
+    seen = (clients.epochs * size).astype(jnp.float32)
     info = ClientInfo(jnp.where(trained, loss, 0.0), seen)
     return CohortResult(contribution, info, reports), select(whole, new_state, state)
 

@@ -27,7 +27,7 @@ def train_alone(
     Returns:
       A compiled function of the clients' examples, a key, initial parameters and a client's id.
     """
-    extent = clients.extent._replace(even=True)
+    method, extent = clients.method({}), clients.extent._replace(even=True)
 
     @jax.jit
     def train(data: FederatedData, key: Key, params: Params, client: Int[Array, ""]) -> Params:
@@ -35,11 +35,11 @@ def train_alone(
         steps = num_batches(size, extent.batch_size)
 
         def one_round(number: Int[Array, ""], params: Params) -> Params:
-            local = clients.rule({}).start(clients.round(number), params, ())
+            local = method.client.start(clients.round(number), params, ())
             round_key = jax.random.fold_in(key, number)
             carry, _ = train_locally(
                 local,
-                clients.training,
+                method.training,
                 extent,
                 round_key,
                 data,
@@ -47,7 +47,7 @@ def train_alone(
                 size,
                 Batches(steps, steps),
             )
-            update, _ = local.finish(carry, clients.training.epochs * steps)
+            update, _ = local.finish(carry, clients.epochs * steps)
             return jax.tree.map(jnp.add, params, update)
 
         return jax.lax.fori_loop(0, rounds, one_round, params)

@@ -75,10 +75,8 @@ def chunk_of(federation: Federation, mesh: Mesh, chunk: int | None) -> int:
 
 def states_in(federation: Federation, mesh: Mesh) -> States:
     """How the states of the federation's clients are kept."""
-    rule = federation.clients.rule
-    shapes = jax.eval_shape(
-        lambda sent: rule(federation.server.hyper).state(sent), federation.server.sent
-    )
+    rule = federation.clients.method(federation.server.hyper).client
+    shapes = jax.eval_shape(rule.state, federation.server.sent)
     return states_of(shapes, federation.data.num_clients, mesh)
 
 
@@ -90,17 +88,14 @@ def starting(
 
     @jax.jit
     def first(state: ServerState) -> State:
-        return clients.rule(state.hyper).state(server.tell(state).sent)
+        return clients.method(state.hyper).client.state(server.tell(state).sent)
 
     def init(
         key: Key, private: Key | None = None, round_: int = 0, hyper: Hyper | None = None
     ) -> ServerState:
         numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
         state = replicate(server.init(key, private, round_, numbers))
-        first = jax.jit(lambda state: clients.rule(state.hyper).state(server.tell(state).sent))(
-            state
-        )
-        return state._replace(clients=states.init(first))
+        return state._replace(clients=states.init(first(state)))
 
     return init
 

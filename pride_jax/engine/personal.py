@@ -59,16 +59,16 @@ def fine_tuned_totals(
     Returns:
       A function of a key and parameters, whose rows are as those of `personal_totals`.
     """
-    extent = clients.extent._replace(even=True)
+    alone, extent = clients.method({}), clients.extent._replace(even=True)
 
     def own_model(client: Int[Array, ""], given: tuple[Key, Params]) -> Params:
         key, params = given
-        local = clients.rule({}).start(clients.round(jnp.int32(0)), params, ())
+        local = alone.client.start(clients.round(jnp.int32(0)), params, ())
         size = data.sizes[client]
         steps = num_batches(size, extent.batch_size)
         carry, _ = train_locally(
             local,
-            clients.training,
+            alone.training,
             extent,
             jax.random.fold_in(key, client),
             data,
@@ -76,7 +76,7 @@ def fine_tuned_totals(
             size,
             Batches(steps, steps),
         )
-        update, _ = local.finish(carry, clients.training.epochs * steps)
+        update, _ = local.finish(carry, clients.epochs * steps)
         return jax.tree.map(jnp.add, params, update)
 
     totals = _totals(task, held_out, own_model)

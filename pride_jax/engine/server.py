@@ -14,14 +14,11 @@ from pride_jax.engine.contribution import Contribution
 from pride_jax.engine.local import Extent
 from pride_jax.engine.rounds import Keys, ServerState
 from pride_jax.errors import ConfigError
-from pride_jax.methods.method import Hyper, Method, Sent, Update, Weighting, parts
+from pride_jax.methods.method import Hyper, Method, MethodOf, Sent, Update, Weighting, parts
 from pride_jax.privacy.mechanisms import PrivacyState, mechanism_of
 from pride_jax.privacy.plan import PrivacyPlan
 from pride_jax.privacy.sampling import Sampler
 from pride_jax.types import Cohort, Key, Params
-
-MethodOf = Callable[[Hyper], Method]
-"""Numbers that a compiled program takes as arguments -> the method with them."""
 
 
 class Server(NamedTuple):
@@ -84,7 +81,7 @@ def server_part(
     """
     one = method(hyper)
     mechanism = mechanism_of(plan) if plan is not None else None
-    sent, update = shapes_of(one, clients, hyper)
+    sent, update = shapes_of(one, clients)
 
     def init(key: Key, private: Key | None, round_: int, hyper: Hyper) -> ServerState:
         if plan is not None and private is None:
@@ -153,12 +150,12 @@ def server_part(
     )
 
 
-def shapes_of(method: Method, clients: Clients, hyper: Hyper) -> tuple[Sent, Update]:
+def shapes_of(method: Method, clients: Clients) -> tuple[Sent, Update]:
     """The shapes of what a client receives and of what it sends, without making any."""
 
     def exchange(key: Key) -> Any:
         sent = method.send(method.init(key))
-        rule = clients.rule(hyper)
+        rule = method.client
         local = rule.start(clients.round(jnp.int32(0)), sent, rule.state(sent))
         return sent, local.finish(local.carry, jnp.int32(0))[0]
 
@@ -177,8 +174,8 @@ def sent_parts(method: Method) -> tuple[str, ...]:
 
 def _update_of(method: Method) -> Update:
     # No shape depends on how many examples clients hold.
-    clients = Clients(lambda _: method.client, method.training, Extent(1, 1, 1, True))
-    return shapes_of(method, clients, {})[1]
+    clients = Clients(lambda _: method, method.training.epochs, Extent(1, 1, 1, True))
+    return shapes_of(method, clients)[1]
 
 
 def public_keys(key: Key) -> Key:

@@ -132,6 +132,10 @@ class Method(NamedTuple):
     training: LocalTraining
 
 
+MethodOf = Callable[[Hyper], Method]
+"""Numbers that a compiled program takes as arguments -> the method with them."""
+
+
 def parts(update: Update) -> dict[str, PyTree[Array]]:
     """The named parts of what a client sends: the fields of a NamedTuple, or ``update`` alone."""
     fields = getattr(update, "_fields", None)

@@ -152,7 +152,7 @@ def clients_alone(
     """What a client does that trains for itself alone: FedAvg's part, with its own optimizer."""
     training = build_training(experiment, {})._replace(epochs=epochs)
     method = fedavg(task, build_client_optimizer(experiment, {}), training=training)
-    return Clients(lambda _: method.client, training, extent_of(sizes, training.batch_size))
+    return Clients(lambda _: method, epochs, extent_of(sizes, training.batch_size))
 
 
 def build_training(experiment: config.Experiment, numbers: Mapping[str, Number]) -> LocalTraining:

@@ -48,7 +48,7 @@ def weighted(key, update, norm, weight):
 
 def clients_of(method, sizes):
     extent = extent_of(np.asarray(sizes), method.training.batch_size)
-    return Clients(lambda hyper: method.client, method.training, extent)
+    return Clients(lambda hyper: method, method.training.epochs, extent)
 
 
 def told(params, sent=lambda params: params):
