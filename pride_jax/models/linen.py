@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, DTypeLike, Float, Shaped
 
 from pride_jax.errors import ConfigError
-from pride_jax.models.calls import FLAGS, Modes, check_parameters, checked, modes, modes_of_call
+from pride_jax.models.calls import FLAGS, check_parameters, checked, modes, modes_of_call
 from pride_jax.models.convolutions import with_own_gradients
 from pride_jax.types import Key, Model, Params
 
