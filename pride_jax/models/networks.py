@@ -231,7 +231,9 @@ def char_lstm(vocabulary: int, embedding: int = 32, hidden: int = 128, layers: i
     Args:
       vocabulary: number of tokens; a token is an integer below it.
       embedding: numbers that stand for a token.
-      hidden: width of each LSTM layer. McMahan et al. (2016) have two of 256 and an embedding of 8.
+      hidden: width of each LSTM layer. Two of 256, an
+        embedding of 8 and a vocabulary of 90 are the network of Reddi et al. (2021): 820,522
+        parameters.
       layers: number of LSTM layers.
 
     Raises:

@@ -34,8 +34,8 @@ def read_parameters(path: Path, model: Model) -> Params:
       model: whose parameters they are.
 
     Raises:
-      DataError: the file is absent or no safetensors file, or its names, shapes or types are not
-        those of the model; all that differ are listed.
+      DataError: the file is absent or no safetensors file, its names, shapes or types are not
+        those of the model, or a value is not finite; all that is wrong is listed.
     """
     try:
         tensors = safetensors.numpy.load_file(path)
@@ -46,11 +46,18 @@ def read_parameters(path: Path, model: Model) -> Params:
     expected = _named(shapes)
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is unknown" for name in found if name not in expected]
+    dotted = [name.replace("/", ".") for name in tensors]
+    wrong += [f"{name} is there twice" for name in found if dotted.count(name) > 1]
     wrong += [
         f"{name} is {found[name].dtype}{list(found[name].shape)}, "
         f"expected {leaf.dtype}{list(leaf.shape)}"
         for name, leaf in expected.items()
         if name in found and (found[name].shape, found[name].dtype) != (leaf.shape, leaf.dtype)
+    ]
+    wrong += [
+        f"{name} holds values that are not finite"
+        for name in expected
+        if name in found and not np.isfinite(found[name].astype(np.float32)).all()
     ]
     if wrong:
         raise DataError(f"{path} does not hold the parameters of this model: {'; '.join(wrong)}")
