@@ -1,7 +1,7 @@
 """How a Flax module is called: what tells it that it trains, and what it must give."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +17,8 @@ FLAGS = {"train": True, "training": True, "is_training": True, "deterministic": 
 class Modes(NamedTuple):
     """Arguments of a module's call, or fields of a module, that tell whether it trains."""
 
-    training: dict[str, bool]
-    evaluation: dict[str, bool]
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
 
 
 def modes(names: Iterable[str]) -> Modes:
@@ -54,7 +54,7 @@ def modes_of_call(call: Callable) -> Modes:
     return modes(parameter.name for parameter in rest)
 
 
-def check_parameters(shapes: dict[str, jax.ShapeDtypeStruct]) -> None:
+def check_parameters(shapes: Mapping[str, Any]) -> None:
     """Refuses a module without parameters, and parameters that are not float32.
 
     Raises:

@@ -95,15 +95,17 @@ def _inside(value: Any) -> Any:
 
 
 def _replaceable(eqn: core.JaxprEqn) -> bool:
-    params, (x, kernel) = eqn.params, (variable.aval for variable in eqn.invars)
+    params = eqn.params
+    shapes: list[Any] = [variable.aval for variable in (*eqn.invars, *eqn.outvars)]
+    x, kernel, result = shapes
     return (
         params["feature_group_count"] == params["batch_group_count"] == 1
         and set(params["lhs_dilation"]) | set(params["rhs_dilation"]) <= {1}
         and all(side >= 0 for pair in params["padding"] for side in pair)
         and all(jnp.issubdtype(each.dtype, jnp.floating) for each in (x, kernel))
-        and x.dtype == kernel.dtype == eqn.outvars[0].aval.dtype
+        and x.dtype == kernel.dtype == result.dtype
         and x.ndim > 2
-        and 0 not in (*x.shape, *kernel.shape, *eqn.outvars[0].aval.shape)
+        and 0 not in (*x.shape, *kernel.shape, *result.shape)
     )
 
 

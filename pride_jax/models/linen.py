@@ -49,7 +49,7 @@ def from_linen(
     training_module = module.clone(**of_fields.training)
     evaluated_module = module.clone(**of_fields.evaluation)
 
-    def run(params: Params, inputs: Array, rngs: Mapping[str, Key]) -> Array:
+    def run(params: Params, inputs: Array, rngs: dict[str, Key]) -> Array:
         # Of a module that trains, the stream says so.
         called, flags = (
             (training_module, of_call.training) if rngs else (evaluated_module, of_call.evaluation)

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,6 +136,7 @@ class CharLSTM(nnx.Module):
         self, vocabulary: int, embedding: int, hidden: int, layers: int, *, rngs: nnx.Rngs
     ) -> None:
         self.embedding = nnx.Embed(vocabulary, embedding, rngs=rngs)
+        self.hidden = hidden
         widths = [embedding, *[hidden] * layers]
         self.layers = nnx.List(
             nnx.RNN(nnx.LSTMCell(inputs, outputs, rngs=rngs))
@@ -144,12 +146,12 @@ class CharLSTM(nnx.Module):
 
     def __call__(self, x: Int[Array, "batch length"]) -> Float[Array, "batch length vocabulary"]:
         """Logits of the token after each one, which see nothing beyond that one."""
-        x = self.embedding(x)
+        y: Any = self.embedding(x)
         for layer in self.layers:
             # Flax's own start is float32 whatever the precision.
-            zeros = jnp.zeros((x.shape[0], layer.cell.hidden_features), x.dtype)
-            x = layer(x, initial_carry=(zeros, zeros))
-        return self.logits(x)
+            zeros = jnp.zeros((y.shape[0], self.hidden), y.dtype)
+            y = layer(y, initial_carry=(zeros, zeros))
+        return self.logits(y)
 
 
 def logistic(features: Sequence[int], outputs: int) -> Model:

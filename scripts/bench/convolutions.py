@@ -23,10 +23,10 @@ from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
 
-from pride_jax.benchmarks.lines import as_line
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.models.modules import from_module
 from pride_jax.models.networks import ResNet
+from pride_jax.runs.lines import as_line
 from pride_jax.types import Params
 
 _SHAPE, _OUTPUTS, _WIDTH = (32, 32, 3), 10, 16
