@@ -39,8 +39,10 @@ from .methods.method import (
 )
 from .methods.personal_layers import personal_layers
 from .methods.scaffold import scaffold
+from .models.linen import from_linen
 from .models.modules import from_module
-from .models.networks import cnn, logistic, mlp, two_nn
+from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
+from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
 from .privacy.plan import PrivacyPlan
@@ -86,6 +88,7 @@ __all__ = [
     "by_group",
     "by_sizes",
     "calibrate",
+    "char_lstm",
     "classification",
     "cnn",
     "cyclic_poisson",
@@ -101,6 +104,7 @@ __all__ = [
     "fedprox",
     "fixed_size",
     "flips_and_crops",
+    "from_linen",
     "from_module",
     "full",
     "hold_out_of_each",
@@ -118,7 +122,9 @@ __all__ = [
     "personal_layers",
     "plain",
     "private_key",
+    "read_parameters",
     "regression",
+    "resnet",
     "run",
     "scaffold",
     "simulated",
@@ -127,4 +133,5 @@ __all__ = [
     "two_nn",
     "uniform",
     "with_precision",
+    "write_parameters",
 ]

@@ -1,0 +1,238 @@
+"""Convolutions with gradients of their own, put where any Flax module has one.
+
+XLA's CPU backend finds no fast path for the gradients of ``lax.conv_general_dilated`` inside a loop
+body (JAX issue 12868), nor for the grouped convolution into which ``vmap`` over kernels turns.
+Here both gradients are ordinary channels-last convolutions, and on a CPU a batch of kernels is
+looped over instead of grouped: the loop keeps the fast path.
+
+`with_own_gradients` replaces the convolutions of a function, inside ``jit``, ``remat``, ``scan``,
+``cond`` and ``while`` too. Any number of spatial axes, strides, padding of zero or more and any
+order of axes are replaced. What stays as the function has it: grouped (depthwise) and dilated
+(transposed, atrous) convolutions, negative padding, outputs of another type than the inputs, and
+whatever stands inside a function with a derivative rule of its own.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend import core
+from jax.extend.core import primitives
+from jaxtyping import Array
+
+Function = TypeVar("Function", bound=Callable)
+Padding = tuple[tuple[int, int], ...]
+Precision = Any
+"""As `jax.lax` says it in a traced program: None or a pair of ``lax.Precision``."""
+
+_ENTERED = {
+    primitives.jit_p,
+    primitives.remat_p,
+    primitives.scan_p,
+    primitives.cond_p,
+    primitives.while_p,
+}
+
+
+def with_own_gradients(function: Function) -> Function:
+    """The same function of arrays, with its convolutions replaced.
+
+    Values agree up to float rounding, gradients of any order too; forward-mode derivatives
+    (``jax.jvp``) of a replaced convolution do not exist.
+    """
+
+    @functools.wraps(function)
+    def replaced(*arguments: Any) -> Any:
+        program, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        outputs = core.jaxpr_as_fun(replace_convolutions(program))(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
+
+    return replaced  # pyright: ignore[reportReturnType]
+
+
+def replace_convolutions(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """The same program with each convolution replaced that this file can replace."""
+    return program.replace(jaxpr=_replace(program.jaxpr))
+
+
+def _replace(jaxpr: core.Jaxpr) -> core.Jaxpr:
+    return jaxpr.replace(eqns=[new for eqn in jaxpr.eqns for new in _equations(eqn)])
+
+
+def _equations(eqn: core.JaxprEqn) -> list[core.JaxprEqn]:
+    if eqn.primitive in _ENTERED:
+        return [eqn.replace(params={name: _inside(value) for name, value in eqn.params.items()})]
+    if eqn.primitive is not primitives.conv_general_dilated_p or not _replaceable(eqn):
+        return [eqn]
+    program = jax.make_jaxpr(functools.partial(_any_layout, eqn.params))(
+        *(variable.aval for variable in eqn.invars)
+    ).jaxpr
+    names = dict(zip(program.invars, eqn.invars, strict=True))
+    names |= dict(zip(program.outvars, eqn.outvars, strict=True))
+
+    def named(variables: Sequence[Any]) -> list[Any]:
+        return [
+            variable if isinstance(variable, core.Literal) else names.get(variable, variable)
+            for variable in variables
+        ]
+
+    return [
+        each.replace(invars=named(each.invars), outvars=named(each.outvars))
+        for each in program.eqns
+    ]
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, core.ClosedJaxpr):
+        return replace_convolutions(value)
+    if isinstance(value, core.Jaxpr):
+        return _replace(value)
+    return tuple(map(_inside, value)) if type(value) is tuple else value
+
+
+def _replaceable(eqn: core.JaxprEqn) -> bool:
+    params = eqn.params
+    shapes: list[Any] = [variable.aval for variable in (*eqn.invars, *eqn.outvars)]
+    x, kernel, result = shapes
+    return (
+        params["feature_group_count"] == params["batch_group_count"] == 1
+        and set(params["lhs_dilation"]) | set(params["rhs_dilation"]) <= {1}
+        and all(side >= 0 for pair in params["padding"] for side in pair)
+        and all(jnp.issubdtype(each.dtype, jnp.floating) for each in (x, kernel))
+        and x.dtype == kernel.dtype == result.dtype
+        and x.ndim > 2
+        and 0 not in (*x.shape, *kernel.shape, *result.shape)
+    )
+
+
+def _any_layout(params: dict[str, Any], x: Array, kernel: Array) -> Array:
+    """A convolution as JAX's primitive describes it, by way of channels-last."""
+    spec = params["dimension_numbers"]
+    batch, channels, *space = spec.lhs_spec
+    x = _transposed(x, (batch, *space, channels))
+    outputs, inputs, *window = spec.rhs_spec
+    kernel = _transposed(kernel, (*window, inputs, outputs))
+    strides, padding, precision = (
+        tuple(params["window_strides"]),
+        tuple(map(tuple, params["padding"])),
+        params["precision"],
+    )
+    if math.prod(kernel.shape[:-2]) == 1 and not any(side for pair in padding for side in pair):
+        result = _product(x, kernel, strides, precision)
+    else:
+        result = convolution(strides, padding, precision)(x, kernel)
+    batch, channels, *space = spec.out_spec
+    places = (batch, *space, channels)
+    return _transposed(result, tuple(places.index(axis) for axis in range(len(places))))
+
+
+def _transposed(x: Array, axes: tuple[int, ...]) -> Array:
+    return x if axes == tuple(range(x.ndim)) else x.transpose(axes)
+
+
+def _product(x: Array, kernel: Array, strides: tuple[int, ...], precision: Precision) -> Array:
+    """A convolution with a window of one pixel."""
+    kept = lax.slice(x, [0] * x.ndim, x.shape, (1, *strides, 1))
+    flat = lax.dot(
+        kept.reshape(-1, x.shape[-1]), kernel.reshape(kernel.shape[-2:]), precision=precision
+    )
+    return flat.reshape(*kept.shape[:-1], kernel.shape[-1])
+
+
+@functools.cache
+def convolution(
+    strides: tuple[int, ...], padding: Padding, precision: Precision
+) -> Callable[[Array, Array], Array]:
+    """A channels-last convolution that is fast in loops and under vmap, and so are its gradients.
+
+    Args:
+      strides: of the window, one a spatial axis.
+      padding: zeros before and after, for each spatial axis.
+      precision: of its products and of those of its gradients, wherever these are traced.
+
+    Returns:
+      A function of images ``[batch, *space, inputs]`` and a kernel ``[*window, inputs, outputs]``,
+      differentiable in reverse any number of times.
+    """
+    forward = _batchable(strides, padding, precision)
+    axes = range(len(strides))
+
+    def backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+        x, kernel = saved
+        spread = _spread(gradient, strides)
+        to_x, to_kernel = [], []
+        for axis in axes:
+            window, size, reach = kernel.shape[axis], x.shape[1 + axis], spread.shape[1 + axis]
+            before = padding[axis][0]
+            to_x.append((window - 1 - before, size - reach + before))
+            to_kernel.append((before, window - 1 + reach - size - before))
+        ones = (1,) * len(strides)
+        flipped = jnp.flip(kernel, tuple(axes)).swapaxes(-2, -1)
+        spread_x, to_x = _cut(spread, to_x)
+        x_gradient = convolution(ones, to_x, precision)(spread_x, flipped)
+        x, to_kernel = _cut(x, to_kernel)
+        # Channels become the batch, and the batch the channels that are summed over.
+        kernel_gradient = convolution(ones, to_kernel, precision)(
+            jnp.swapaxes(x, 0, -1), jnp.moveaxis(spread, 0, -2)
+        )
+        return x_gradient, jnp.moveaxis(kernel_gradient, 0, -2)
+
+    convolve = jax.custom_vjp(forward)
+    # The rule calls what has the rule: gradients have gradients.
+    convolve.defvjp(lambda x, kernel: (convolve(x, kernel), (x, kernel)), backward)
+    return convolve
+
+
+def _spread(gradient: Array, strides: tuple[int, ...]) -> Array:
+    """The cotangent of each place where the window stood, zeros in the places it skipped."""
+    if set(strides) == {1}:
+        return gradient
+    inside = [(0, 0, stride - 1) for stride in strides]
+    zero = jnp.zeros((), gradient.dtype)
+    return lax.pad(gradient, zero, [(0, 0, 0), *inside, (0, 0, 0)])
+
+
+def _cut(x: Array, padding: Sequence[tuple[int, int]]) -> tuple[Array, Padding]:
+    """Images without the edges that negative padding takes, and the padding that is left."""
+    if any(side < 0 for pair in padding for side in pair):
+        sides = [(0, 0), *((min(low, 0), min(high, 0)) for low, high in padding), (0, 0)]
+        ends = [size + high for size, (_, high) in zip(x.shape, sides, strict=True)]
+        x = lax.slice(x, [-low for low, _ in sides], ends)
+    return x, tuple((max(low, 0), max(high, 0)) for low, high in padding)
+
+
+def _batchable(
+    strides: tuple[int, ...], padding: Padding, precision: Precision
+) -> Callable[[Array, Array], Array]:
+    """The convolution alone, whose kernel may be batched by vmap."""
+    space = "".join(chr(ord("0") + axis) for axis in range(len(strides)))
+    numbers = (f"N{space}C", f"{space}IO", f"N{space}C")
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(
+            x, kernel, strides, padding, dimension_numbers=numbers, precision=precision
+        )
+
+    batched = jax.custom_batching.custom_vmap(convolve)
+
+    def loop_over_kernels(xs: Array, kernels: Array) -> Array:
+        return lax.map(lambda pair: batched(*pair), (xs, kernels))
+
+    @batched.def_vmap
+    def _batch_rule(
+        axis_size: int, in_batched: list[bool], x: Array, kernel: Array
+    ) -> tuple[Array, bool]:
+        x_batched, kernel_batched = in_batched
+        if not kernel_batched:
+            merged = batched(x.reshape(-1, *x.shape[2:]), kernel)
+            return merged.reshape(axis_size, -1, *merged.shape[1:]), True
+        xs = x if x_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+        return lax.platform_dependent(
+            xs, kernel, cpu=loop_over_kernels, default=jax.vmap(convolve)
+        ), True
+
+    return batched

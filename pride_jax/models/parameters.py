@@ -1,0 +1,74 @@
+"""A model's parameters by name, to and from safetensors files."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pride_jax.errors import DataError
+from pride_jax.types import Model, Params
+
+
+def write_parameters(path: Path, params: Params) -> None:
+    """Writes parameters as a ``.safetensors`` file, which any framework reads.
+
+    Args:
+      path: of the file.
+      params: each leaf is named by its place in the tree, e.g. ``layers.0.kernel``.
+    """
+    # The library writes the memory of an array, whatever its order.
+    named = {name: np.asarray(leaf, order="C") for name, leaf in _named(params).items()}
+    safetensors.numpy.save_file(named, path)
+
+
+def read_parameters(path: Path, model: Model) -> Params:
+    """Reads the parameters of a model from a ``.safetensors`` file.
+
+    Args:
+      path: of the file, whoever wrote it. Its names are those of `write_parameters`; ``/`` may
+        stand for ``.`` between the parts.
+      model: whose parameters they are.
+
+    Raises:
+      DataError: the file is absent or no safetensors file, its names, shapes or types are not
+        those of the model, or a value is not finite; all that is wrong is listed.
+    """
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path} cannot be read as a safetensors file: {error}") from error
+    found = {name.replace("/", "."): tensor for name, tensor in tensors.items()}
+    shapes = _shapes(model)
+    expected = _named(shapes)
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [f"{name} is unknown" for name in found if name not in expected]
+    dotted = [name.replace("/", ".") for name in tensors]
+    wrong += [f"{name} is there twice" for name in found if dotted.count(name) > 1]
+    wrong += [
+        f"{name} is {found[name].dtype}{list(found[name].shape)}, "
+        f"expected {leaf.dtype}{list(leaf.shape)}"
+        for name, leaf in expected.items()
+        if name in found and (found[name].shape, found[name].dtype) != (leaf.shape, leaf.dtype)
+    ]
+    wrong += [
+        f"{name} holds values that are not finite"
+        for name in expected
+        if name in found and not np.isfinite(found[name].astype(np.float32)).all()
+    ]
+    if wrong:
+        raise DataError(f"{path} does not hold the parameters of this model: {'; '.join(wrong)}")
+    leaves = [jnp.asarray(found[name]) for name in expected]
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+def _shapes(model: Model) -> Params:
+    return jax.eval_shape(model.init, jax.random.key(0))
+
+
+def _named(params: Params) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
