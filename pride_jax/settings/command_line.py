@@ -65,9 +65,9 @@ def _renamed(config: Experiment, arguments: Sequence[str]) -> Experiment:
 def _last(flag: str, arguments: Sequence[str]) -> str | None:
     """The value that a flag is given last."""
     value = None
-    for argument, after in zip(arguments, [*arguments[1:], None], strict=True):
-        if argument == flag:
-            value = after
+    for place, argument in enumerate(arguments):
+        if argument == flag and place + 1 < len(arguments):
+            value = arguments[place + 1]
         elif argument.startswith(f"{flag}="):
             value = argument.removeprefix(f"{flag}=")
     return value
