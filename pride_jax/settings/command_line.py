@@ -1,7 +1,6 @@
 """Settings replaced on a command line, those of own functions included."""
 
 import copy
-import itertools
 from collections.abc import Sequence
 
 import tyro
@@ -66,9 +65,9 @@ def _renamed(config: Experiment, arguments: Sequence[str]) -> Experiment:
 def _last(flag: str, arguments: Sequence[str]) -> str | None:
     """The value that a flag is given last."""
     value = None
-    for argument, after in itertools.zip_longest(arguments, arguments[1:]):
-        if argument == flag:
-            value = after
+    for place, argument in enumerate(arguments):
+        if argument == flag and place + 1 < len(arguments):
+            value = arguments[place + 1]
         elif argument.startswith(f"{flag}="):
             value = argument.removeprefix(f"{flag}=")
     return value

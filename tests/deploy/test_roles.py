@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ from pride_jax.deploy.roles import respond
 from pride_jax.deploy.roster import check_roster, load_roster
 from pride_jax.errors import ConfigError, PrideError, ProtocolError, RunError, TooFewError
 from pride_jax.files import claimed
+from pride_jax.settings import own
 from pride_jax.settings.experiment import Aggregation, Data, Experiment, Model, Partition
+from pride_jax.settings.files import from_dict, load_config, to_dict, trust
 
 CONFIG = Experiment(
     rounds=3,
@@ -228,3 +232,58 @@ def test_a_journal_keeps_what_no_checkpoint_covers(tmp_path):
     (tmp_path / "4.sum").write_bytes(b"\xc1")
     with pytest.raises(RunError, match="damaged"):
         again.sum(4)
+
+
+@pytest.fixture(scope="module")
+def own_code(tmp_path_factory):
+    """Roles of a config whose data and model are the user's own."""
+    config = load_config(Path(__file__).parents[1] / "own" / "blobs.py")
+    folder = tmp_path_factory.mktemp("own") / "roles"
+    enrol_all(replace(config, aggregation=CONFIG.aggregation), folder)
+    return folder
+
+
+def test_each_role_has_its_own_copy_of_own_code_and_the_roster_its_digests(own_code):
+    folders = [path.parent for path in own_code.rglob(ENROLMENT)]
+    assert len(folders) == 3
+    for folder in (own_code / "server", *folders):
+        assert {path.name for path in (folder / own.CODE).iterdir()} == {"nets.py", "sets.py"}
+        agreement = load_agreement(folder)
+        assert agreement.roster.code == agreement.config.code.digests
+        assert agreement.config.code.folder == folder / own.CODE
+
+
+def test_a_role_refuses_code_that_is_not_what_everyone_has_and_says_which(own_code, tmp_path):
+    changed = tmp_path / "roles"
+    shutil.copytree(own_code, changed)
+    request = {
+        "kind": "hello",
+        "config": json.dumps(shared_settings(load_agreement(own_code / "server").config)),
+        "roster": load_roster(own_code / "server" / ROSTER).digest,
+        "challenge": bytes(32),
+    }
+    respond(changed / "party-1", request)
+
+    file = changed / "party-1" / own.CODE / "nets.py"
+    before = own.digest("nets.py", file.parent)
+    file.write_text(file.read_text() + "\n")
+    after = own.digest("nets.py", file.parent)
+    with pytest.raises(ConfigError, match=f"nets.py: its SHA-256 was {before} .* is {after} in"):
+        respond(changed / "party-1", request)
+
+    config = trust(
+        from_dict(
+            to_dict(load_agreement(own_code / "server").config)
+            | {"code": {"nets.py": after, "sets.py": own.digest("sets.py", file.parent)}}
+        ),
+        file.parent,
+    )
+    write_config(changed / "party-0", config)
+    with pytest.raises(ConfigError, match=f"SHA-256 was {before} .* is {after} in .*roster.json"):
+        respond(changed / "party-0", request)
+
+
+def test_a_key_holder_imports_no_code_of_others(own_code, monkeypatch):
+    load_agreement(own_code / "key-holder")
+    monkeypatch.setattr(own, "resolve", lambda *_: pytest.fail("a key holder trains nothing"))
+    load_agreement(own_code / "key-holder")

@@ -112,6 +112,27 @@ def test_an_option_is_overridden_like_any_setting(config):
     )
 
 
+def test_nothing_is_overridden_by_nothing(config):
+    assert override(config, []) == config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--model.options.widht", "3"], "--model.options.width INT"),
+        (["--model.options.width", "x"], "--model.options.width"),
+        (["--model.options.kind", "odd"], "('plain', 'wide')"),
+        (["--model.name", "mlpp"], "did you mean mlp? Expected logistic"),
+        (["--model.name"], "--model.name"),
+        (["--code.folder", "."], "Unrecognized options: --code.folder"),
+    ],
+)
+def test_an_impossible_override_is_told(config, arguments, told, capsys):
+    with pytest.raises(SystemExit):
+        override(config, arguments)
+    assert told in capsys.readouterr().err
+
+
 def test_another_name_begins_with_its_own_defaults(config):
     changed = override(config, ["--model.name", "mlp", "--data.options.examples", "60"])
     assert changed.model == Model("mlp")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from pride_jax.errors import ConfigError
 from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.settings.experiment import Data, Evaluation, Experiment, Model
+from pride_jax.settings.files import load_config
 from pride_jax.sweeps.launch import carry_out, launched, places, visible_gpus
-from pride_jax.sweeps.sweep import parse_over, plan, sweep
+from pride_jax.sweeps.sweep import Planned, parse_over, plan, sweep
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Experiment(
@@ -133,6 +135,19 @@ def test_an_interrupted_sweep_leaves_no_process_and_its_own_never_imports_jax(tm
         with claimed(folder):
             assert (folder / "config.json").exists()
     assert not (tmp_path / "sweep" / "seed=2").exists()
+
+
+def test_a_launched_process_runs_the_code_that_the_settings_were_made_with(tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(ROOT / "tests" / "own", folder)
+    config = load_config(folder / "blobs.py")
+    execute = launched("local", tmp_path / "jobs", lambda running, waiting: None)
+    over = [parse_over("model.options.width=3")]
+    (row,) = sweep(config, over, tmp_path / "one", execute, print)["runs"]
+    assert "error" not in row
+    (folder / "nets.py").write_text((folder / "nets.py").read_text() + "\n")
+    ((_, error),) = execute([Planned({}, config, tmp_path / "other")])
+    assert f"nets.py: its SHA-256 was {config.code.digests['nets.py']} when" in error
 
 
 SLURM = {
