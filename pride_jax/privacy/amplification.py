@@ -150,9 +150,9 @@ def truncated_poisson_curve(
             )
             for probability in (rate, 1.0)
         )
-        full = binom.sf(capacity - 1, clients - 1, rate)
+        full = float(binom.sf(capacity - 1, clients - 1, rate))
         if full > 0:
-            chosen = binom.sf(capacity, clients, rate) * capacity / clients / full
+            chosen = float(binom.sf(capacity, clients, rate)) * capacity / clients / full
             shown = called.compute_mixture(pld.identity(interval), chosen)
             each = shown.compute_mixture(each, full)
     composed = pld.identity(interval).compose(each.self_compose(turns))

@@ -9,7 +9,8 @@ from pride_jax.privacy.clipping import Adaptive, Clipping, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
-from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.mechanisms.skellam import IntegerShares, Skellam
+from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.sampling import (
     Accounted,
     CyclicPoisson,
@@ -102,7 +103,7 @@ class Plan(Validated):
         state: PrivacyState,
         round_: "Int[Array, '']",
         total: "Update",
-        within: "Float[Array, ''] | None" = None,
+        within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """A round's sum as it may be released, and the state after it.
 
@@ -112,24 +113,20 @@ class Plan(Validated):
           round_: the round.
           total: the sum of the clipped and weighted updates.
           within: the sum over clients of ½ where the update was within the clipping norm, −½ where
-            it was longer and 0 of clients without data; asked for where ``clipping.adapts``.
+            it was longer and 0 of clients without data; used where ``clipping.adapts``.
         """
         import jax
 
         round_key = jax.random.fold_in(key, round_)
         return self.mechanism.release(self.setting, round_key, state, total, within)
 
-    def smallest_sum(self, round_: int, announced: int) -> int:
-        """The fewest of the clients announced for a round whose integer sum may be opened.
+    def shares(self, rng: Rng) -> IntegerShares | None:
+        """The noise that clients add to their integers; None where the server adds the noise.
 
-        Raises:
-          TooFewError: too few are announced.
+        Args:
+          rng: where its randomness comes from; ``os.urandom``.
         """
-        if announced < self.smallest_cohort:
-            raise TooFewError(
-                f"Round {round_}: {announced} clients, expected {self.smallest_cohort}"
-            )
-        return self.mechanism.smallest_sum(announced, self.sampler)
+        return self.mechanism.shares(self.setting, rng)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON has it."""
@@ -146,6 +143,24 @@ class Plan(Validated):
         if not isinstance(plan, Plan):
             raise ConfigError(f"{values!r}: expected a plan, as Plan.to_dict writes it")
         return plan
+
+
+def smallest_sum(plan: Plan | None, smallest_cohort: int, round_: int, announced: int) -> int:
+    """The fewest of the clients announced for a round whose integer sum may be opened.
+
+    Args:
+      plan: what is private, if anything.
+      smallest_cohort: the fewest without a plan.
+      round_: the round.
+      announced: clients called to it.
+
+    Raises:
+      TooFewError: too few are announced.
+    """
+    smallest = smallest_cohort if plan is None else plan.smallest_cohort
+    if announced < smallest:
+        raise TooFewError(f"Round {round_}: {announced} clients, expected {smallest}")
+    return smallest if plan is None else plan.mechanism.smallest_sum(announced, plan.sampler)
 
 
 _KINDS: dict[str, type] = {

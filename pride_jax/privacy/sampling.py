@@ -5,8 +5,8 @@ one, and an accountant asks it what its draws hide. Nothing here imports JAX bef
 """
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from jaxtyping import Float64
@@ -123,6 +123,10 @@ class Full(_Sampler):
         del key, round_
         return draws.everyone(self.num_clients)
 
+    def scaled(self, num_clients: int) -> "Full":
+        """The same of another number of clients."""
+        return Full(num_clients)
+
     def describe(self) -> str:
         """The sentence of a disclosure."""
         return "Every client takes part in every round."
@@ -170,6 +174,18 @@ class FixedSize(_Sampler):
 
         del round_
         return draws.without_replacement(key, self.num_clients, self.size)
+
+    def scaled(self, num_clients: int) -> "FixedSize":
+        """The same share of another number of clients.
+
+        Raises:
+          ConfigError: that is not a whole number of them.
+        """
+        if num_clients * self.size % self.num_clients:
+            self._refuse(
+                "size", f"the same share of {num_clients} clients to be a whole number of them"
+            )
+        return FixedSize(num_clients, num_clients * self.size // self.num_clients)
 
     def describe(self) -> str:
         """The sentence of a disclosure."""
@@ -246,6 +262,11 @@ class _Poisson(_Sampler):
             key, round_, self.group_size, self.turn_rate, self.capacity, self.separation
         )
 
+    def scaled(self, num_clients: int) -> Self:
+        """The same rate for another number of clients, with as many slots in proportion."""
+        capacity = math.ceil(self.capacity * num_clients / self.num_clients)
+        return replace(self, num_clients=num_clients, capacity=capacity)  # pyright: ignore
+
     def divergences(
         self, known: Float64[np.ndarray, "orders"], smallest_cohort: int
     ) -> Float64[np.ndarray, "orders"]:
@@ -300,9 +321,7 @@ class _Poisson(_Sampler):
         )
         return self._less_unopened(curve, turns, delta, smallest_cohort)
 
-    def _less_unopened(
-        self, curve: Curve, turns: int, delta: float, smallest_cohort: int
-    ) -> float:
+    def _less_unopened(self, curve: Curve, turns: int, delta: float, smallest_cohort: int) -> float:
         """ε at what is left of δ once sums of too few clients, which are not opened, are paid for.
 
         Where one client decides whether there are enough, noise alone is released instead of the

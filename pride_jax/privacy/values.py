@@ -13,6 +13,9 @@ class Floats:
     smallest_sum = 0
     """Fewest clients whose sum is opened: whoever adds floats sees each client's."""
 
+    max_squared_norm = math.inf
+    """Most that the squared norm of a client's integers can be: there are none."""
+
     def stretched(self, norm: float) -> float:
         """The largest L2 norm of an update that was clipped to ``norm``."""
         return norm

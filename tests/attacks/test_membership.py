@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
+from pride_jax.engine.client import LocalTraining
 from scipy.stats import norm
 
 from pride_jax.attacks.membership import (

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from pride_jax.engine.client import LocalTraining
 
 from pride_jax.attacks.population import keep_present, tossed, with_canaries
 from pride_jax.data.federated import FederatedData

@@ -91,7 +91,7 @@ class Banded(ServerNoise):
         round_key: "Key",
         state: PrivacyState,
         total: "Update",
-        within: "Float[Array, ''] | None",
+        within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """The noised sum, and the state with this round's noise in it."""
         import jax

@@ -77,7 +77,7 @@ class Gaussian(ServerNoise):
         round_key: "Key",
         state: PrivacyState,
         total: "Update",
-        within: "Float[Array, ''] | None",
+        within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """The noised sum; where the norm adapts, the next one follows the noised count."""
         import jax

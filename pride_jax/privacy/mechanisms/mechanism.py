@@ -108,7 +108,7 @@ class Mechanism(Protocol):
         round_key: "Key",
         state: PrivacyState,
         total: "Update",
-        within: "Float[Array, ''] | None",
+        within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """The sum that may be released; ``round_key`` is the noise key folded with the round."""
         ...

@@ -8,6 +8,7 @@ from jaxtyping import Float64
 
 from pride_jax.privacy.amplification import ORDERS, gaussian_epsilon
 from pride_jax.privacy.mechanisms.mechanism import Setting
+from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.sampling import Accounted, Full
 from pride_jax.privacy.values import Values
 from pride_jax.validated import Validated
@@ -20,8 +21,6 @@ class ServerNoise(Validated):
     values: Values
     dropouts = 0
     """Announced clients that may be missing from a sum: their number says nothing here."""
-    integer_shares = False
-    """Whether clients add the noise, in shares."""
     draws_from_key = True
     """Whether the noise follows from the run's noise key, so that a round can be done again."""
 
@@ -55,6 +54,10 @@ class ServerNoise(Validated):
         """Fewest of so many announced clients that must be in a sum for it to be opened."""
         del announced
         return self.smallest_cohort(sampler)
+
+    def shares(self, setting: Setting, rng: Rng) -> None:
+        """None: the server adds the noise."""
+        del setting, rng
 
     def known_epsilon(self, setting: Setting, releases: int, delta: float) -> float:
         """ε at δ against who knows each round's cohort: the exact curve of one Gaussian."""

@@ -53,8 +53,6 @@ class Skellam(Validated):
     colluders: int = 0
     """Clients that may tell their shares of the noise."""
 
-    integer_shares = True
-    """Whether clients add the noise, in shares."""
     draws_from_key = False
     """Whether the noise follows from the run's noise key: it comes from the system each time."""
 
@@ -178,7 +176,7 @@ class Skellam(Validated):
         round_key: "Key",
         state: PrivacyState,
         total: "Update",
-        within: "Float[Array, ''] | None",
+        within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """The sum as it is: the noise is in it already, see `shares`."""
         del setting, round_key, within

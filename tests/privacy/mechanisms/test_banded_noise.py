@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-
 from pride_jax.privacy.banded import band_coefficients
 from pride_jax.privacy.banded_noise import empty_window, replay, step
 from pride_jax.privacy.gaussian import add_gaussian, standard_normal

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pride_jax.privacy.clipping import adapt_norm, clip_by_norm
+from pride_jax.privacy.norms import adapt_norm, clip_by_norm
 
 # XLA flushes subnormal numbers to zero, so there are none to test with.
 finite = st.floats(-(2.0**50), 2.0**50, width=32, allow_subnormal=False)
