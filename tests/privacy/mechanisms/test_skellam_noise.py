@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pride_jax.privacy.skellam import (
+
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.mechanisms.skellam_noise import (
     LARGEST_VARIANCE,
     _table,
     centre,
@@ -21,8 +23,6 @@ from pride_jax.privacy.skellam import (
     wire_bits,
     wrap_probability,
 )
-
-from pride_jax.errors import ConfigError
 
 DRAWS = 200_000
 SCALES = [1.0, 3.0, 30.0, 1000.0, 2e4, 2e5, 2.0**18]
