@@ -19,7 +19,7 @@ from .engine.evaluation import Metrics, evaluator
 from .engine.on_device import on_device
 from .engine.rounds import Algorithm, RoundInfo, ServerState
 from .engine.secure import SecureAggregation
-from .engine.server import private_key
+from .engine.server import secret_key
 from .engine.simulated import one_by_one, simulated
 from .errors import ConfigError, DataError, PrideError, ProtocolError, RunError, TooFewError
 from .federated import federated
@@ -43,7 +43,12 @@ from .models.modules import from_module
 from .models.networks import cnn, logistic, mlp, two_nn
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
-from .privacy.plan import PrivacyPlan
+from .privacy.clipping import Adaptive, Flat, Unclipped
+from .privacy.mechanisms.banded import Banded
+from .privacy.mechanisms.gaussian import Gaussian
+from .privacy.mechanisms.skellam import Skellam
+from .privacy.plan import Plan
+from .privacy.values import Floats, Integers
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .runs.experiment import run
 from .settings.experiment import Experiment

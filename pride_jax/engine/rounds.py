@@ -15,7 +15,7 @@ from pride_jax.engine.states import Kept, States
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Own
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState
-from pride_jax.types import Cohort, Key, Params
+from pride_jax.types import Cohort, Hidden, Key, Params
 
 
 class Keys(NamedTuple):
@@ -23,13 +23,13 @@ class Keys(NamedTuple):
 
     Attributes:
       training: shuffles and rounding, folded further by client id.
-      sampling: cohorts; with a privacy plan, a secret.
-      noise: on sums; a secret.
+      sampling: cohorts; with a privacy plan, a secret, and so hidden.
+      noise: on sums; a secret, and so hidden.
     """
 
     training: Key
-    sampling: Key
-    noise: Key
+    sampling: Hidden[Key]
+    noise: Hidden[Key]
 
 
 class ServerState(NamedTuple):

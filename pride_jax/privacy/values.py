@@ -16,6 +16,11 @@ class Floats:
     max_squared_norm = math.inf
     """Most that the squared norm of a client's integers can be: there are none."""
 
+    def scaled(self, dimension: int) -> "Floats":
+        """The same for another number of parameters."""
+        del dimension
+        return self
+
     def stretched(self, norm: float) -> float:
         """The largest L2 norm of an update that was clipped to ``norm``."""
         return norm
@@ -44,6 +49,10 @@ class Integers(Validated):
         self._at_least(1, "dimension")
         if not 2 <= self.bits <= 16:
             self._refuse("bits", "2 to 16")
+
+    def scaled(self, dimension: int) -> "Integers":
+        """The same for another number of parameters."""
+        return Integers(dimension, self.bits)
 
     @property
     def levels(self) -> int:
