@@ -19,7 +19,6 @@ from .engine.evaluation import Metrics, evaluator
 from .engine.on_device import on_device
 from .engine.rounds import Algorithm, RoundInfo, ServerState
 from .engine.secure import SecureAggregation
-from .engine.server import private_key
 from .engine.simulated import one_by_one, simulated
 from .errors import ConfigError, DataError, PrideError, ProtocolError, RunError, TooFewError
 from .federated import federated
@@ -45,7 +44,6 @@ from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
 from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
-from .privacy.plan import PrivacyPlan
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .runs.experiment import run
 from .settings.experiment import Experiment
@@ -71,7 +69,7 @@ __all__ = [
     "Model",
     "Partition",
     "PrideError",
-    "PrivacyPlan",
+    "Plan",
     "ProtocolError",
     "Role",
     "Round",
@@ -121,7 +119,7 @@ __all__ = [
     "paillier",
     "personal_layers",
     "plain",
-    "private_key",
+    "secret_key",
     "read_parameters",
     "regression",
     "resnet",

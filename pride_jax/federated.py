@@ -10,20 +10,22 @@ from pride_jax.engine.federation import Adder, Federation
 from pride_jax.engine.local import extent_of
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
-from pride_jax.engine.server import Server, server_part
+from pride_jax.engine.server import Server, keeps_state, server_part
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method, MethodOf
-from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.privacy.sampling import Sampler, full, sampler_of
+from pride_jax.privacy.client_state import check_client_state
+from pride_jax.privacy.clipping import Clipping, Unclipped
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import Sampler, full
 
 
 def federated(
     method: Method | MethodOf,
     data: FederatedData,
-    sampler: Sampler | PrivacyPlan | None = None,
+    sampler: Sampler | Plan | None = None,
     adder: Adder | None = None,
     *,
-    max_norm: float = np.inf,
+    clipping: Clipping | Unclipped = Unclipped(),  # noqa: B008
     hyper: Hyper | None = None,
 ) -> Algorithm:
     """Makes federated training as functions over one state.
@@ -38,29 +40,29 @@ def federated(
       data: the clients' examples.
       sampler: who takes part, or the privacy plan that says so; everybody if not given.
       adder: how updates are added: `on_device` if not given.
-      max_norm: updates with a larger L2 norm are scaled down to it; a plan has its own.
+      clipping: to which norm updates are scaled down; a plan has its own.
       hyper: examples of the numbers that ``method`` is a function of.
 
     Raises:
       ConfigError: the arguments contradict one another.
     """
     sizes = np.asarray(data.sizes)
-    server, clients = halves_of(method, sizes, sampler, max_norm=max_norm, hyper=hyper)
+    server, clients = halves_of(method, sizes, sampler, clipping=clipping, hyper=hyper)
     return (adder or on_device())(Federation(server, clients, data))
 
 
 def halves_of(
     method: Method | MethodOf,
     sizes: Int[np.ndarray, "clients"],
-    sampler: Sampler | PrivacyPlan | None = None,
+    sampler: Sampler | Plan | None = None,
     *,
-    max_norm: float = np.inf,
+    clipping: Clipping | Unclipped = Unclipped(),  # noqa: B008
     hyper: Hyper | None = None,
 ) -> tuple[Server, Clients]:
     """The server's part of a round and a client's, which know of each other by what is sent.
 
     Args:
-      method, sampler, max_norm, hyper: as for `federated`.
+      method, sampler, clipping, hyper: as for `federated`.
       sizes: each client's number of examples.
 
     Raises:
@@ -70,27 +72,42 @@ def halves_of(
     numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
     training = of_numbers(numbers).training
     clients = Clients(of_numbers, training.epochs, extent_of(sizes, training.batch_size))
-    if isinstance(sampler, PrivacyPlan):
-        _check_plan(sampler, len(sizes), max_norm)
-        plan, drawn, max_norm = sampler, sampler_of(sampler), sampler.clipping_norm
+    if isinstance(sampler, Plan):
+        _check_plan(sampler, len(sizes), clipping)
+        check_client_state(sampler, keeps_state(of_numbers(numbers)))
+        plan, drawn, norm = sampler, sampler.sampler, sampler.clipping.norm
     else:
-        plan, drawn = None, sampler or full(len(sizes))
-    server = server_part(of_numbers, numbers, clients, len(sizes), drawn, plan, max_norm)
+        plan, drawn, norm = None, sampler or full(len(sizes)), _norm_without_plan(clipping)
+    server = server_part(of_numbers, numbers, clients, len(sizes), drawn, plan, norm)
     return server, clients
 
 
-def _check_plan(plan: PrivacyPlan, num_clients: int, max_norm: float) -> None:
+def _norm_without_plan(clipping: Clipping | Unclipped) -> float:
+    """The norm of all rounds.
+
+    Raises:
+      ConfigError: it adapts to a count that only a plan makes.
+    """
+    if clipping.adapts:
+        raise ConfigError(
+            f"clipping={clipping} without a privacy plan: expected Flat or Unclipped, since the "
+            "norm adapts to a noised count"
+        )
+    return clipping.norm
+
+
+def _check_plan(plan: Plan, num_clients: int, clipping: Clipping | Unclipped) -> None:
     """Refuses a plan that is not the only source of what it says.
 
     Raises:
       ConfigError: as above.
     """
-    if max_norm != np.inf:
+    if clipping != Unclipped():
         raise ConfigError(
-            f"max_norm={max_norm} beside a privacy plan: expected none, since the plan clips"
+            f"clipping={clipping} beside a privacy plan: expected none, since the plan clips"
         )
-    if plan.num_clients != num_clients:
+    if plan.sampler.num_clients != num_clients:
         raise ConfigError(
-            f"The plan's num_clients={plan.num_clients}, but the data have {num_clients}: "
+            f"The plan's num_clients={plan.sampler.num_clients}, but the data have {num_clients}: "
             "they must be the same, or the accounting is wrong"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.federated import private_key
+from pride_jax.federated import secret_key
 from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
 from pride_jax.privacy.plan import PrivacyPlan
@@ -218,7 +218,7 @@ def test_secrets_are_in_their_folder_only(tmp_path):
     run(PRIVATE, folder)
     seed = (folder / "secrets" / "noise_and_cohorts").read_bytes()
     words = {str(number) for number in np.frombuffer(seed, np.uint32)}
-    apart = jax.random.fold_in(private_key(seed), budget._PURPOSE)
+    apart = jax.random.fold_in(secret_key(seed), budget._PURPOSE)
     derived = jax.random.key_data(jax.random.split(jax.random.fold_in(apart, 0)))
     forms = [seed, *(np.asarray(key).tobytes() for key in derived)]
     for file in folder.rglob("*"):

@@ -1,7 +1,7 @@
 """Clients with a digit each, and what every role holds of their updates."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -22,7 +22,11 @@ from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import LocalTraining
 from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import calibrate
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.plan import Mechanism, Plan
+from pride_jax.privacy.sampling import full
+from pride_jax.privacy.values import Integers
 from pride_jax.task import classification
 from pride_jax.types import Model, Params
 
@@ -125,14 +129,17 @@ def make_scene(setting: Setting) -> Scene:
     return Scene(setting, dataset, data, images, data.targets[:clients], mean_image)
 
 
-def plan_of_round(setting: Setting) -> PrivacyPlan:
-    """One round of all clients; its noise is not yet calibrated."""
-    return PrivacyPlan(
-        num_clients=setting.clients,
+def plan_of_round(
+    setting: Setting, make_mechanism: Callable[[float], Mechanism], epsilon: float
+) -> Plan:
+    """One round of all clients, with the noise of a mechanism for a target ε."""
+    return calibrate(
+        make_mechanism,
+        epsilon,
+        sampler=full(setting.clients),
+        clipping=Flat(_NORM),
         rounds=1,
         delta=_DELTA,
-        sampling="full",
-        clipping_norm=_NORM,
     )
 
 
@@ -182,7 +189,7 @@ def protections(
     digits: int,
     params: Params,
     updates: Float[Array, "clients length"],
-    plans: dict[float, PrivacyPlan],
+    plans: dict[float, Plan],
 ) -> list[View]:
     """What is held where floats are added: clipped updates, sums, released models, noise."""
     clients, attacked = len(updates), updates[:digits]
@@ -227,13 +234,8 @@ def wires(updates: Float[Array, "clients length"], protocols: dict[str, SecureSu
 
 def skellam(setting: Setting, model: Model, updates: Float[Array, "clients length"]) -> View:
     """A client's integers with its own share of noise."""
-    plan = calibrate(
-        PrivacyPlan(
-            **asdict(plan_of_round(setting))
-            | {"mechanism": "skellam", "dimension": num_parameters(model), "bits": _BITS}
-        ),
-        8.0,
-    )
+    values = Integers(num_parameters(model), _BITS)
+    plan = plan_of_round(setting, lambda noise: Skellam(noise, values), 8.0)
     held = views.noised_integers(jax.random.key(8), updates, plan, os.urandom)
     name = "integers with own share of noise, ε = 8"
     return View(name, "aggregator, plain, skellam", jnp.asarray(held[: setting.digits]))

@@ -14,7 +14,7 @@ from pride_jax.attacks.own_update import own_update
 from pride_jax.data.federated import FederatedData
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Method
-from pride_jax.privacy.clipping import clip_by_norm
+from pride_jax.privacy.norms import clip_by_norm
 from pride_jax.types import Key, Params
 
 

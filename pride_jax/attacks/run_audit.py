@@ -6,7 +6,6 @@ tells which canaries were there only as well as ε allows. Only the server optim
 sees nothing but what is released, and would only blur it.
 """
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +27,7 @@ from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import epsilon
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.plan import Plan
 from pride_jax.runs.lines import as_line
 from pride_jax.runs.prepared import Prepared, adder_of, prepare
 from pride_jax.settings import build, learning
@@ -164,7 +163,7 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
         claimed=claimed,
         delta=plan.delta,
         rounds=plan.rounds,
-        clients=plan.num_clients,
+        clients=plan.sampler.num_clients,
         violations=violations,
         allowed=allowed,
         passed=violations <= allowed,
@@ -187,24 +186,21 @@ def _check_learning(config: Experiment) -> None:
         )
 
 
-def enlarged(plan: PrivacyPlan, added: Population) -> PrivacyPlan:
+def enlarged(plan: Plan, added: Population) -> Plan:
     """The plan with the canaries among its clients: same noise, same share of them in a round.
 
     Raises:
       ConfigError: the sampling allows no such number of clients.
     """
-    growth = added.data.num_clients / plan.num_clients
+    values = plan.mechanism.values.scaled(num_parameters(added.model))
     return replace(
         plan,
-        num_clients=added.data.num_clients,
-        capacity=None if plan.capacity is None else math.ceil(plan.capacity * growth),
-        dimension=None if plan.dimension is None else num_parameters(added.model),
+        sampler=plan.sampler.scaled(added.data.num_clients),
+        mechanism=replace(plan.mechanism, values=values),
     )
 
 
-def _one_run(
-    config: Experiment, prepared: Prepared, plan: PrivacyPlan, added: Population
-) -> OneRun:
+def _one_run(config: Experiment, prepared: Prepared, plan: Plan, added: Population) -> OneRun:
     method = fedavg(
         classification(added.model, prepared.simulated.dataset.outputs),
         learning.build_client_optimizer(config, {}),

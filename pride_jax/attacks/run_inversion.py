@@ -50,8 +50,8 @@ from pride_jax.attacks.inversion import (
 )
 from pride_jax.attacks.similarity import psnr, ssim
 from pride_jax.models.networks import two_nn
-from pride_jax.privacy.accounting import calibrate
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.plan import Plan
 from pride_jax.runs.lines import as_line
 from pride_jax.types import Params
 
@@ -125,17 +125,17 @@ _Attack = Callable[[View, int], Float[Array, "digits height width channels"]]
 def measure(setting: Setting) -> Report:
     """Everything; the data set must be there, see `load_dataset`."""
     scene = make_scene(setting)
-    plans = {epsilon: calibrate(plan_of_round(setting), epsilon) for epsilon in setting.epsilons}
+    plans = {epsilon: plan_of_round(setting, Gaussian, epsilon) for epsilon in setting.epsilons}
     rows, pictures = _attack_2nn(scene, plans)
     if setting.matched:
         more, further = _attack_cnn(scene, plans)
         rows, pictures = rows + more, pictures + further
     originals = np.asarray(scene.images[: setting.digits, ..., 0])
-    multipliers = {epsilon: plan.known_noise_multiplier for epsilon, plan in plans.items()}
+    multipliers = {epsilon: plan.mechanism.noise_multiplier for epsilon, plan in plans.items()}
     return Report(rows, originals, pictures, multipliers)
 
 
-def _attack_2nn(scene: Scene, plans: dict[float, PrivacyPlan]) -> tuple[list[Row], list[Picture]]:
+def _attack_2nn(scene: Scene, plans: dict[float, Plan]) -> tuple[list[Row], list[Picture]]:
     setting, model = scene.setting, two_nn(FEATURES, CLASSES)
     params = model.init(jax.random.key(0))
     unflatten = ravel_pytree(params)[1]
@@ -197,7 +197,7 @@ def _attack_2nn(scene: Scene, plans: dict[float, PrivacyPlan]) -> tuple[list[Row
     return rows, pictures
 
 
-def _attack_cnn(scene: Scene, plans: dict[float, PrivacyPlan]) -> tuple[list[Row], list[Picture]]:
+def _attack_cnn(scene: Scene, plans: dict[float, Plan]) -> tuple[list[Row], list[Picture]]:
     setting, model = scene.setting, twice_differentiable_cnn(FEATURES, CLASSES)
     params = model.init(jax.random.key(0))
     unflatten = ravel_pytree(params)[1]

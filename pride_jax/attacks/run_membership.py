@@ -39,7 +39,10 @@ from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import WHOLE, LocalTraining, Method, uniform
 from pride_jax.models.networks import logistic
 from pride_jax.privacy.accounting import calibrate
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import full
 from pride_jax.runs.lines import as_line
 from pride_jax.task import classification
 from pride_jax.types import Key, Model, Params
@@ -158,7 +161,7 @@ def _attack(setting: Setting, dataset: Dataset, data: FederatedData, epsilon: fl
     mu = None if epsilon is None else gaussian_dp(epsilon, setting.delta)
     return Row(
         epsilon=epsilon,
-        noise_multiplier=0.0 if plan is None else plan.known_noise_multiplier,
+        noise_multiplier=0.0 if plan is None else plan.mechanism.noise_multiplier,
         test_accuracy=float(np.mean(accuracy)),
         auc=auc(curve),
         auc_error=math.sqrt((attacked.size + 1) / (12 * positives * negatives)),
@@ -172,20 +175,18 @@ def _attack(setting: Setting, dataset: Dataset, data: FederatedData, epsilon: fl
     )
 
 
-def _plan(setting: Setting, epsilon: float) -> PrivacyPlan:
-    plan = PrivacyPlan(
-        num_clients=setting.clients,
+def _plan(setting: Setting, epsilon: float) -> Plan:
+    return calibrate(
+        Gaussian,
+        epsilon,
+        sampler=full(setting.clients),
+        clipping=Flat(setting.clipping_norm),
         rounds=setting.rounds,
         delta=setting.delta,
-        sampling="full",
-        clipping_norm=setting.clipping_norm,
     )
-    return calibrate(plan, epsilon)
 
 
-def _run_all(
-    setting: Setting, dataset: Dataset, data: FederatedData, plan: PrivacyPlan | None
-) -> _Runs:
+def _run_all(setting: Setting, dataset: Dataset, data: FederatedData, plan: Plan | None) -> _Runs:
     model = logistic(dataset.train_inputs.shape[1:], dataset.outputs)
     game = tossed(model, data)
 
@@ -199,7 +200,7 @@ def _run_all(
         )
 
     algorithm = federated(method(game.model), game.data, plan)
-    norm = math.inf if plan is None else plan.clipping_norm
+    norm = math.inf if plan is None else plan.clipping.norm
     score = alignment(method(model), data, norm)
     inputs = normalize(jnp.asarray(dataset.test_inputs), data.shift, data.scale)
 

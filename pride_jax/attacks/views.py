@@ -18,9 +18,10 @@ from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
 from pride_jax.engine.secure import SecureAggregation, add_shares, encode_of
-from pride_jax.privacy.clipping import clip_by_norm
-from pride_jax.privacy.mechanisms import integer_shares, mechanism_of
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.norms import clip_by_norm
+from pride_jax.privacy.plan import Plan
 from pride_jax.types import Key
 
 _LONGEST_NUMBER = 8
@@ -136,7 +137,7 @@ def clipped(updates: Float[Array, "clients length"], norm: float) -> Float[Array
 
 
 def noised_mean(
-    key: Key, updates: Float[Array, "clients length"], plan: PrivacyPlan
+    key: Key, updates: Float[Array, "clients length"], plan: Plan
 ) -> Float[Array, "length"]:
     """What a round of a ``gaussian`` plan with everyone in it releases: the noised mean.
 
@@ -145,13 +146,11 @@ def noised_mean(
       updates: of all the plan's clients.
       plan: calibrated.
     """
-    total = jnp.sum(clipped(updates, plan.clipping_norm), axis=0)
-    return _release(key, total, plan) / plan.expected_cohort
+    total = jnp.sum(clipped(updates, plan.clipping.norm), axis=0)
+    return _release(key, total, plan) / plan.sampler.expected_cohort
 
 
-def noised_alone(
-    key: Key, update: Float[Array, "length"], plan: PrivacyPlan
-) -> Float[Array, "length"]:
+def noised_alone(key: Key, update: Float[Array, "length"], plan: Plan) -> Float[Array, "length"]:
     """What is left of the noised sum for who knows every other client's update: one and the noise.
 
     The strongest attacker that differential privacy is stated against.
@@ -161,17 +160,16 @@ def noised_alone(
       update: the client's that is not known.
       plan: calibrated, ``gaussian``.
     """
-    return _release(key, clip_by_norm(update, plan.clipping_norm)[0], plan)
+    return _release(key, clip_by_norm(update, plan.clipping.norm)[0], plan)
 
 
-def _release(key: Key, total: Float[Array, "length"], plan: PrivacyPlan) -> Float[Array, "length"]:
-    mechanism = mechanism_of(plan)
+def _release(key: Key, total: Float[Array, "length"], plan: Plan) -> Float[Array, "length"]:
     start = jnp.zeros((), jnp.int32)
-    return mechanism.release(key, mechanism.init(key, total, start), start, total, None)[0]
+    return plan.release(key, plan.init(key, total, start), start, total, jnp.zeros(()))[0]
 
 
 def noised_integers(
-    key: Key, updates: Float[Array, "clients length"], plan: PrivacyPlan, rng: Rng
+    key: Key, updates: Float[Array, "clients length"], plan: Plan, rng: Rng
 ) -> Float32[np.ndarray, "clients length"]:
     """What clients of a ``skellam`` plan hand to the secure sum: integers with a share of noise.
 
@@ -180,21 +178,25 @@ def noised_integers(
     Args:
       key: of the rounding.
       updates: of all the plan's clients.
-      plan: calibrated, ``skellam``.
+      plan: with the mechanism `Skellam`.
       rng: of the noise; ``os.urandom``.
+
+    Raises:
+      ConfigError: the plan's server adds the noise.
     """
-    assert plan.bits is not None, "a skellam plan has them"
+    if not isinstance(plan.mechanism, Skellam):
+        raise ConfigError(f"mechanism={plan.mechanism}: expected Skellam, whose noise clients add")
+    shares, bits = plan.mechanism.shares(plan.setting, rng), plan.mechanism.values.bits
     keys = plain().keygen(rng, Role.KEY_HOLDER)
-    secure = SecureAggregation(plain(), keys, plan.bits, plan.clipping_norm, rng)
-    encode, norm = encode_of(secure, plan), jnp.float32(plan.clipping_norm)
+    secure = SecureAggregation(plain(), keys, bits, plan.clipping.norm, rng)
+    encode, norm = encode_of(secure, plan), jnp.float32(plan.clipping.norm)
 
     def one(client: Array, update: Array) -> Array:
         return encode(jax.random.fold_in(key, client), update, norm, jnp.ones(()))[0].update
 
     rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
-    shares = integer_shares(plan, rng)
     noised = add_shares(rows, shares.draw(len(rows), len(rows)), secure.limit, shares.bits)
-    return dequantize(noised, secure.limit, plan.bits)
+    return dequantize(noised, secure.limit, bits)
 
 
 def joined(

@@ -17,7 +17,7 @@ from pride_jax.aggregation.secure_sum import (
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
-from pride_jax.privacy.plan import PrivacyPlan, smallest_sum
+from pride_jax.privacy.plan import Plan, smallest_sum
 from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import read_settings, to_dict, trust
@@ -52,7 +52,7 @@ class Agreement(NamedTuple):
     protocol: SecureSum
     public_key: Public
     terms: Terms
-    plan: PrivacyPlan | None
+    plan: Plan | None
     noise_bits: int | None
 
 
@@ -87,7 +87,7 @@ def load_agreement(folder: Path) -> Agreement:
         protocol=build_secure_sum(settings),
         public_key=public_key,
         terms=Terms(**derived["terms"]),
-        plan=None if derived["plan"] is None else PrivacyPlan(**derived["plan"]),
+        plan=None if derived["plan"] is None else Plan.from_dict(derived["plan"]),
         noise_bits=derived["noise_bits"],
     )
 

@@ -21,12 +21,13 @@ from pride_jax.engine.secure import (
     noise_shares,
     sum_terms,
 )
-from pride_jax.engine.server import Server, public_keys, sent_numbers
+from pride_jax.engine.server import Server, keeps_state, public_keys, sent_numbers
 from pride_jax.engine.simulated import SingleClient, single_client
 from pride_jax.errors import ConfigError, ProtocolError
 from pride_jax.federated import halves_of
 from pride_jax.methods.method import Method, Sent
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Unclipped
+from pride_jax.privacy.plan import Plan
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_secure_sum
@@ -44,7 +45,7 @@ def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
     terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
     return {
         "terms": dataclasses.asdict(terms),
-        "plan": None if plan is None else dataclasses.asdict(plan),
+        "plan": None if plan is None else plan.to_dict(),
         "noise_bits": None if shares is None else shares.bits,
     }
 
@@ -65,8 +66,7 @@ def _method(config: Experiment, roster: Roster) -> Method:
       ConfigError: they keep something.
     """
     method = learning.method_of_numbers(config, _shape(roster))({})
-    sent = jax.eval_shape(lambda key: method.send(method.init(key)), jax.random.key(0))
-    if jax.tree.leaves(jax.eval_shape(method.client.state, sent)):
+    if keeps_state(method):
         raise ConfigError(
             f"method.name={config.method.name!r}, method.personal={config.method.personal!r} with "
             "real parties: expected a method whose clients keep nothing, such as fedavg, since "
@@ -82,14 +82,13 @@ def secure_aggregation(
     return build.build_secure_aggregation(config, protocol, (Secret(), public_key))
 
 
-def halves(config: Experiment, roster: Roster, plan: PrivacyPlan | None) -> tuple[Server, Clients]:
+def halves(config: Experiment, roster: Roster, plan: Plan | None) -> tuple[Server, Clients]:
     """The server's part of a round, and a client's."""
-    max_norm = config.privacy.clipping_norm
     return halves_of(
         _method(config, roster),
         np.asarray(roster.sizes, np.int32),
         plan or build.build_sampler(config.cohort, len(roster.parties)),
-        max_norm=np.inf if plan or max_norm is None else max_norm,
+        clipping=Unclipped() if plan else build.build_clipping(config.privacy),
     )
 
 
@@ -124,7 +123,7 @@ def train_party(
         key=jax.jit(_round_key, static_argnums=0)(config.seed, number),
         round=number,
         sent=_unflatten(server.sent, params),
-        norm=jnp.asarray(np.float32(server.max_norm)),
+        norm=jnp.asarray(np.float32(server.norm)),
         hyper={},
     )
     own = of_one_client(*examples, roster.shift, roster.scale)

@@ -1,5 +1,6 @@
 """What a client makes of its update: bounded, weighted, and encoded for the sum."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pride_jax.aggregation.fixed_point import fit, quantize
 from pride_jax.methods.method import Update, parts
-from pride_jax.privacy.clipping import clip_by_norm
+from pride_jax.privacy.norms import clip_by_norm
 from pride_jax.privacy.rounding import round_within
 from pride_jax.types import Key
 
@@ -63,14 +64,14 @@ def floats(
     return Contribution(_weighted(clipped, weight), within), counts
 
 
-def integers(limit: float, bits: int, max_squared_norm: int | None) -> Encode:
+def integers(limit: float, bits: int, max_squared_norm: float) -> Encode:
     """Encodes updates as integers, which a protocol adds.
 
     Args:
       limit: the value that the largest integer stands for.
       bits: of an integer.
       max_squared_norm: bound on the integers' squared L2 norm that rounding keeps, as the noise of
-        a privacy plan is made for; None where nothing is bounded.
+        a privacy plan is made for; ``inf`` where nothing is bounded.
     """
 
     def encode(
@@ -82,11 +83,11 @@ def integers(limit: float, bits: int, max_squared_norm: int | None) -> Encode:
             jnp.any(jnp.abs(ravel_pytree(part)[0]) > limit) for part in parts(weighted).values()
         ]
         vector, fitted = fit(ravel_pytree(weighted)[0], limit)
-        if max_squared_norm is None:
+        if max_squared_norm == math.inf:
             rounded, given_up = quantize(key, vector, limit, bits), jnp.zeros((), bool)
         else:
             rounded, given_up = round_within(
-                key, lambda key: quantize(key, vector, limit, bits), max_squared_norm
+                key, lambda key: quantize(key, vector, limit, bits), int(max_squared_norm)
             )
         counts = _reports(info.nonfinite | given_up, info.clipped, fitted, jnp.stack(oversized))
         return Contribution(rounded, jnp.zeros(())), counts

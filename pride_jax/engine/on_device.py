@@ -35,7 +35,8 @@ from pride_jax.engine.rounds import (
 )
 from pride_jax.engine.states import States
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.values import Floats
 from pride_jax.types import Cohort
 
 
@@ -75,16 +76,16 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     return adder
 
 
-def _check_floats(plan: PrivacyPlan | None) -> None:
+def _check_floats(plan: Plan | None) -> None:
     """Refuses a plan that was made for integers.
 
     Raises:
       ConfigError: as above.
     """
-    if plan is not None and (plan.dimension, plan.bits) != (None, None):
+    if plan is not None and plan.mechanism.values != Floats():
         raise ConfigError(
-            f"The plan's dimension={plan.dimension}, bits={plan.bits}, but on_device adds floats: "
-            "make the plan without them, or add integers with a protocol"
+            f"The plan adds {plan.mechanism.values}, but on_device adds floats: make the plan "
+            "without them, or add integers with a protocol"
         )
 
 

@@ -14,8 +14,8 @@ from pride_jax.engine.cohort import CohortResult
 from pride_jax.engine.states import Kept, States
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Own
-from pride_jax.privacy.mechanisms import PrivacyState
-from pride_jax.types import Cohort, Key, Params
+from pride_jax.privacy.mechanisms.mechanism import PrivacyState
+from pride_jax.types import Cohort, Hidden, Key, Params
 
 
 class Keys(NamedTuple):
@@ -23,13 +23,13 @@ class Keys(NamedTuple):
 
     Attributes:
       training: shuffles and rounding, folded further by client id.
-      sampling: cohorts; with a privacy plan, a secret.
-      noise: on sums; a secret.
+      sampling: cohorts; with a privacy plan, a secret, and so hidden.
+      noise: on sums; a secret, and so hidden.
     """
 
     training: Key
-    sampling: Key
-    noise: Key
+    sampling: Hidden[Key]
+    noise: Hidden[Key]
 
 
 class ServerState(NamedTuple):
@@ -98,7 +98,7 @@ class Algorithm(NamedTuple):
       init: ``(key, private=None, round=0, hyper={})`` -> the state before a round, with the
         parameters that it starts from. Cohorts and noise are drawn from ``private``, which with a
         plan must be given: to be kept secret, and to come from the operating system, see
-        `private_key`.
+        `secret_key`.
       round: state -> the state after one more round, and its info.
       rounds: ``(state, until)`` -> the state after round ``until − 1``, and the infos added up.
       rounds_on: ``(data, state, until)``: ``rounds`` on other examples of as many clients, as a

@@ -1,8 +1,9 @@
 """Updates added as integers on the host, by a protocol that hides them: rounds, and their terms."""
 
+import math
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +20,10 @@ from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
 from pride_jax.engine.states import Kept
 from pride_jax.errors import ConfigError, ProtocolError
-from pride_jax.privacy.mechanisms import IntegerShares, integer_shares
-from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.privacy.skellam import centre
+from pride_jax.privacy.mechanisms.skellam import IntegerShares
+from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.values import Integers
 from pride_jax.types import Cohort
 
 
@@ -93,12 +95,12 @@ def host_round(
     return one_round
 
 
-def encode_of(secure: SecureAggregation, plan: PrivacyPlan | None) -> Encode:
+def encode_of(secure: SecureAggregation, plan: Plan | None) -> Encode:
     """What clients of a secure sum make of their updates.
 
     With a plan, rounding keeps the L2 norm within the bound that the noise is made for.
     """
-    bound = None if plan is None else plan.max_squared_norm
+    bound = math.inf if plan is None else plan.mechanism.values.max_squared_norm
     return integers(secure.limit, secure.bits, bound)
 
 
@@ -109,11 +111,9 @@ def unopened(info: RoundInfo, transport: Transport, seconds: float, clients: Kep
     return Collected(None, (), info, clients)
 
 
-def noise_shares(plan: PrivacyPlan | None, rng: Rng) -> IntegerShares | None:
+def noise_shares(plan: Plan | None, rng: Rng) -> IntegerShares | None:
     """The noise that clients add to their integers, if the plan asks for any."""
-    if plan is None or plan.mechanism != "skellam":
-        return None
-    return integer_shares(plan, rng)
+    return None if plan is None else plan.shares(rng)
 
 
 def add_shares(
@@ -162,14 +162,10 @@ def check_integers(server: Server, secure: SecureAggregation) -> None:
     plan = server.plan
     if plan is None:
         return
-    expected: dict[str, Any] = {
-        "dimension": server.length,
-        "bits": secure.bits,
-        "clipping_norm": secure.limit,
-    }
-    for name, value in expected.items():
-        if getattr(plan, name) != value:
-            raise ConfigError(
-                f"The plan's {name}={getattr(plan, name)!r}, but method and secure aggregation "
-                f"have {value!r}: they must be the same, or the accounting is wrong"
-            )
+    expected = Integers(server.length, secure.bits), secure.limit
+    found = plan.mechanism.values, plan.clipping.norm
+    if found != expected:
+        raise ConfigError(
+            f"The plan adds {found[0]} of norm {found[1]}, but method and secure aggregation "
+            f"{expected[0]} of limit {expected[1]}: they must be the same, or the accounting is wrong"
+        )

@@ -15,10 +15,10 @@ from pride_jax.engine.local import Extent
 from pride_jax.engine.rounds import Keys, ServerState
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method, MethodOf, Sent, Update, Weighting, parts
-from pride_jax.privacy.mechanisms import PrivacyState, mechanism_of
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.mechanisms.mechanism import PrivacyState
+from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import Sampler
-from pride_jax.types import Cohort, Key, Params
+from pride_jax.types import Cohort, Hidden, Key, Params
 
 
 class Server(NamedTuple):
@@ -36,7 +36,7 @@ class Server(NamedTuple):
       slots: the most clients of a round.
       weighting: how much each client counts.
       plan: what is private, if anything.
-      max_norm: the clipping norm before the first round.
+      norm: the clipping norm before the first round.
       hyper: numbers of the shapes that the method's numbers have.
     """
 
@@ -49,8 +49,8 @@ class Server(NamedTuple):
     update: Update
     slots: int
     weighting: Weighting
-    plan: PrivacyPlan | None
-    max_norm: float
+    plan: Plan | None
+    norm: float
     hyper: Hyper
 
     @property
@@ -65,8 +65,8 @@ def server_part(
     clients: Clients,
     num_clients: int,
     sampler: Sampler,
-    plan: PrivacyPlan | None,
-    max_norm: float,
+    plan: Plan | None,
+    norm: float,
 ) -> Server:
     """Makes the server's part of a round.
 
@@ -77,17 +77,16 @@ def server_part(
       num_clients: of all.
       sampler: who takes part; the plan's if there is one.
       plan: what is private, if anything.
-      max_norm: the clipping norm before the first round.
+      norm: the clipping norm before the first round.
     """
     one = method(hyper)
-    mechanism = mechanism_of(plan) if plan is not None else None
     sent, update = shapes_of(one, clients)
 
     def init(key: Key, private: Key | None, round_: int, hyper: Hyper) -> ServerState:
         if plan is not None and private is None:
             raise ConfigError(
                 "private=None with a privacy plan: expected the secret key of noise and cohorts; "
-                "make one with private_key()"
+                "make one with secret_key()"
             )
         model_key, training_key, sampling_key = public_keys(key)
         if private is not None:
@@ -95,16 +94,19 @@ def server_part(
         else:
             noise_key = sampling_key
         start = jnp.asarray(round_, jnp.int32)
-        privacy = PrivacyState(jnp.asarray(max_norm, jnp.float32), None)
-        if mechanism is not None:
+        privacy = PrivacyState(jnp.asarray(norm, jnp.float32), ())
+        if plan is not None:
             like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), update)
-            privacy = mechanism.init(noise_key, like, start)
+            privacy = plan.init(noise_key, like, start)
         own = method(hyper).init(model_key)
-        keys = Keys(training_key, sampling_key, noise_key)
+        keys = Keys(
+            training_key, Hidden(sampling_key, "cohort key"), Hidden(noise_key, "noise key")
+        )
         return ServerState(start, own, keys, privacy, (), hyper)
 
     def draw(state: ServerState) -> Cohort:
-        return sampler(jax.random.fold_in(state.keys.sampling, state.round), state.round)
+        key = jax.random.fold_in(state.keys.sampling.value, state.round)
+        return sampler.draw(key, state.round)
 
     def tell(state: ServerState) -> Broadcast:
         key = jax.random.fold_in(state.keys.training, state.round)
@@ -115,17 +117,16 @@ def server_part(
         sizes: Int[Array, "clients"], state: ServerState, cohort: Cohort, sums: Contribution
     ) -> ServerState:
         total, privacy = sums.update, state.privacy
-        if mechanism is None or plan is None:
+        if plan is None:
             weight = jnp.sum(client_weights(sizes, cohort, one.weighting))
             taking_part = jnp.sum(cohort.mask.astype(jnp.float32))
         else:
-            within = sums.within if plan.clipping == "adaptive" else None
-            total, privacy = mechanism.release(
-                state.keys.noise, privacy, state.round, total, within
-            )
+            noise_key = state.keys.noise.value
+            total, privacy = plan.release(noise_key, privacy, state.round, total, sums.within)
             # Denominators that nobody changes by coming.
-            weight = plan.expected_cohort * jnp.mean(one.weighting(sizes, jnp.max(sizes)))
-            taking_part = jnp.asarray(plan.expected_cohort, jnp.float32)
+            expected = plan.sampler.expected_cohort
+            weight = expected * jnp.mean(one.weighting(sizes, jnp.max(sizes)))
+            taking_part = jnp.asarray(expected, jnp.float32)
         own = method(state.hyper).apply(
             clients.round(state.round),
             state.own,
@@ -142,10 +143,10 @@ def server_part(
         params=lambda state: method(state.hyper).params(state.own),
         sent=sent,
         update=update,
-        slots=cohort_slots(sampler),
+        slots=sampler.slots,
         weighting=one.weighting,
         plan=plan,
-        max_norm=max_norm,
+        norm=norm,
         hyper=hyper,
     )
 
@@ -160,6 +161,12 @@ def shapes_of(method: Method, clients: Clients) -> tuple[Sent, Update]:
         return sent, local.finish(local.carry, jnp.int32(0))[0]
 
     return jax.eval_shape(exchange, jax.random.key(0))
+
+
+def keeps_state(method: Method) -> bool:
+    """Whether a client of a method keeps anything from one of its rounds to the next."""
+    sent = jax.eval_shape(lambda key: method.send(method.init(key)), jax.random.key(0))
+    return bool(jax.tree.leaves(jax.eval_shape(method.client.state, sent)))
 
 
 def sent_numbers(method: Method) -> int:
@@ -183,11 +190,6 @@ def public_keys(key: Key) -> Key:
     return jax.random.split(key, 3)
 
 
-def cohort_slots(sampler: Sampler) -> int:
-    """The most clients that a sampler's cohort can hold."""
-    return jax.eval_shape(sampler, jax.random.key(0), jnp.int32(0)).ids.shape[0]
-
-
 def client_weights(
     sizes: Int[Array, "clients"], cohort: Cohort, weighting: Weighting
 ) -> Float[Array, "slots"]:
@@ -202,7 +204,7 @@ def mean_update(total: Update, weight: Float[Array, ""]) -> Update:
     return jax.tree.map(lambda leaf: leaf / divisor, total)
 
 
-def private_key(seed: bytes | None = None) -> Key:
+def secret_key(seed: bytes | None = None) -> Key:
     """A secret key for cohorts and noise.
 
     Args:

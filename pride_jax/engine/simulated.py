@@ -47,8 +47,8 @@ from pride_jax.engine.secure import (
 from pride_jax.engine.states import Kept, States, on_host
 from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.methods.method import State, Weighting
+from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.privacy.plan import smallest_sum
-from pride_jax.privacy.skellam import centre
 from pride_jax.types import Cohort
 
 Dispatch = Callable[[ServerState, Cohort], Callable[[], tuple[CohortResult, Kept]]]

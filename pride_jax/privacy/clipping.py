@@ -1,69 +1,126 @@
-"""Bounding what one client can add to a sum."""
+"""Clipping: to which norm updates are scaled down, and how that norm follows the rounds.
 
-from typing import NamedTuple
+A clipping is a frozen value, in a federation with a privacy plan and in one without. Nothing here
+imports JAX before a norm changes.
+"""
 
-import jax
-import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Bool, Float
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pride_jax.types import Update
+from pride_jax.errors import ConfigError
+from pride_jax.validated import Validated
 
-_WITHIN = 1 - 1e-5
-"""Norm and scaling in float32 may be off by some 1e-7 each; this keeps the bound a bound."""
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+_SMALLEST_NORM = 1e-15
+"""Squares of much smaller numbers vanish in float32, and with them the norm."""
 
 
-class ClipInfo(NamedTuple):
-    """What became of an update.
+@dataclass(frozen=True)
+class Unclipped:
+    """Updates stay as they are; no privacy plan can have it."""
 
-    Attributes:
-      nonfinite: it held NaN or infinity, or its norm overflowed, and was replaced by zeros.
-      clipped: it was longer than the bound and was scaled down to it.
+    norm = math.inf
+    """The clipping norm C."""
+    adapts = False
+    """Whether clients report if they were within the norm."""
+
+
+@dataclass(frozen=True)
+class Flat(Validated):
+    """One norm in all rounds (McMahan et al. 2018, DP-FedAvg)."""
+
+    norm: float
+    """The clipping norm C."""
+
+    adapts = False
+    """Whether clients report if they were within the norm."""
+
+    def _section(self) -> str:
+        return ""
+
+    def _check(self) -> None:
+        self._at_least(_SMALLEST_NORM, "norm")
+
+    def sum_noise_multiplier(self, noise_multiplier: float, expected_cohort: float) -> float:
+        """The noise multiplier of the sum: all of the budget is the sum's."""
+        del expected_cohort
+        return noise_multiplier
+
+    def describe(self) -> str:
+        """What the norm is, for a disclosure."""
+        return f"{self.norm:g}"
+
+
+@dataclass(frozen=True)
+class Adaptive(Validated):
+    """A norm that follows a quantile of the updates' norms (Andrew et al. 2021).
+
+    Each client reports whether its update was within the norm. Noise on the count of those costs
+    part of the budget, and the sum takes more noise for it.
     """
 
-    nonfinite: Bool[Array, ""]
-    clipped: Bool[Array, ""]
+    norm: float
+    """The clipping norm C of the first round."""
+    quantile: float = 0.5
+    """Share of updates that clipping leaves as they are."""
+
+    adapts = True
+    """Whether clients report if they were within the norm."""
+
+    def _section(self) -> str:
+        return ""
+
+    def _check(self) -> None:
+        self._at_least(_SMALLEST_NORM, "norm")
+        self._below_one("quantile")
+
+    def count_noise(self, expected_cohort: float) -> float:
+        """Standard deviation σ_b = m/20 of the noise on how many updates are within the norm."""
+        return expected_cohort / 20
+
+    def sum_noise_multiplier(self, noise_multiplier: float, expected_cohort: float) -> float:
+        """Noise multiplier z_Δ of the sum, when part of the budget goes to the count.
+
+        z_Δ = (z⁻² - (2σ_b)⁻²)^(-1/2), so that sum and count together cost what z costs (Andrew et
+        al. 2021).
+
+        Raises:
+          ConfigError: the count alone costs more than z allows.
+        """
+        if noise_multiplier == 0:
+            return noise_multiplier
+        left = noise_multiplier**-2 - (2 * self.count_noise(expected_cohort)) ** -2
+        if left <= 0:
+            raise ConfigError(
+                f"noise_multiplier={noise_multiplier!r}: expected less than a tenth of the expected "
+                f"cohort, {expected_cohort / 10:g}, with {self}: the noise on its count is m/20, "
+                "which alone costs more; use Flat, more clients a round or a larger ε"
+            )
+        return left**-0.5
+
+    def next_norm(
+        self, norm: "Float[Array, '']", noised_share: "Float[Array, '']"
+    ) -> "Float[Array, '']":
+        """The clipping norm of the next round, see `norms.adapt_norm`.
+
+        Args:
+          norm: of this round.
+          noised_share: of its clients whose update was within the norm, with noise.
+        """
+        from pride_jax.privacy.norms import adapt_norm
+
+        return adapt_norm(norm, noised_share, self.quantile)
+
+    def describe(self) -> str:
+        """What the norm is, for a disclosure."""
+        return (
+            f"at first {self.norm:g}, which follows a private estimate of the {self.quantile:g} "
+            "quantile of the norms, whose noise is part of ε"
+        )
 
 
-def clip_by_norm(update: Update, max_norm: float | Float[Array, ""]) -> tuple[Update, ClipInfo]:
-    """Scales an update down to an L2 norm of at most ``max_norm`` (McMahan et al. 2018, DP-FedAvg).
-
-    Args:
-      update: a client's update, of any shapes.
-      max_norm: the clipping norm, over all parameters together; ``inf`` leaves finite updates as
-        they are.
-
-    Returns:
-      The update, zeros if it is not finite, and what was done.
-    """
-    norm = optax.tree.norm(update)
-    finite = jnp.isfinite(norm)
-    clipped = finite & (norm > _WITHIN * max_norm)
-    factor = jnp.where(clipped, _WITHIN * max_norm / norm, 1.0)
-    bounded = jax.tree.map(lambda leaf: jnp.where(finite, leaf * factor, 0.0), update)
-    return bounded, ClipInfo(~finite, clipped)
-
-
-def adapt_norm(
-    norm: Float[Array, ""],
-    noised_share: Float[Array, ""],
-    quantile: float | Float[Array, ""],
-    rate: float = 0.2,
-) -> Float[Array, ""]:
-    """Moves a clipping norm towards a quantile of the updates' norms (Andrew et al. 2021, eq. 2).
-
-    The step is geometric: C ← C · exp(−rate · (share − quantile)). To know the share, clients add
-    up ½ if their update is within the norm, −½ if it is longer and 0 if there is none, a sum that a
-    client's data changes by at most ½, with noise for it.
-
-    Args:
-      norm: the clipping norm of this round.
-      noised_share: of this round's clients whose update was within the norm, with noise, so that it
-        may lie outside 0 … 1.
-      quantile: the share that should be within it.
-      rate: 0.2 in the paper.
-
-    Returns:
-      The clipping norm of the next round.
-    """
-    return norm * jnp.exp(-rate * (noised_share - quantile))
+Clipping = Flat | Adaptive
+"""The clippings that a privacy plan may have."""

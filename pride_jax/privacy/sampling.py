@@ -1,141 +1,485 @@
-"""Who takes part in a round."""
+"""Samplers: who takes part in a round, and what an accountant needs to know of it.
 
-from collections.abc import Callable
-from typing import NamedTuple
+A sampler is a frozen value. A federation draws its cohorts with it, with a privacy plan or without
+one, and an accountant asks it what its draws hide. Nothing here imports JAX before a cohort is drawn.
+"""
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self
 
-from pride_jax.errors import ConfigError
-from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.types import Cohort, Key
+import numpy as np
+from jaxtyping import Float64
 
-Sampler = Callable[[Key, Int[Array, ""]], Cohort]
-"""A round's sampling key, the round -> its cohort, in a shape that depends on neither."""
+from pride_jax.privacy.amplification import (
+    Curve,
+    from_divergences,
+    gaussian_divergences,
+    subsampled_divergences,
+    truncated_divergences,
+    truncated_poisson_curve,
+    without_replacement_divergences,
+)
+from pride_jax.validated import Validated
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Int
+
+    from pride_jax.types import Cohort, Key
 
 
-def sampler_of(plan: PrivacyPlan) -> Sampler:
-    """The sampler that the plan's accountant accounts for."""
-    match plan.sampling:
-        case "full":
-            return full(plan.num_clients)
-        case "fixed_size":
-            return fixed_size(plan.num_clients, plan.slots)
-        case "truncated_poisson":
-            return truncated_poisson(plan.num_clients, plan.rate, plan.slots)
-        case "cyclic_poisson":
-            return cyclic_poisson(plan.num_clients, plan.rate, plan.slots, plan.groups)
+class Sampler(Protocol):
+    """What a federation asks of a sampler."""
+
+    @property
+    def num_clients(self) -> int:
+        """All clients, N; public."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """The static size of a cohort."""
+        ...
+
+    @property
+    def expected_cohort(self) -> float:
+        """Clients expected in a round, m."""
+        ...
+
+    @property
+    def rate(self) -> float:
+        """Share of all clients expected in a round, q."""
+        ...
+
+    def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
+        """The cohort of a round.
+
+        Args:
+          key: of this round's draw, used for nothing else.
+          round_: the round.
+        """
+        ...
 
 
-def full(num_clients: int) -> Sampler:
+class _Sampler(Validated):
+    """What the samplers have in common."""
+
+    num_clients: int
+
+    def _section(self) -> str:
+        return ""
+
+    @property
+    def group_size(self) -> int:
+        """Clients that can be drawn in a round."""
+        return self.num_clients
+
+    @property
+    def separation(self) -> int:
+        """Rounds from one turn of a client to its next."""
+        return 1
+
+    def turns(self, rounds: int) -> int:
+        """The most of ``rounds`` rounds in which a client can be drawn."""
+        return -(-rounds // self.separation)
+
+
+@dataclass(frozen=True)
+class Full(_Sampler):
     """Every client in every round."""
-    everyone = Cohort(jnp.arange(num_clients), jnp.ones(num_clients, bool))
 
-    def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
+    num_clients: int
+    """All clients, N."""
+
+    adjacency = "zero_out"
+    """What the neighbour of a population is: one client's whole data becomes nothing."""
+    sensitivity = 1.0
+    """Most by which one client changes a round's sum in L2, in clipping norms."""
+    amplifies = False
+    """Whether not knowing the cohort hides anything."""
+
+    def _check(self) -> None:
+        self._at_least(1, "num_clients")
+
+    @property
+    def slots(self) -> int:
+        """The static size of a cohort."""
+        return self.num_clients
+
+    @property
+    def expected_cohort(self) -> float:
+        """Clients of a round, m."""
+        return float(self.num_clients)
+
+    @property
+    def rate(self) -> float:
+        """Share of all clients in a round, q."""
+        return 1.0
+
+    def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
+        """Everyone, whatever key and round."""
+        from pride_jax.privacy import draws
+
         del key, round_
-        return everyone
+        return draws.everyone(self.num_clients)
 
-    return sample
+    def scaled(self, num_clients: int) -> "Full":
+        """The same of another number of clients."""
+        return Full(num_clients)
+
+    def describe(self) -> str:
+        """The sentence of a disclosure."""
+        return "Every client takes part in every round."
 
 
-def fixed_size(num_clients: int, size: int) -> Sampler:
-    """``size`` clients uniformly at random, without replacement.
+@dataclass(frozen=True)
+class FixedSize(_Sampler):
+    """``size`` clients uniformly at random, without replacement."""
 
-    They are drawn with replacement, repeats left out, until they are enough: the time grows with
-    the cohort and not with the clients, a million of which take as long as a thousand.
+    num_clients: int
+    """All clients, N."""
+    size: int
+    """Clients of a round."""
 
-    Raises:
-      ConfigError: ``size`` is not within 1 … ``num_clients``.
-    """
-    if not 1 <= size <= num_clients:
-        raise ConfigError(
-            f"Expected a cohort of 1 to {num_clients} clients, got {size}: change the cohort size"
+    adjacency = "replace_one"
+    """What the neighbour of a population is: one client's whole data becomes any other."""
+    sensitivity = 2.0
+    """Most by which one client changes a round's sum in L2, in clipping norms: replaced, twice."""
+    amplifies = True
+    """Whether not knowing the cohort hides anything."""
+
+    def _check(self) -> None:
+        self._at_least(1, "num_clients", "size")
+        if self.size > self.num_clients:
+            self._refuse("size", f"at most num_clients={self.num_clients}: change the cohort size")
+
+    @property
+    def slots(self) -> int:
+        """The static size of a cohort."""
+        return self.size
+
+    @property
+    def expected_cohort(self) -> float:
+        """Clients of a round, m."""
+        return float(self.size)
+
+    @property
+    def rate(self) -> float:
+        """Share of all clients in a round, q."""
+        return self.size / self.num_clients
+
+    def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
+        """A cohort, whatever the round; the time grows with the cohort, not with the clients."""
+        from pride_jax.privacy import draws
+
+        del round_
+        return draws.without_replacement(key, self.num_clients, self.size)
+
+    def scaled(self, num_clients: int) -> "FixedSize":
+        """The same share of another number of clients.
+
+        Raises:
+          ConfigError: that is not a whole number of them.
+        """
+        if num_clients * self.size % self.num_clients:
+            self._refuse(
+                "size", f"the same share of {num_clients} clients to be a whole number of them"
+            )
+        return FixedSize(num_clients, num_clients * self.size // self.num_clients)
+
+    def describe(self) -> str:
+        """The sentence of a disclosure."""
+        return f"{self.size} clients a round, uniformly without replacement."
+
+    def gaussian_divergences(
+        self, noise_multiplier: float, smallest_cohort: int
+    ) -> Float64[np.ndarray, "orders"]:
+        """Rényi divergences of a round under Gaussian noise, see `without_replacement_divergences`.
+
+        Args:
+          noise_multiplier: standard deviation of the noise in clipping norms.
+          smallest_cohort: every cohort is as large.
+        """
+        del smallest_cohort
+        return without_replacement_divergences(
+            clients=self.num_clients,
+            size=self.size,
+            noise_multiplier=noise_multiplier / self.sensitivity,
         )
 
-    class Draw(NamedTuple):
-        number: Int[Array, ""]
-        found: Int[Array, ""]
-        ids: Int[Array, "size"]
+    def gaussian_epsilon(
+        self,
+        noise_multiplier: float,
+        rounds: int,
+        delta: float,
+        smallest_cohort: int,
+        client_state: bool,
+    ) -> float:
+        """ε at δ of rounds under Gaussian noise; a plan never asks for clients that keep state."""
+        del client_state
+        each = self.gaussian_divergences(noise_multiplier, smallest_cohort)
+        return from_divergences(rounds * each, delta)
 
-    def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
-        del round_
-
-        def again(draw: Draw) -> Draw:
-            new = jax.random.randint(jax.random.fold_in(key, draw.number), (size,), 0, num_clients)
-            ids = jnp.concatenate([draw.ids, new])
-            fresh = _first_of_each(ids) & (ids < num_clients)
-            places = jnp.where(fresh, jnp.cumsum(fresh) - 1, size)
-            kept = jnp.full(size, num_clients).at[places].set(ids, mode="drop")
-            return Draw(draw.number + 1, jnp.sum(fresh), kept)
-
-        nobody = Draw(jnp.int32(0), jnp.int32(0), jnp.full(size, num_clients))
-        found = jax.lax.while_loop(lambda draw: draw.found < size, again, nobody)
-        return Cohort(found.ids, jnp.ones(size, bool))
-
-    return sample
+    def accountant(self) -> str:
+        """Whose ε of Gaussian noise `gaussian_epsilon` is, for a disclosure."""
+        return "Rényi divergences under sampling without replacement, twice the clipping norm"
 
 
-def _first_of_each(values: Int[Array, "values"]) -> Bool[Array, "values"]:
-    """Which entries have no equal one before them."""
-    order = jnp.argsort(values, stable=True)
-    ordered = values[order]
-    changes = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
-    return jnp.zeros(values.shape, bool).at[order].set(changes)
+class _Poisson(_Sampler):
+    """What an accountant asks of Poisson sampling, of all clients or of groups in turn."""
+
+    num_clients: int
+    rate: float
+    capacity: int
+
+    adjacency = "zero_out"
+    """What the neighbour of a population is: one client's whole data becomes nothing."""
+    sensitivity = 1.0
+    """Most by which one client changes a round's sum in L2, in clipping norms."""
+    amplifies = True
+    """Whether not knowing the cohort hides anything."""
+
+    @property
+    def slots(self) -> int:
+        """The static size of a cohort."""
+        return self.capacity
+
+    @property
+    def expected_cohort(self) -> float:
+        """Clients expected in a round, m."""
+        return self.num_clients * self.rate
+
+    @property
+    def turn_rate(self) -> float:
+        """Probability that a client is drawn in a round that is its turn."""
+        return self.rate * self.separation
+
+    def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
+        """A cohort of the group whose turn the round is."""
+        from pride_jax.privacy import draws
+
+        return draws.poisson(
+            key, round_, self.group_size, self.turn_rate, self.capacity, self.separation
+        )
+
+    def scaled(self, num_clients: int) -> Self:
+        """The same rate for another number of clients, with as many slots in proportion."""
+        capacity = math.ceil(self.capacity * num_clients / self.num_clients)
+        return replace(self, num_clients=num_clients, capacity=capacity)  # pyright: ignore
+
+    def divergences(
+        self, known: Float64[np.ndarray, "orders"], smallest_cohort: int
+    ) -> Float64[np.ndarray, "orders"]:
+        """Rényi divergences of a client's turn, for every noise that is symmetric about 0.
+
+        They hold for clients that keep state, too.
+
+        Args:
+          known: of a round in which the client is known to take part.
+          smallest_cohort: the fewest clients whose sum is opened.
+        """
+        from scipy.stats import binom
+
+        subsampled = subsampled_divergences(known, self.turn_rate)
+        others = self.group_size - 1, self.turn_rate
+        decides = np.logaddexp(
+            binom.logsf(self.capacity - 1, *others), binom.logpmf(smallest_cohort - 1, *others)
+        )
+        return truncated_divergences(known, subsampled, float(decides))
+
+    def gaussian_divergences(
+        self, noise_multiplier: float, smallest_cohort: int
+    ) -> Float64[np.ndarray, "orders"]:
+        """`divergences` of Gaussian noise of this standard deviation in clipping norms."""
+        return self.divergences(gaussian_divergences(noise_multiplier), smallest_cohort)
+
+    def gaussian_epsilon(
+        self,
+        noise_multiplier: float,
+        rounds: int,
+        delta: float,
+        smallest_cohort: int,
+        client_state: bool,
+    ) -> float:
+        """ε at δ of rounds under Gaussian noise, see `truncated_poisson_curve`.
+
+        Args:
+          noise_multiplier: standard deviation of the noise in clipping norms.
+          rounds: how many; a client has ⌈rounds / groups⌉ turns.
+          delta: δ.
+          smallest_cohort: the fewest clients whose sum is opened.
+          client_state: whether clients keep state between their rounds.
+        """
+        turns = self.turns(rounds)
+        curve = truncated_poisson_curve(
+            clients=self.group_size,
+            rate=self.turn_rate,
+            capacity=self.capacity,
+            noise_multiplier=noise_multiplier,
+            turns=turns,
+            client_state=client_state,
+        )
+        return self._less_unopened(curve, turns, delta, smallest_cohort)
+
+    def _less_unopened(self, curve: Curve, turns: int, delta: float, smallest_cohort: int) -> float:
+        """ε at what is left of δ once sums of too few clients, which are not opened, are paid for.
+
+        Where one client decides whether there are enough, noise alone is released instead of the
+        others' sum. That has probability τ a round and costs (1 + e^ε) τ of δ; infinite ε if it is
+        over half.
+        """
+        if smallest_cohort < 2:
+            return curve(delta)
+        from scipy.stats import binom
+
+        decides = binom.pmf(smallest_cohort - 1, self.group_size - 1, self.turn_rate)
+        most = curve(delta / 2)
+        cost = turns * float(decides) * (1 + math.exp(min(most, 700.0)))
+        return curve(delta - cost) if cost <= delta / 2 else math.inf
+
+    def accountant(self) -> str:
+        """Whose ε of Gaussian noise `gaussian_epsilon` is, for a disclosure."""
+        return "privacy loss distributions (PLD), the truncation of cohorts included"
+
+    def _check_draw(self, groups: int) -> None:
+        self._at_least(1, "num_clients", "capacity")
+        self._above_zero("rate")
+        if self.rate > 1:
+            self._refuse("rate", "more than 0 and at most 1")
+        if self.turn_rate > 1:
+            self._refuse(
+                "rate", f"at most 1/groups={1 / groups:g}: only one group is drawn from in a round"
+            )
+        if self.capacity > self.group_size:
+            self._refuse(
+                "capacity", f"at most {self.group_size}, the clients that can be drawn in a round"
+            )
 
 
-def truncated_poisson(num_clients: int, rate: float, capacity: int) -> Sampler:
-    """Each client with probability ``rate``, apart from the others; at most ``capacity`` of them.
+@dataclass(frozen=True)
+class TruncatedPoisson(_Poisson):
+    """Each client with the same probability, apart from the others; at most ``capacity`` of them.
 
-    Of more, as many are chosen uniformly. A static shape needs the bound; the accountant knows it
-    (``TruncatedSubsampledGaussianDpEvent`` of dp-accounting).
-
-    Args:
-      num_clients: of all.
-      rate: in 0 … 1; rounded down to a multiple of 2^-32.
-      capacity: slots of the cohort.
-
-    Raises:
-      ConfigError: the rate or the capacity is impossible.
+    Of more, as many are chosen uniformly. A static shape needs the bound; the accountant knows it.
     """
-    return cyclic_poisson(num_clients, rate, capacity, groups=1)
+
+    num_clients: int
+    """All clients, N."""
+    rate: float
+    """Probability of a client, q; drawn as a multiple of 2^-32, rounded down."""
+    capacity: int
+    """Slots of the cohort."""
+
+    def _check(self) -> None:
+        self._check_draw(1)
+
+    def describe(self) -> str:
+        """The sentence of a disclosure."""
+        return (
+            f"Each client takes part in a round with probability {self.rate:g}, apart from the "
+            f"others; of more than {self.capacity}, as many are chosen at random."
+        )
 
 
-def cyclic_poisson(num_clients: int, rate: float, capacity: int, groups: int) -> Sampler:
+@dataclass(frozen=True)
+class CyclicPoisson(_Poisson):
     """Truncated Poisson sampling from one group of clients a round, the groups in turn.
 
     Client ``i`` is in group ``i mod groups``, so that it takes part at most once in ``groups``
     rounds, as banded noise needs (Choquette-Choo et al. 2023, Algorithm 2).
+    """
 
-    Args:
-      num_clients: of all; a multiple of ``groups``.
-      rate: expected cohort over all clients; a client's own is ``groups`` times that in its
-        group's rounds.
-      capacity: slots of the cohort.
-      groups: that take turns.
+    num_clients: int
+    """All clients, N; a multiple of ``groups``."""
+    rate: float
+    """Share of all clients expected in a round; a client's own probability is ``groups`` times that
+    in its group's rounds."""
+    capacity: int
+    """Slots of the cohort."""
+    groups: int
+    """That take turns; of one size, fixed, whatever the data."""
+
+    def _check(self) -> None:
+        self._at_least(1, "groups")
+        if self.num_clients % self.groups:
+            self._refuse(
+                "groups", f"a divisor of num_clients={self.num_clients}: groups of one size"
+            )
+        self._check_draw(self.groups)
+
+    @property
+    def group_size(self) -> int:
+        """Clients that can be drawn in a round: those whose turn it is."""
+        return self.num_clients // self.groups
+
+    @property
+    def separation(self) -> int:
+        """Rounds from one turn of a client to its next."""
+        return self.groups
+
+    def describe(self) -> str:
+        """The sentence of a disclosure."""
+        return (
+            f"{self.groups} groups of clients take turns; in its turn a client takes part with "
+            f"probability {self.turn_rate:g}, apart from the others; of more than "
+            f"{self.capacity}, as many are chosen at random."
+        )
+
+
+Accounted = Full | FixedSize | TruncatedPoisson | CyclicPoisson
+"""The samplers that a privacy plan may have."""
+
+
+def default_capacity(expected_cohort: float, clients: int) -> int:
+    """Slots for a Poisson cohort that it hardly ever exceeds: m + 6√m, at most all clients."""
+    return min(clients, math.ceil(expected_cohort + 6 * math.sqrt(expected_cohort)))
+
+
+def full(num_clients: int) -> Full:
+    """Every client in every round.
+
+    Raises:
+      ConfigError: there are no clients.
+    """
+    return Full(num_clients)
+
+
+def fixed_size(num_clients: int, size: int) -> FixedSize:
+    """``size`` of the clients uniformly at random, without replacement.
+
+    Raises:
+      ConfigError: ``size`` is not within 1 … ``num_clients``.
+    """
+    return FixedSize(num_clients, size)
+
+
+def truncated_poisson(
+    num_clients: int, rate: float, capacity: int | None = None
+) -> TruncatedPoisson:
+    """Each client with probability ``rate``; at most ``capacity`` of them, m + 6√m if not given.
+
+    Raises:
+      ConfigError: the rate or the capacity is impossible.
+    """
+    if capacity is None:
+        capacity = _likely(num_clients, rate, 1)
+    return TruncatedPoisson(num_clients, rate, capacity)
+
+
+def cyclic_poisson(
+    num_clients: int, rate: float, groups: int, capacity: int | None = None
+) -> CyclicPoisson:
+    """`truncated_poisson` from one of ``groups`` groups a round, see `CyclicPoisson`.
 
     Raises:
       ConfigError: the rate, the capacity or the number of groups is impossible.
     """
-    if groups < 1 or num_clients % groups:
-        raise ConfigError(
-            f"groups={groups}: expected a divisor of the {num_clients} clients, so that all "
-            "groups are as large"
-        )
-    members = num_clients // groups
-    if not 0 < rate * groups <= 1:
-        raise ConfigError(
-            f"rate={rate}: expected more than 0 and at most 1/{groups}, the share of a group"
-        )
-    if not 1 <= capacity <= members:
-        raise ConfigError(f"capacity={capacity}: expected 1 to the {members} clients of a group")
-    threshold = jnp.uint32(min(int(rate * groups * 2**32), 2**32 - 1))
+    if capacity is None:
+        capacity = _likely(num_clients, rate, groups)
+    return CyclicPoisson(num_clients, rate, capacity, groups)
 
-    def sample(key: Key, round_: Int[Array, ""]) -> Cohort:
-        draws = jax.random.bits(key, (members,), jnp.uint32)
-        # The smallest draws of those below the threshold are a uniform choice among them.
-        chosen = jnp.argsort(draws)[:capacity]
-        ids = round_ % groups + groups * chosen
-        return Cohort(ids.astype(jnp.int32), draws[chosen] < threshold)
 
-    return sample
+def _likely(num_clients: int, rate: float, groups: int) -> int:
+    """The default capacity; 1 where the sampler will refuse the rest anyway."""
+    possible = num_clients > 0 and 0 < rate < math.inf and groups > 0
+    return max(1, default_capacity(num_clients * rate, num_clients // groups)) if possible else 1

@@ -1,6 +1,5 @@
 """What a private run has cost, what it may still release, and the keys for that."""
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pride_jax.engine.server import private_key
+from pride_jax.engine.server import secret_key
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import (
@@ -17,12 +16,12 @@ from pride_jax.privacy.accounting import (
     rounds_within,
     tuning_epsilon,
 )
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.plan import Plan
 from pride_jax.runs.environment import environment
 from pride_jax.runs.ledger import fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
 from pride_jax.settings.files import differences
-from pride_jax.types import Key
+from pride_jax.types import Hidden, Key
 
 LEDGER = "ledger.jsonl"
 _PLAN = "plan.json"
@@ -34,20 +33,20 @@ class Budget(NamedTuple):
     """A private run's releases, from one start of it to the next.
 
     Attributes:
-      private: the key of noise and cohorts; a secret.
+      key: of noise and cohorts; a secret.
       release: first round, the round after the last -> up to which of them may be released, once
         that is on disk; the first round itself if no more is affordable.
       spent: -> releases so far and ε of them.
       cost: -> all that the summary tells of it.
     """
 
-    private: Key
+    key: Hidden[Key]
     release: Callable[[int, int], int]
     spent: Callable[[], dict[str, Any]]
     cost: Callable[[], dict[str, Any]]
 
 
-def affordable(settings: Privacy, plan: PrivacyPlan) -> int:
+def affordable(settings: Privacy, plan: Plan) -> int:
     """How many releases a run may make, those of rounds that had to be done again included.
 
     Raises:
@@ -67,7 +66,7 @@ def affordable(settings: Privacy, plan: PrivacyPlan) -> int:
 
 def open_budget(
     settings: Privacy,
-    plan: PrivacyPlan,
+    plan: Plan,
     workdir: Path,
     seed: bytes | None,
     round_: int,
@@ -86,15 +85,14 @@ def open_budget(
     Raises:
       RunError: the plan is another than at the first start, or the ledger is not whole.
     """
-    described = dataclasses.asdict(plan)
+    described = plan.to_dict()
     _keep_plan(workdir / _PLAN, described)
-    # Shares of integer noise come from the system each time, so no round can be done again.
     same = None
-    if plan.mechanism != "skellam":
+    if plan.mechanism.draws_from_key:
         same = fingerprint(environment(), plan=described, data=inputs)
-    ledger = open_ledger(workdir / LEDGER, round_, same, plan.groups)
+    ledger = open_ledger(workdir / LEDGER, round_, same, plan.sampler.separation)
     limit = affordable(settings, plan)
-    key = jax.random.key(settings.seed or 0) if seed is None else private_key(seed)
+    key = jax.random.key(settings.seed or 0) if seed is None else secret_key(seed)
 
     def release(first: int, until: int) -> int:
         while until > first and ledger.releases_with(first, until) > limit:
@@ -117,11 +115,11 @@ def open_budget(
         return spent() | {
             "epsilon_with_tuning": tuned,
             "delta": plan.delta,
-            "noise_multiplier": plan.noise_multiplier,
+            "noise_multiplier": plan.mechanism.noise_multiplier,
         }
 
-    private = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
-    return Budget(private, release, spent, cost)
+    folded = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
+    return Budget(Hidden(folded, "key of noise and cohorts"), release, spent, cost)
 
 
 def _keep_plan(path: Path, plan: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pride_jax.data.partition import label_counts
 from pride_jax.engine.rounds import RoundInfo, ServerState
-from pride_jax.engine.server import private_key
+from pride_jax.engine.server import secret_key
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.reporting import metrics
@@ -264,7 +264,7 @@ def _train(
             f"{path} lacks the row of round {latest}, of which there is a checkpoint: restore the "
             "file, or start anew in another --workdir"
         )
-    private = None if budget is None else budget.private
+    private = None if budget is None else budget.key.value
     state = _initial(prepared, latest or 0, private)
     hosts.tell(Order(Task.BEGIN, latest or 0, _words(private)))
     carried, kept = _carried(state), _saved(prepared, state)
@@ -357,7 +357,7 @@ def _words(private: Key | None) -> tuple[int, int]:
 
 def _private(words: tuple[int, int]) -> Key:
     """The inverse of `_words`."""
-    return private_key(np.array(words, np.uint32).tobytes())
+    return secret_key(np.array(words, np.uint32).tobytes())
 
 
 def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:

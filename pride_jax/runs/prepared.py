@@ -29,12 +29,13 @@ from pride_jax.engine.on_device import on_device
 from pride_jax.engine.personal import fine_tuned_totals, personal_totals
 from pride_jax.engine.rounds import Algorithm, ServerState
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.engine.server import sent_numbers, sent_parts
+from pride_jax.engine.server import keeps_state, sent_numbers, sent_parts
 from pride_jax.engine.simulated import one_by_one, simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
 from pride_jax.methods.method import Hyper, Method
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Unclipped
+from pride_jax.privacy.plan import Plan
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import affordable
 from pride_jax.runs.secrets import key_holder_keys
@@ -89,7 +90,7 @@ class Prepared(NamedTuple):
     length: int
     parts: tuple[str, ...]
     secure: SecureAggregation | None
-    plan: PrivacyPlan | None
+    plan: Plan | None
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     sizes: Int[np.ndarray, "clients"]
@@ -129,7 +130,7 @@ def prepare(
     numbers = {name: jnp.float32(value) for name, value in (hyper or {}).items()}
     method = learning.method_of_numbers(config, examples)(numbers)
     length = sent_numbers(method)
-    plan = build.build_plan(config, data.num_clients, length)
+    plan = build.build_plan(config, data.num_clients, length, keeps_state(method))
     if plan is not None:
         affordable(config.privacy, plan)
     mesh = build.build_mesh(config.engine)
@@ -172,18 +173,17 @@ def build_algorithm(
     examples: learning.Shape,
     data: FederatedData,
     mesh: Mesh,
-    plan: PrivacyPlan | None,
+    plan: Plan | None,
     secure: SecureAggregation | None,
     hyper: Hyper,
 ) -> Algorithm:
     """Federated training as the settings name it."""
-    max_norm = config.privacy.clipping_norm
     return federated(
         learning.method_of_numbers(config, examples),
         data,
         plan or build.build_sampler(config.cohort, data.num_clients),
         adder_of(config, mesh, secure),
-        max_norm=np.inf if plan or max_norm is None else max_norm,
+        clipping=Unclipped() if plan else build.build_clipping(config.privacy),
         hyper=hyper,
     )
 

@@ -1,5 +1,6 @@
 """From settings to functions: the one place where strings become objects."""
 
+import functools
 import itertools
 
 import jax
@@ -15,8 +16,19 @@ from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.accounting import calibrate
-from pride_jax.privacy.plan import PrivacyPlan, default_capacity
-from pride_jax.privacy.sampling import Sampler, cyclic_poisson, fixed_size, full
+from pride_jax.privacy.clipping import Adaptive, Clipping, Flat, Unclipped
+from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.plan import Mechanism, Plan
+from pride_jax.privacy.sampling import (
+    Accounted,
+    cyclic_poisson,
+    fixed_size,
+    full,
+    truncated_poisson,
+)
+from pride_jax.privacy.values import Floats, Integers
 from pride_jax.settings import own
 from pride_jax.settings.names import call
 
@@ -87,60 +99,110 @@ def _build_whole(
             return partition.by_group(dataset.groups)
 
 
-def build_sampler(settings: config.Cohort, num_clients: int) -> Sampler:
-    """Who takes part in a round, where no privacy plan says so."""
+def build_sampler(settings: config.Cohort, num_clients: int) -> Accounted:
+    """Who takes part in a round.
+
+    Raises:
+      ConfigError: the clients are too few, or settings contradict one another.
+    """
+    if settings.groups != 1 and settings.sampling != "cyclic_poisson":
+        raise ConfigError(
+            f"cohort.groups={settings.groups}: expected 1, since only "
+            "cohort.sampling='cyclic_poisson' has groups that take turns"
+        )
+    if settings.capacity is not None and settings.sampling in ("full", "fixed_size"):
+        raise ConfigError(
+            f"cohort.capacity={settings.capacity}: expected none, since "
+            f"cohort.sampling={settings.sampling!r} says how many take part"
+        )
+    if settings.sampling != "full" and settings.size > num_clients:
+        raise ConfigError(
+            f"cohort.size={settings.size}: expected at most the {num_clients} clients"
+        )
     rate = settings.size / num_clients
     match settings.sampling:
         case "full":
             return full(num_clients)
         case "fixed_size":
             return fixed_size(num_clients, settings.size)
-        case "truncated_poisson" | "cyclic_poisson":
-            members = num_clients // settings.groups
-            capacity = settings.capacity or default_capacity(settings.size, members)
-            return cyclic_poisson(num_clients, rate, capacity, settings.groups)
+        case "truncated_poisson":
+            return truncated_poisson(num_clients, rate, settings.capacity)
+        case "cyclic_poisson":
+            return cyclic_poisson(num_clients, rate, settings.groups, settings.capacity)
+
+
+def build_clipping(settings: config.Privacy) -> Clipping | Unclipped:
+    """To which norm updates are scaled down."""
+    if settings.clipping_norm is None:
+        return Unclipped()
+    match settings.clipping:
+        case "flat":
+            return Flat(settings.clipping_norm)
+        case "adaptive":
+            return Adaptive(settings.clipping_norm, settings.quantile)
 
 
 def build_plan(
-    experiment: config.Experiment, num_clients: int, num_parameters: int
-) -> PrivacyPlan | None:
+    experiment: config.Experiment,
+    num_clients: int,
+    num_parameters: int,
+    client_state: bool = False,
+) -> Plan | None:
     """The privacy plan, calibrated where a target ε is given; None without a mechanism.
+
+    Args:
+      experiment: the settings.
+      num_clients: as many as there are.
+      num_parameters: numbers that a client sends.
+      client_state: whether the method's clients keep state between their rounds.
 
     Raises:
       ConfigError: nothing accounts for such a plan, or no noise is enough for the target.
     """
-    privacy, cohort = experiment.privacy, experiment.cohort
+    privacy = experiment.privacy
     if privacy.mechanism == "none":
         return None
-    if cohort.sampling != "full" and cohort.size > num_clients:
-        raise ConfigError(f"cohort.size={cohort.size}: expected at most the {num_clients} clients")
-    secure = experiment.aggregation.protocol != "none"
-    if privacy.mechanism == "skellam" and not secure:
+    clipping, delta = build_clipping(privacy), privacy.delta
+    assert not isinstance(clipping, Unclipped) and delta is not None, "the settings check it"
+    make = functools.partial(_build_mechanism, experiment, num_parameters)
+    rest = {
+        "sampler": build_sampler(experiment.cohort, num_clients),
+        "clipping": clipping,
+        "rounds": experiment.rounds,
+        "delta": delta,
+        "client_state": client_state,
+    }
+    if privacy.noise_multiplier is not None:
+        return Plan(mechanism=make(privacy.noise_multiplier), **rest)
+    assert privacy.epsilon is not None, "the settings check it"
+    return calibrate(make, privacy.epsilon, **rest)
+
+
+def _build_mechanism(
+    experiment: config.Experiment, num_parameters: int, noise_multiplier: float
+) -> Mechanism:
+    privacy, values = experiment.privacy, Floats()
+    if experiment.aggregation.protocol != "none":
+        values = Integers(num_parameters, experiment.aggregation.bits)
+    if privacy.band != 1 and privacy.mechanism != "banded":
         raise ConfigError(
-            "privacy.mechanism='skellam' with aggregation.protocol='none': expected a protocol "
-            "that adds integers, such as plain or masking"
+            f"privacy.band={privacy.band}: expected 1, since only privacy.mechanism='banded' "
+            "shares noise between rounds"
         )
-    assert privacy.delta is not None and privacy.clipping_norm is not None, "config checks it"
-    plan = PrivacyPlan(
-        num_clients=num_clients,
-        rounds=experiment.rounds,
-        delta=privacy.delta,
-        noise_multiplier=privacy.noise_multiplier,
-        sampling=cohort.sampling,
-        sampling_rate=None if cohort.sampling == "full" else cohort.size / num_clients,
-        capacity=cohort.capacity,
-        groups=cohort.groups,
-        clipping=privacy.clipping,
-        clipping_norm=privacy.clipping_norm,
-        quantile=privacy.quantile,
-        mechanism=privacy.mechanism,
-        band=privacy.band,
-        dimension=num_parameters if secure else None,
-        bits=experiment.aggregation.bits if secure else None,
-        dropouts=privacy.dropouts if privacy.mechanism == "skellam" else 0,
-        colluders=privacy.colluders if privacy.mechanism == "skellam" else 0,
-    )
-    return plan if privacy.epsilon is None else calibrate(plan, privacy.epsilon)
+    match privacy.mechanism:
+        case "skellam":
+            if isinstance(values, Floats):
+                raise ConfigError(
+                    "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
+                    "protocol that adds integers, such as plain or masking"
+                )
+            return Skellam(noise_multiplier, values, privacy.dropouts, privacy.colluders)
+        case "banded":
+            return Banded(noise_multiplier, privacy.band, values)
+        case "gaussian":
+            return Gaussian(noise_multiplier, values)
+        case "none":
+            raise ConfigError("privacy.mechanism='none': expected a mechanism to build one")
 
 
 def build_mesh(settings: config.Engine) -> Mesh:

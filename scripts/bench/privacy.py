@@ -24,7 +24,7 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.engine.server import private_key
+from pride_jax.engine.server import secret_key
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
@@ -33,8 +33,12 @@ from pride_jax.methods.method import LocalTraining, uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import two_nn
 from pride_jax.privacy import accounting
-from pride_jax.privacy.mechanisms import integer_shares
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.plan import Mechanism, Plan
+from pride_jax.privacy.sampling import Accounted, fixed_size, full, truncated_poisson
+from pride_jax.privacy.values import Integers
 from pride_jax.runs.lines import as_line
 from pride_jax.task import classification
 
@@ -142,22 +146,18 @@ def _rounds(setting: Setting, aggregation: str) -> list[RoundRow]:
     ]
 
 
-def _plan(setting: Setting, mechanism: str) -> PrivacyPlan:
-    plan = PrivacyPlan(
-        num_clients=setting.clients,
+def _plan(setting: Setting, mechanism: str) -> Plan:
+    values = Integers(num_parameters(two_nn(FEATURES, CLASSES)), _BITS)
+    return Plan(
+        sampler=full(setting.clients),
+        clipping=Flat(_NORM),
+        mechanism=Gaussian(1.0) if mechanism == "gaussian" else Skellam(1.0, values, colluders=1),
         rounds=1000,
         delta=1e-5,
-        sampling="full",
-        clipping_norm=_NORM,
-        noise_multiplier=1.0,
     )
-    if mechanism == "gaussian":
-        return plan
-    dimension = num_parameters(two_nn(FEATURES, CLASSES))
-    return replace(plan, mechanism="skellam", dimension=dimension, bits=_BITS, colluders=1)
 
 
-def _algorithm(setting: Setting, aggregation: str, plan: PrivacyPlan | None) -> Algorithm:
+def _algorithm(setting: Setting, aggregation: str, plan: Plan | None) -> Algorithm:
     adder = on_device()
     if aggregation == "plain":
         keys = plain().keygen(os.urandom, Role.KEY_HOLDER)
@@ -173,12 +173,13 @@ def _algorithm(setting: Setting, aggregation: str, plan: PrivacyPlan | None) -> 
 
 
 def _round(algorithm: Algorithm) -> Callable[[], None]:
-    state = algorithm.init(jax.random.key(0), private_key())
+    state = algorithm.init(jax.random.key(0), secret_key())
     return lambda: jax.block_until_ready(algorithm.params(algorithm.round(state)[0]))
 
 
-def _noise_seconds(setting: Setting, plan: PrivacyPlan) -> float:
-    shares, times = integer_shares(plan, os.urandom), []
+def _noise_seconds(setting: Setting, plan: Plan) -> float:
+    shares, times = plan.shares(os.urandom), []
+    assert shares is not None, "the plan's clients add the noise"
     for _ in range(setting.repetitions):
         start = time.perf_counter()
         shares.draw(setting.clients, setting.clients)
@@ -188,58 +189,62 @@ def _noise_seconds(setting: Setting, plan: PrivacyPlan) -> float:
 
 def _accounting() -> list[AccountingRow]:
     # Geyer et al.'s three populations, and what else the table of plans has.
-    plans = {
-        "100 clients, full, 20 rounds": (
-            PrivacyPlan(num_clients=100, rounds=20, delta=1e-3, sampling="full"),
-            8.0,
-        ),
-        "1,000, truncated Poisson .22, 100 rounds": (
-            PrivacyPlan(num_clients=1000, rounds=100, delta=1e-5, sampling_rate=0.22),
-            8.0,
-        ),
-        "10,000, truncated Poisson .1, 100 rounds": (
-            PrivacyPlan(num_clients=10_000, rounds=100, delta=1e-6, sampling_rate=0.1),
+    thousand = truncated_poisson(1000, 0.22)
+    return [
+        _timed("100 clients, full, 20 rounds", full(100), 20, 1e-3, 8.0),
+        _timed("1,000, truncated Poisson .22, 100 rounds", thousand, 100, 1e-5, 8.0),
+        _timed(
+            "10,000, truncated Poisson .1, 100 rounds",
+            truncated_poisson(10_000, 0.1),
+            100,
+            1e-6,
             3.0,
         ),
-        "1,000, Skellam, truncated Poisson .22, 100 rounds": (
-            PrivacyPlan(
-                num_clients=1000,
-                rounds=100,
-                delta=1e-5,
-                sampling_rate=0.22,
-                mechanism="skellam",
-                dimension=199_210,
-                bits=_BITS,
-                colluders=1,
-            ),
+        _timed(
+            "1,000, Skellam, truncated Poisson .22, 100 rounds",
+            thousand,
+            100,
+            1e-5,
             8.0,
+            lambda noise: Skellam(noise, Integers(199_210, _BITS), colluders=1),
         ),
-        "1,000, fixed size 100, 100 rounds": (
-            PrivacyPlan(
-                num_clients=1000,
-                rounds=100,
-                delta=1e-5,
-                sampling="fixed_size",
-                sampling_rate=0.1,
-            ),
-            8.0,
-        ),
-    }
-    return [_timed(name, plan, target) for name, (plan, target) in plans.items()]
+        _timed("1,000, fixed size 100, 100 rounds", fixed_size(1000, 100), 100, 1e-5, 8.0),
+    ]
 
 
-def _timed(name: str, plan: PrivacyPlan, target: float) -> AccountingRow:
+def _timed(
+    name: str,
+    sampler: Accounted,
+    rounds: int,
+    delta: float,
+    target: float,
+    make_mechanism: Callable[[float], Mechanism] = Gaussian,
+) -> AccountingRow:
+    plan = Plan(
+        sampler=sampler,
+        clipping=Flat(1.0),
+        mechanism=make_mechanism(2.0),
+        rounds=rounds,
+        delta=delta,
+    )
     # The accountant's libraries are imported with the first use.
-    accounting.epsilon(replace(plan, noise_multiplier=3.0, rounds=3))
+    accounting.epsilon(replace(plan, mechanism=make_mechanism(3.0), rounds=3))
     start = time.perf_counter()
-    accounting.epsilon(replace(plan, noise_multiplier=2.0))
+    accounting.epsilon(plan)
     told = time.perf_counter()
-    calibrated = accounting.calibrate(plan, target)
+    calibrated = accounting.calibrate(
+        make_mechanism,
+        target,
+        sampler=sampler,
+        clipping=plan.clipping,
+        rounds=rounds,
+        delta=delta,
+    )
     return AccountingRow(
         name,
         told - start,
         time.perf_counter() - told,
-        calibrated.known_noise_multiplier,
+        calibrated.mechanism.noise_multiplier,
         accounting.epsilon(calibrated),
     )
 

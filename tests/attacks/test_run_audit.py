@@ -10,7 +10,7 @@ from pride_jax import federated
 from pride_jax.attacks import run_audit as audit
 from pride_jax.attacks.run_audit import Setting
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.clipping import ClipInfo
+from pride_jax.privacy.norms import ClipInfo
 from pride_jax.settings.experiment import (
     Aggregation,
     Client,

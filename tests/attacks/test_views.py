@@ -1,6 +1,7 @@
 """Views are what the protocols and mechanisms really make, no more and no less."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -16,7 +17,12 @@ from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.threshold import threshold_paillier
 from pride_jax.attacks import views
 from pride_jax.privacy.accounting import calibrate
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.plan import Mechanism, Plan
+from pride_jax.privacy.sampling import full
+from pride_jax.privacy.values import Integers
 
 LENGTH, LIMIT, BITS = 4000, 0.5, 16
 PROTOCOLS = {
@@ -85,37 +91,26 @@ def test_clipping_changes_lengths_and_no_directions(updates) -> None:
         assert correlation(one, whole) > 1 - 1e-5
 
 
-def gaussian(clients: int) -> PrivacyPlan:
-    plan = PrivacyPlan(
-        num_clients=clients, rounds=1, delta=1e-3, sampling="full", clipping_norm=2.0
+def calibrated(clients: int, mechanism: Callable[[float], Mechanism]) -> Plan:
+    return calibrate(
+        mechanism, 8.0, sampler=full(clients), clipping=Flat(2.0), rounds=1, delta=1e-3
     )
-    return calibrate(plan, 8.0)
 
 
 def test_noise_is_the_plans(updates) -> None:
-    plan, key = gaussian(4), jax.random.key(5)
+    plan, key = calibrated(4, Gaussian), jax.random.key(5)
     short = views.clipped(updates, 2.0)
     alone = views.noised_alone(key, updates[0], plan) - short[0]
-    assert float(jnp.std(alone)) == pytest.approx(plan.noise_scale, rel=0.05)
+    assert float(jnp.std(alone)) == pytest.approx(plan.mechanism.noise_scale(2.0), rel=0.05)
     mean = views.noised_mean(key, updates, plan) - jnp.mean(short, axis=0)
-    assert float(jnp.std(mean)) == pytest.approx(plan.noise_scale / 4, rel=0.05)
+    assert float(jnp.std(mean)) == pytest.approx(plan.mechanism.noise_scale(2.0) / 4, rel=0.05)
 
 
 def test_a_clients_integers_hold_its_share_of_noise(updates) -> None:
-    plan = PrivacyPlan(
-        num_clients=4,
-        rounds=1,
-        delta=1e-3,
-        sampling="full",
-        clipping_norm=2.0,
-        mechanism="skellam",
-        dimension=LENGTH,
-        bits=BITS,
-    )
-    plan = calibrate(plan, 8.0)
+    plan = calibrated(4, lambda noise: Skellam(noise, Integers(LENGTH, BITS)))
     held = views.noised_integers(jax.random.key(6), updates, plan, os.urandom)
     noise = held - np.asarray(views.clipped(updates, 2.0))
-    own = (plan.total_variance / 4) ** 0.5 * 2.0 / (2 ** (BITS - 1) - 1)
+    own = (plan.mechanism.total_variance(plan.sampler) / 4) ** 0.5 * 2.0 / (2 ** (BITS - 1) - 1)
     assert float(noise.std()) == pytest.approx(own, rel=0.05)
     assert abs(correlation(noise[0], noise[1])) < 5 / LENGTH**0.5
 

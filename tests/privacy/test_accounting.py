@@ -20,36 +20,57 @@ from pride_jax.privacy.accounting import (
     epsilon,
     epsilon_known_cohort,
     rounds_within,
-    skellam_divergences,
-    subsampled_divergences,
-    truncated_divergences,
     tuning_epsilon,
 )
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.amplification import subsampled_divergences, truncated_divergences
+from pride_jax.privacy.clipping import Adaptive, Flat
+from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.skellam import Skellam, skellam_divergences
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from pride_jax.privacy.values import Integers
 
 ZERO_OUT = dp_accounting.NeighboringRelation.REPLACE_SPECIAL
 REPLACE_ONE = dp_accounting.NeighboringRelation.REPLACE_ONE
 
-POISSON = PrivacyPlan(
-    num_clients=1000, rounds=100, delta=1e-5, noise_multiplier=2.0, sampling_rate=0.1
+POISSON = Plan(
+    sampler=truncated_poisson(1000, 0.1),
+    clipping=Flat(1.0),
+    mechanism=Gaussian(2.0),
+    rounds=100,
+    delta=1e-5,
 )
-FULL = PrivacyPlan(num_clients=100, rounds=20, delta=1e-3, noise_multiplier=5.0, sampling="full")
-INTEGERS = {"mechanism": "skellam", "dimension": 26_000, "bits": 16}
+FULL = Plan(sampler=full(100), clipping=Flat(1.0), mechanism=Gaussian(5.0), rounds=20, delta=1e-3)
+INTEGERS = Integers(26_000, 16)
 
 
-def changed(plan: PrivacyPlan, **settings) -> PrivacyPlan:
-    return PrivacyPlan(**vars(plan) | settings)
+def with_noise(plan, noise_multiplier):
+    return replace(plan, mechanism=plan.mechanism.with_noise(noise_multiplier))
+
+
+def calibrated(plan, target):
+    return calibrate(
+        plan.mechanism.with_noise,
+        target,
+        sampler=plan.sampler,
+        clipping=plan.clipping,
+        rounds=plan.rounds,
+        delta=plan.delta,
+    )
 
 
 CASES = {
     "full": FULL,
-    "adaptive": changed(FULL, clipping="adaptive"),
+    "adaptive": replace(FULL, clipping=Adaptive(1.0)),
     "truncated": POISSON,
-    "fixed size": changed(POISSON, sampling="fixed_size", noise_multiplier=4.0),
-    "skellam": changed(FULL, **INTEGERS),
-    "truncated skellam": changed(POISSON, **INTEGERS),
-    "banded": changed(FULL, mechanism="banded", band=4),
-    "cyclic": changed(POISSON, mechanism="banded", band=4, sampling="cyclic_poisson", groups=5),
+    "fixed size": replace(POISSON, sampler=fixed_size(1000, 100), mechanism=Gaussian(4.0)),
+    "skellam": replace(FULL, mechanism=Skellam(5.0, INTEGERS)),
+    "truncated skellam": replace(POISSON, mechanism=Skellam(2.0, INTEGERS)),
+    "banded": replace(FULL, mechanism=Banded(5.0, band=4)),
+    "cyclic": replace(
+        POISSON, mechanism=Banded(2.0, band=4), sampler=cyclic_poisson(1000, 0.1, groups=5)
+    ),
 }
 every_mechanism = pytest.mark.parametrize("plan", CASES.values(), ids=CASES)
 
@@ -74,19 +95,18 @@ every_mechanism = pytest.mark.parametrize("plan", CASES.values(), ids=CASES)
 def test_truncated_poisson_costs_what_was_measured(
     clients, cohort, rounds, delta, capacity, expected
 ):
-    plan = PrivacyPlan(
-        num_clients=clients,
+    plan = replace(
+        POISSON,
+        sampler=truncated_poisson(clients, cohort / clients, capacity),
+        mechanism=Gaussian(1.0),
         rounds=rounds,
         delta=delta,
-        noise_multiplier=1.0,
-        sampling_rate=cohort / clients,
-        capacity=capacity,
     )
     assert epsilon(plan) == pytest.approx(expected, rel=6e-4)
 
 
 def test_truncated_poisson_with_more_noise_costs_what_was_measured():
-    plan = changed(POISSON, num_clients=10_000, rounds=500, noise_multiplier=2.0)
+    plan = replace(POISSON, sampler=truncated_poisson(10_000, 0.1), rounds=500)
     assert epsilon(plan) == pytest.approx(5.556, abs=1e-3)
 
 
@@ -94,7 +114,7 @@ def test_truncated_poisson_with_more_noise_costs_what_was_measured():
     ("noise", "rounds", "delta"), [(5.0, 100, 1e-5), (20.0, 60, 1e-3), (1.0, 1, 1e-6)]
 )
 def test_full_participation_is_the_analytic_gaussian_mechanism(noise, rounds, delta):
-    plan = changed(FULL, noise_multiplier=noise, rounds=rounds, delta=delta)
+    plan = replace(FULL, mechanism=Gaussian(noise), rounds=rounds, delta=delta)
     value = epsilon(plan)
     scale = noise / math.sqrt(rounds)
     # Balle & Wang 2018, theorem 8, for sensitivity 1.
@@ -107,18 +127,18 @@ def test_full_participation_is_the_analytic_gaussian_mechanism(noise, rounds, de
 
 
 def test_full_participation_costs_what_was_measured():
-    plan = changed(FULL, noise_multiplier=5.0, rounds=100, delta=1e-5)
+    plan = replace(FULL, rounds=100, delta=1e-5)
     assert epsilon(plan) == pytest.approx(9.997, abs=1e-3)
 
 
 def test_a_fixed_size_is_accounted_at_twice_the_clipping_norm():
-    plan = changed(POISSON, sampling="fixed_size", noise_multiplier=4.0)
+    plan = CASES["fixed size"]
     event = dp_accounting.SampledWithoutReplacementDpEvent(
         1000, 100, dp_accounting.GaussianDpEvent(2.0)
     )
     by_library = RdpAccountant(neighboring_relation=REPLACE_ONE).compose(event, 100)
     assert epsilon(plan) == pytest.approx(by_library.get_epsilon(1e-5), rel=1e-3)
-    assert epsilon(plan) > 1.5 * epsilon(changed(POISSON, noise_multiplier=4.0))
+    assert epsilon(plan) > 1.5 * epsilon(with_noise(POISSON, 4.0))
 
 
 def test_adaptive_clipping_costs_what_flat_clipping_costs():
@@ -171,8 +191,10 @@ def test_skellam_costs_little_more_than_gaussian_noise_by_the_same_accountant():
 
 
 def test_skellam_noise_of_small_integers_is_dearer():
-    coarse = changed(CASES["skellam"], bits=2, dimension=1)
-    assert epsilon(coarse) > 1.01 * epsilon(changed(coarse, bits=16))
+    coarse, fine = (
+        replace(FULL, mechanism=Skellam(5.0, Integers(dimension=1, bits=bits))) for bits in (2, 16)
+    )
+    assert epsilon(coarse) > 1.01 * epsilon(fine)
 
 
 @pytest.mark.parametrize(("rate", "noise"), [(0.01, 1.0), (0.1, 2.0), (0.5, 0.8)])
@@ -252,7 +274,7 @@ def test_each_further_round_costs_more_and_none_costs_nothing(plan):
 @every_mechanism
 def test_who_knows_the_cohorts_sees_no_less(plan):
     assert epsilon_known_cohort(plan, 0) == 0
-    if plan.sampling == "full":
+    if not plan.sampler.amplifies:
         assert epsilon_known_cohort(plan) == epsilon(plan)
     else:
         assert epsilon_known_cohort(plan) > 1.5 * epsilon(plan)
@@ -261,26 +283,29 @@ def test_who_knows_the_cohorts_sees_no_less(plan):
 @every_mechanism
 @pytest.mark.parametrize("target", [0.5, 8.0])
 def test_calibration_meets_its_target_from_below(plan, target):
-    if plan.clipping == "adaptive" and target < 1:
+    if plan.clipping.adapts and target < 1:
         with pytest.raises(ConfigError, match="a tenth of the expected cohort"):
-            calibrate(plan, target)
+            calibrated(plan, target)
         return
-    assert 0.99 * target <= epsilon(calibrate(plan, target)) <= target
+    found = calibrated(plan, target)
+    assert 0.99 * target <= epsilon(found) <= target
+    assert found == with_noise(plan, found.mechanism.noise_multiplier)
 
 
 @every_mechanism
-def test_no_noise_is_no_privacy_and_an_uncalibrated_plan_says_so(plan):
-    silent = changed(plan, noise_multiplier=0.0)
+def test_no_noise_is_no_privacy(plan):
+    silent = with_noise(plan, 0.0)
     assert epsilon(silent) == epsilon_known_cohort(silent) == tuning_epsilon(silent, 3) == math.inf
-    for account in (epsilon, epsilon_known_cohort):
-        with pytest.raises(ConfigError, match=r"noise_multiplier=None.*calibrate"):
-            account(changed(plan, noise_multiplier=None))
 
 
-@pytest.mark.parametrize("settings", [{}, INTEGERS])
-def test_less_capacity_costs_more(settings):
-    capacities = (1000, 160, 125, 110)
-    costs = [epsilon(changed(POISSON, **settings, capacity=slots)) for slots in capacities]
+@pytest.mark.parametrize("mechanism", [Gaussian(2.0), Skellam(2.0, INTEGERS)])
+@pytest.mark.parametrize("client_state", [False, True])
+def test_less_capacity_costs_more(mechanism, client_state):
+    plan = replace(POISSON, mechanism=mechanism, client_state=client_state)
+    costs = [
+        epsilon(replace(plan, sampler=truncated_poisson(1000, 0.1, slots)))
+        for slots in (1000, 160, 125, 110)
+    ]
     assert costs[0] == pytest.approx(costs[1], rel=1e-3)
     assert costs[1] < costs[2] < costs[3]
 
@@ -289,7 +314,7 @@ def test_less_capacity_costs_more(settings):
 
 
 def test_a_band_of_one_is_gaussian_noise():
-    assert epsilon(changed(FULL, mechanism="banded")) == epsilon(FULL)
+    assert epsilon(replace(FULL, mechanism=Banded(5.0, band=1))) == epsilon(FULL)
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 20])
@@ -298,17 +323,17 @@ def test_banded_noise_in_full_participation_is_one_gaussian_of_the_matrix_sensit
 ):
     matrix = toeplitz([0.8, 0.48, 0.36, *[0] * 17], np.zeros(20))[:rounds, :rounds]
     reach = np.linalg.norm(matrix @ np.ones(rounds))
-    expected = epsilon(changed(FULL, rounds=1, delta=1e-4, noise_multiplier=5.0 / reach))
+    expected = epsilon(replace(FULL, rounds=1, delta=1e-4, mechanism=Gaussian(5.0 / reach)))
     # The best band for full participation may be independent noise; this one is not.
     monkeypatch.setattr(
-        "pride_jax.privacy.accounting.band_coefficients", lambda *_: (0.8, 0.48, 0.36)
+        "pride_jax.privacy.mechanisms.banded.band_coefficients", lambda *_: (0.8, 0.48, 0.36)
     )
-    plan = changed(FULL, mechanism="banded", band=3, delta=1e-4)
+    plan = replace(FULL, mechanism=Banded(5.0, band=3), delta=1e-4)
     assert epsilon(plan, rounds) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_group_that_takes_turns_pays_for_its_own_turns():
-    group = changed(POISSON, num_clients=200, sampling_rate=0.5, rounds=20)
+    group = replace(POISSON, sampler=truncated_poisson(200, 0.5), rounds=20)
     for rounds in (96, 100):
         assert epsilon(CASES["cyclic"], rounds) == epsilon(group)
         assert epsilon_known_cohort(CASES["cyclic"], rounds) == epsilon_known_cohort(group)
@@ -344,8 +369,8 @@ def test_more_runs_to_choose_from_cost_more(plan):
     [
         (lambda: epsilon(FULL, -1), "rounds=-1: expected at least 0"),
         (lambda: tuning_epsilon(FULL, 0), "runs=0: expected at least 1"),
-        (lambda: calibrate(FULL, 0.0), "target_epsilon=0.0: expected a positive"),
-        (lambda: calibrate(FULL, math.inf), "target_epsilon=inf: expected a positive"),
+        (lambda: calibrated(FULL, 0.0), "target_epsilon=0.0: expected a positive"),
+        (lambda: calibrated(FULL, math.inf), "target_epsilon=inf: expected a positive"),
     ],
 )
 def test_impossible_questions_are_refused(account, message):
@@ -354,40 +379,26 @@ def test_impossible_questions_are_refused(account, message):
 
 
 def test_dropouts_leave_noise_that_may_tell_of_the_cohort_so_nothing_is_amplified():
-    plan = PrivacyPlan(
-        num_clients=1000,
-        rounds=10,
-        delta=1e-5,
-        sampling_rate=0.1,
-        mechanism="skellam",
-        dimension=100,
-        bits=12,
-        noise_multiplier=3.0,
-        dropouts=5,
-    )
+    whole = Skellam(3.0, Integers(100, 12))
+    plan = replace(POISSON, rounds=10, mechanism=replace(whole, dropouts=5))
     assert epsilon(plan) == epsilon_known_cohort(plan)
-    assert epsilon(replace(plan, dropouts=0)) < 0.5 * epsilon(plan)
+    assert epsilon(replace(plan, mechanism=whole)) < 0.5 * epsilon(plan)
 
 
 def test_sums_of_too_few_clients_are_paid_for_and_calibration_ends_where_epsilon_jumps():
-    plan = PrivacyPlan(
-        num_clients=1000,
+    plan = replace(
+        POISSON,
+        sampler=truncated_poisson(1000, 0.01),
+        mechanism=Gaussian(2.0, Integers(100, 12)),
         rounds=10,
         delta=1e-3,
-        sampling_rate=0.01,
-        dimension=100,
-        bits=12,
-        noise_multiplier=2.0,
     )
-    alone = replace(plan, dimension=None, bits=None)
-    assert epsilon(plan) > epsilon(alone)
-    assert epsilon(calibrate(plan, 6.0)) <= 6.0
+    assert epsilon(plan) > epsilon(replace(plan, mechanism=Gaussian(2.0)))
+    assert epsilon(calibrated(plan, 6.0)) <= 6.0
 
 
 def test_as_many_rounds_as_are_affordable():
-    plan = PrivacyPlan(
-        num_clients=100, rounds=20, delta=1e-3, sampling="full", noise_multiplier=2.0
-    )
+    plan = with_noise(FULL, 2.0)
     rounds = rounds_within(plan, 4.0)
     assert epsilon(plan, rounds) <= 4.0 < epsilon(plan, rounds + 1)
     assert rounds_within(plan, 1e-3) == 0

@@ -5,18 +5,11 @@ import numpy as np
 import pytest
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.privacy.sampling import (
-    cyclic_poisson,
-    fixed_size,
-    full,
-    sampler_of,
-    truncated_poisson,
-)
+from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 
 
 def test_full_participation_is_everyone():
-    cohort = full(5)(jax.random.key(0), 0)
+    cohort = full(5).draw(jax.random.key(0), 0)
     np.testing.assert_array_equal(cohort.ids, np.arange(5))
     assert cohort.mask.all()
 
@@ -24,7 +17,7 @@ def test_full_participation_is_everyone():
 def test_fixed_size_cohorts_are_distinct_clients_and_every_pair_is_as_likely():
     clients, size, draws = 6, 3, 6000
     keys = jax.random.split(jax.random.key(1), draws)
-    ids = np.asarray(jax.vmap(fixed_size(clients, size), in_axes=(0, None))(keys, 0).ids)
+    ids = np.asarray(jax.vmap(fixed_size(clients, size).draw, in_axes=(0, None))(keys, 0).ids)
     assert all(len(set(row)) == size for row in ids.tolist())
     present = np.zeros((draws, clients))
     np.put_along_axis(present, ids, 1.0, axis=1)
@@ -37,14 +30,16 @@ def test_fixed_size_cohorts_are_distinct_clients_and_every_pair_is_as_likely():
 
 @pytest.mark.parametrize("size", [0, 7])
 def test_impossible_sizes_are_refused(size):
-    with pytest.raises(ConfigError, match=f"1 to 6 clients, got {size}"):
+    with pytest.raises(ConfigError, match=f"size={size}: expected at (least 1|most num_clients=6)"):
         fixed_size(6, size)
 
 
 def draws(sampler, count, rounds=0):
     """Which clients take part, a row a draw."""
     keys = jax.random.split(jax.random.key(2), count)
-    cohorts = jax.jit(jax.vmap(sampler, in_axes=(0, 0)))(keys, np.full(count, rounds, np.int32))
+    cohorts = jax.jit(jax.vmap(sampler.draw, in_axes=(0, 0)))(
+        keys, np.full(count, rounds, np.int32)
+    )
     ids, mask = np.asarray(cohorts.ids), np.asarray(cohorts.mask)
     assert all(len(set(row[here])) == here.sum() for row, here in zip(ids, mask, strict=True))
     present = np.zeros((count, 64))
@@ -77,7 +72,7 @@ def test_truncation_keeps_a_uniform_choice_of_those_drawn():
 
 @pytest.mark.parametrize("round_", [0, 1, 5])
 def test_cyclic_sampling_draws_from_the_group_whose_turn_it_is(round_):
-    present = draws(cyclic_poisson(12, 0.2, 4, groups=3), 4000, round_)[:, :12]
+    present = draws(cyclic_poisson(12, 0.2, groups=3, capacity=4), 4000, round_)[:, :12]
     turn = np.arange(12) % 3 == round_ % 3
     assert not present[:, ~turn].any()
     assert np.abs(present[:, turn].mean(axis=0) - 0.6).max() < 5 * np.sqrt(0.24 / 4000)
@@ -87,29 +82,62 @@ def test_everybody_at_rate_one():
     assert draws(truncated_poisson(6, 1.0, 6), 100)[:, :6].all()
 
 
-def test_the_plan_draws_its_own_cohorts():
-    common = {"num_clients": 20, "rounds": 4, "delta": 1e-3, "sampling_rate": 0.25}
-    poisson = sampler_of(PrivacyPlan(**common, capacity=9))
-    assert jax.eval_shape(poisson, jax.random.key(0), 0).ids.shape == (9,)
-    assert draws(poisson, 4000).sum(axis=1).mean() == pytest.approx(5, abs=0.2)
-    fixed = sampler_of(PrivacyPlan(**common, sampling="fixed_size"))
-    assert (draws(fixed, 100).sum(axis=1) == 5).all()
-    everyone = sampler_of(PrivacyPlan(num_clients=20, rounds=4, delta=1e-3, sampling="full"))
-    assert (draws(everyone, 10).sum(axis=1) == 20).all()
-    turns = PrivacyPlan(
-        **common, sampling="cyclic_poisson", mechanism="banded", band=2, groups=2, capacity=10
-    )
-    assert not draws(sampler_of(turns), 100, rounds=1)[:, 0::2].any()
+def test_slots_are_everyone_the_fixed_size_or_the_capacity():
+    assert full(100).slots == 100
+    assert fixed_size(1000, 100).slots == 100
+    assert truncated_poisson(1000, 0.1).slots == 160
+    assert truncated_poisson(1000, 0.1, 130).slots == 130
+    assert truncated_poisson(1000, 0.9).slots == 1000
+    assert cyclic_poisson(1000, 0.1, groups=5).slots == 160
+    assert cyclic_poisson(1000, 0.15, groups=5).slots == 200
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [full(20), fixed_size(20, 5), truncated_poisson(20, 0.25), cyclic_poisson(20, 0.25, 2)],
+)
+def test_cohorts_have_the_slots_and_the_size_that_the_sampler_tells(sampler):
+    cohort = jax.eval_shape(sampler.draw, jax.random.key(0), np.int32(0))
+    assert cohort.ids.shape == cohort.mask.shape == (sampler.slots,)
+    mean = draws(sampler, 4000).sum(axis=1).mean()
+    assert mean == pytest.approx(sampler.expected_cohort, abs=0.2)
+    assert sampler.rate == sampler.expected_cohort / 20
+    assert hash(sampler) == hash(type(sampler)(**vars(sampler)))
+
+
+def test_groups_draw_as_many_as_everyone_would():
+    sampler = cyclic_poisson(1000, 0.1, groups=5)
+    assert sampler.expected_cohort == 100
+    assert sampler.group_size * sampler.turn_rate == sampler.expected_cohort
+    assert sampler.separation == 5
+    assert [sampler.turns(rounds) for rounds in (0, 1, 5, 6)] == [0, 1, 1, 2]
+
+
+def test_replacing_a_client_moves_a_sum_twice_as_far_as_leaving_it_out():
+    assert fixed_size(1000, 100).adjacency == "replace_one"
+    assert truncated_poisson(1000, 0.1).adjacency == full(10).adjacency == "zero_out"
+    assert fixed_size(1000, 100).sensitivity == 2 * truncated_poisson(1000, 0.1).sensitivity == 2
+
+
+def test_another_number_of_clients_keeps_the_share():
+    assert fixed_size(10, 5).scaled(20) == fixed_size(20, 10)
+    assert truncated_poisson(10, 0.2, 4).scaled(15) == truncated_poisson(15, 0.2, 6)
+    with pytest.raises(ConfigError, match="whole number"):
+        fixed_size(10, 5).scaled(11)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((10, 0.0, 5, 1), "rate=0.0"),
-        ((10, 0.6, 5, 2), "at most 1/2"),
-        ((10, 0.1, 0, 1), "capacity=0: expected 1 to the 10"),
-        ((10, 0.1, 6, 2), "the 5 clients of a group"),
-        ((10, 0.1, 3, 3), "groups=3: expected a divisor of the 10"),
+        ((10, 0.0, 1, 5), "rate=0.0: expected more than 0"),
+        ((10, 0.0, 1), "rate=0.0: expected more than 0"),
+        ((10, 1.5, 1), "rate=1.5: expected more than 0 and at most 1"),
+        ((10, 0.6, 2, 5), "rate=0.6: expected at most 1/groups=0.5"),
+        ((10, 0.1, 1, 0), "capacity=0: expected at least 1"),
+        ((10, 0.1, 2, 6), "capacity=6: expected at most 5, the clients that can be drawn"),
+        ((10, 0.1, 3, 3), "groups=3: expected a divisor of num_clients=10"),
+        ((10, 0.1, 0), "groups=0: expected at least 1"),
+        ((0, 0.1, 1), "num_clients=0: expected at least 1"),
     ],
 )
 def test_impossible_poisson_sampling_is_refused(arguments, reason):

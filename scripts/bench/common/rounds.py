@@ -179,7 +179,9 @@ def loop_round(work: Work, state: ServerState, train_client: TrainClient) -> One
 
     @jax.jit
     def draw_cohort(state: ServerState) -> Int[Array, "cohort"]:
-        return work.sampler(jax.random.fold_in(state.keys.sampling, state.round), state.round).ids
+        return work.sampler.draw(
+            jax.random.fold_in(state.keys.sampling.value, state.round), state.round
+        ).ids
 
     @jax.jit
     def draw_rows(state: ServerState, client: Int[Array, ""]) -> Int[Array, "batches batch"]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.banded import band_coefficients, prefix_error, sensitivity
+from pride_jax.privacy.mechanisms.band_matrix import band_coefficients, prefix_error, sensitivity
 
 
 def dense(coefficients, rounds):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pride_jax.privacy.gaussian import add_gaussian
+from pride_jax.privacy.mechanisms.gaussian_noise import add_gaussian
 
 ZEROS = {"bias": jnp.zeros(100_000), "weights": jnp.zeros((500, 200))}
 

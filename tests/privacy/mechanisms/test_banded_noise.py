@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pride_jax.privacy.banded import band_coefficients
-from pride_jax.privacy.banded_noise import empty_window, replay, step
-from pride_jax.privacy.gaussian import add_gaussian, standard_normal
+from pride_jax.privacy.mechanisms.band_matrix import band_coefficients
+from pride_jax.privacy.mechanisms.banded_noise import empty_window, replay, step
+from pride_jax.privacy.mechanisms.gaussian_noise import add_gaussian, standard_normal
 
 LIKE = {"bias": jnp.zeros(37), "weights": jnp.zeros((501, 3))}
 KEY = jax.random.key(5)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.lax import optimization_barrier
 from jaxtyping import Array, Float, Float32, Int, PyTree
 
-from pride_jax.privacy.gaussian import standard_normal
+from pride_jax.privacy.mechanisms.gaussian_noise import standard_normal
 from pride_jax.types import Key
 
 Window = PyTree[Float32[Array, "past ..."]]

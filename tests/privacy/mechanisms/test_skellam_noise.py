@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.skellam import (
+from pride_jax.privacy.mechanisms.skellam_noise import (
     LARGEST_VARIANCE,
     _table,
     centre,

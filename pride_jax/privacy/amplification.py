@@ -1,0 +1,182 @@
+"""What sampling hides: divergences of one round's noise become those of a sampled round.
+
+Rényi divergences are arrays over the orders 2, 3, … 512: whole orders, as the bounds of Skellam noise
+and of subsampling need them. Curves take δ and give ε.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float64
+
+ORDERS = np.arange(2, 513)
+"""The Rényi orders."""
+
+Curve = Callable[[float], float]
+"""δ -> ε."""
+
+
+def gaussian_divergences(noise_multiplier: float) -> Float64[np.ndarray, "orders"]:
+    """Rényi divergences of Gaussian noise and itself moved by 1.
+
+    Args:
+      noise_multiplier: standard deviation of the noise.
+    """
+    return ORDERS * (1 / noise_multiplier) ** 2 / 2
+
+
+def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
+    """The exact ε of one Gaussian release moved by at most 1 (Balle & Wang 2018, theorem 8)."""
+    from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
+
+    return float(get_epsilon_gaussian(noise_multiplier, delta))
+
+
+def from_divergences(divergences: Float64[np.ndarray, "orders"], delta: float) -> float:
+    """ε at δ of releases with these Rényi divergences of orders 2 … 512."""
+    from dp_accounting.rdp import compute_epsilon
+
+    return float(compute_epsilon(ORDERS.tolist(), divergences.tolist(), delta)[0])
+
+
+def subsampled_divergences(
+    divergences: Float64[np.ndarray, "orders"], rate: float
+) -> Float64[np.ndarray, "orders"]:
+    """Rényi divergences when a client takes part with probability ``rate``, else adds nothing.
+
+    For noise P, moved noise P' and their mixture R = (1 - q) P + q P':
+    E_P[(R/P)^α] = Σ_k binom(α, k) (1 - q)^(α-k) q^k E_P[(P'/P)^k], and the last factor is
+    e^((k-1) D_k). That is D_α(R || P), and D_α(P || R) is never larger, since x -> Δ - x exchanges
+    P and P' for every noise that is symmetric about 0, Gaussian and Skellam among them (Mironov,
+    Talwar & Zhang 2019, Rényi Differential Privacy of the Sampled Gaussian Mechanism, theorem 5
+    and section 3.3).
+
+    Args:
+      divergences: of orders 2, 3, … between noise and moved noise, or bounds of them.
+      rate: q, more than 0 and at most 1.
+    """
+    if rate == 1:
+        return divergences
+    from scipy.special import gammaln, logsumexp
+
+    powers = np.arange(len(divergences) + 2)
+    log_factorials = gammaln(powers + 1)
+    terms = powers * math.log(rate) - log_factorials
+    terms[2:] += (powers[2:] - 1) * divergences
+    absent = powers * math.log1p(-rate) - log_factorials
+    log_moments = [
+        log_factorials[order] + logsumexp(terms[: order + 1] + absent[order::-1])
+        for order in powers[2:]
+    ]
+    # Rounding may leave a moment that is barely above 1 barely below it.
+    return np.maximum(log_moments, 0.0) / (powers[2:] - 1)
+
+
+def truncated_divergences(
+    divergences: Float64[np.ndarray, "orders"],
+    subsampled: Float64[np.ndarray, "orders"],
+    log_truncation: float,
+) -> Float64[np.ndarray, "orders"]:
+    """Rényi divergences when clients beyond a cohort's capacity are left out at random.
+
+    Whether so many others are drawn that one more may not fit does not depend on a client's data.
+    If they are not, its participation is Poisson's; if they are, knowing the cohort bounds it. Both
+    together are a mixture with weight τ = Pr[Bin(N - 1, q) >= capacity] on either side, so that, by
+    joint convexity, E[(P/Q)^α] <= (1 - τ) e^((α-1) D_α^subsampled) + τ e^((α-1) D_α). The same
+    holds where the client decides whether a sum has enough clients to be opened: τ is then the
+    probability of either.
+
+    It needs zero-out adjacency: a client without data keeps its place in the draw.
+
+    Args:
+      divergences: of orders 2, 3, … of a round in which the client is known to take part.
+      subsampled: of a round of Poisson sampling, from `subsampled_divergences`.
+      log_truncation: ln τ; -inf if cohorts are never too large or too small.
+    """
+    orders = np.arange(2, len(divergences) + 2)
+    log_fits = math.log(-math.expm1(log_truncation)) if log_truncation < 0 else -math.inf
+    fits = log_fits + (orders - 1) * subsampled
+    return np.logaddexp(fits, log_truncation + (orders - 1) * divergences) / (orders - 1)
+
+
+def truncated_poisson_curve(
+    *,
+    clients: int,
+    rate: float,
+    capacity: int,
+    noise_multiplier: float,
+    turns: int,
+    client_state: bool,
+) -> Curve:
+    """ε of rounds of truncated Poisson sampling under Gaussian noise, moved by at most 1.
+
+    By privacy loss distributions (PLD), rounded up to multiples of 1e-3. A round in which so many
+    others are drawn that one more may not fit has probability τ = Pr[Bin(N - 1, q) >= capacity].
+    Its loss is the library's, of a client that takes another's place; where clients keep state, it
+    is that of showing whether the client was called, see `client_state`.
+
+    Args:
+      clients: that may be drawn, N.
+      rate: the probability of each, q.
+      capacity: most clients of a round.
+      noise_multiplier: standard deviation of the noise.
+      turns: rounds in which the client may be drawn.
+      client_state: whether clients keep state between their rounds.
+    """
+    import dp_accounting
+    from dp_accounting.pld import privacy_loss_distribution as pld
+    from scipy.stats import binom
+
+    # Losses of little noise span too much to be told apart by thousandths.
+    interval = 1e-3 * max(1.0, (0.3 / noise_multiplier) ** 2)
+    zero_out = dp_accounting.NeighboringRelation.REPLACE_SPECIAL
+    if not client_state:
+        each = pld.from_truncated_subsampled_gaussian_mechanism(
+            clients,
+            rate,
+            capacity,
+            noise_multiplier,
+            value_discretization_interval=interval,
+            neighboring_relation=zero_out,
+        )
+    else:
+        each, called = (
+            pld.from_gaussian_mechanism(
+                noise_multiplier,
+                value_discretization_interval=interval,
+                sampling_prob=probability,
+                neighboring_relation=zero_out,
+            )
+            for probability in (rate, 1.0)
+        )
+        full = float(binom.sf(capacity - 1, clients - 1, rate))
+        if full > 0:
+            chosen = float(binom.sf(capacity, clients, rate)) * capacity / clients / full
+            shown = called.compute_mixture(pld.identity(interval), chosen)
+            each = shown.compute_mixture(each, full)
+    composed = pld.identity(interval).compose(each.self_compose(turns))
+    return lambda delta: float(composed.get_epsilon_for_delta(delta))
+
+
+def without_replacement_divergences(
+    *, clients: int, size: int, noise_multiplier: float
+) -> Float64[np.ndarray, "orders"]:
+    """Rényi divergences of a round of ``size`` clients of ``clients``, one of them replaced.
+
+    Under Gaussian noise moved by at most 1 (Wang, Balle & Kasiviswanathan 2019, theorem 27). Some
+    orders are left out, with infinity for them: the cost of one grows as its square.
+    """
+    import dp_accounting
+    from dp_accounting.rdp import RdpAccountant
+
+    orders = [*range(2, 33), 40, 48, 64, 96, 128, 256, 512]
+    accountant = RdpAccountant(orders, dp_accounting.NeighboringRelation.REPLACE_ONE)
+    accountant.compose(
+        dp_accounting.SampledWithoutReplacementDpEvent(
+            clients, size, dp_accounting.GaussianDpEvent(noise_multiplier)
+        )
+    )
+    every = np.full(len(ORDERS), math.inf)
+    every[np.array(orders) - 2] = accountant.rdp
+    return every

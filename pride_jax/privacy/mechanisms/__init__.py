@@ -1,0 +1,1 @@
+"""The noise of a plan, a mechanism a file, and the noise that each draws."""

@@ -1,0 +1,261 @@
+"""The Skellam mechanism: each client adds a share of integer noise before its update is protected.
+
+Agarwal, Kairouz & Liu 2021, The Skellam Mechanism for Differentially Private Federated Learning.
+Nobody sees a sum without noise. The noise is drawn by `skellam_noise`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.amplification import ORDERS, from_divergences
+from pride_jax.privacy.clipping import Adaptive
+from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
+from pride_jax.privacy.mechanisms.skellam_noise import Rng, skellam, wire_bits
+from pride_jax.privacy.sampling import Accounted, CyclicPoisson, FixedSize, Full, TruncatedPoisson
+from pride_jax.privacy.values import Integers
+from pride_jax.validated import Validated
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    from pride_jax.types import Key, Update
+
+
+class IntegerShares(NamedTuple):
+    """The noise that clients add to their integers before they protect them.
+
+    Attributes:
+      bits: of the residues that are sent, and of the opened sum's.
+      draw: number of clients announced, at least the plan's smallest cohort, and how many of them
+        draw here -> these clients' shares. It can run while the device trains.
+    """
+
+    bits: int
+    draw: Callable[[int, int], Int64[np.ndarray, "clients length"]]
+
+
+@dataclass(frozen=True)
+class Skellam(Validated):
+    """Integer noise in shares, sized for the announced cohort less the missing and the colluding."""
+
+    noise_multiplier: float
+    """Standard deviation of the noise that is accounted over the largest norm of the integers."""
+    values: Integers
+    """What updates are added as."""
+    dropouts: int = 0
+    """Announced clients that may be missing from a sum; with more, nothing is opened."""
+    colluders: int = 0
+    """Clients that may tell their shares of the noise."""
+
+    draws_from_key = False
+    """Whether the noise follows from the run's noise key: it comes from the system each time."""
+
+    def _section(self) -> str:
+        return ""
+
+    def _check(self) -> None:
+        self._at_least(0, "noise_multiplier", "dropouts", "colluders")
+
+    def with_noise(self, noise_multiplier: float) -> "Skellam":
+        """The same mechanism with another noise multiplier."""
+        return replace(self, noise_multiplier=noise_multiplier)
+
+    def check(self, setting: Setting) -> None:
+        """Refuses what it cannot account.
+
+        Raises:
+          ConfigError: no bound is known here for the sampler, the norm adapts, or cohorts are too
+            small for somebody to add noise.
+        """
+        sampler = self._accounted(setting.sampler)
+        if isinstance(setting.clipping, Adaptive):
+            raise ConfigError(
+                f"clipping={setting.clipping} with mechanism={self}: expected flat clipping, one "
+                "norm for all rounds"
+            )
+        if self.dropouts + self.colluders >= sampler.expected_cohort:
+            self._refuse(
+                "dropouts",
+                f"fewer than expected_cohort={sampler.expected_cohort:g} together with "
+                f"colluders={self.colluders}: someone must add noise",
+            )
+
+    def _accounted(self, sampler: Accounted) -> Full | TruncatedPoisson:
+        if isinstance(sampler, FixedSize):
+            raise ConfigError(
+                f"sampler={sampler} with mechanism={self}: expected 'full' or 'truncated_poisson', "
+                "since no bound is known here for Skellam noise and a fixed size"
+            )
+        if isinstance(sampler, CyclicPoisson):
+            raise ConfigError(
+                f"sampler={sampler} with mechanism={self}: expected 'full' or 'truncated_poisson', "
+                "since groups that take turns are accounted for banded noise only"
+            )
+        return sampler
+
+    def smallest_cohort(self, sampler: Accounted) -> int:
+        """Fewest announced clients whose sum is opened; the release of fewer is a sum of nothing.
+
+        Shares are made so that all cohorts from this size on have the same noise: the larger it is,
+        the less the noise of dropouts and colluders costs.
+        """
+        if isinstance(sampler, Full):
+            return sampler.num_clients
+        cohort = sampler.expected_cohort
+        needed = self.dropouts + max(2, self.colluders + 1)
+        return max(needed, math.floor(cohort - 6 * math.sqrt(cohort)))
+
+    def smallest_sum(self, announced: int, sampler: Accounted) -> int:
+        """Fewest of so many announced clients that must be in a sum for it to be opened."""
+        del sampler
+        return announced - self.dropouts
+
+    @property
+    def noise_variance(self) -> float:
+        """Variance μ of the noise in a sum of integers that is accounted."""
+        return self.noise_multiplier**2 * self.values.max_squared_norm
+
+    def total_variance(self, sampler: Accounted) -> float:
+        """Variance of the noise in a sum of integers that nobody is missing from.
+
+        It does not depend on how many were announced. What dropouts and colluders leave of it is at
+        least `noise_variance`.
+        """
+        least = self.smallest_cohort(sampler)
+        return self.noise_variance * least / (least - self.dropouts - self.colluders)
+
+    def known_divergences(self) -> Float64[np.ndarray, "orders"]:
+        """Rényi divergences of a round in which a client is known to take part."""
+        squared = float(self.values.max_squared_norm)
+        return skellam_divergences(
+            self.noise_multiplier**2 * squared, squared, self.values.max_l1_norm
+        )
+
+    def known_epsilon(self, setting: Setting, releases: int, delta: float) -> float:
+        """ε at δ against who knows each round's cohort: it may be aggregator and key holder."""
+        del setting
+        return from_divergences(releases * self.known_divergences(), delta)
+
+    def epsilon(self, setting: Setting, releases: int, delta: float) -> float:
+        """ε at δ against who sees the released models, but not cohorts."""
+        known = self.known_epsilon(setting, releases, delta)
+        if known in (0, math.inf):
+            return known
+        return min(from_divergences(self.divergences(setting, releases), delta), known)
+
+    def divergences(self, setting: Setting, releases: int) -> Float64[np.ndarray, "orders"]:
+        """Rényi divergences of all releases, against who sees the released models.
+
+        Nothing is amplified where clients may be missing: the noise that they leave depends on the
+        size of the cohort, and may tell of it.
+        """
+        sampler = self._accounted(setting.sampler)
+        known = self.known_divergences()
+        if isinstance(sampler, Full) or self.dropouts:
+            return releases * known
+        return releases * sampler.divergences(known, self.smallest_cohort(sampler))
+
+    def init(
+        self, setting: Setting, key: "Key", like: "Update", round_: "Array | int"
+    ) -> PrivacyState:
+        """The state before a round: the clipping norm."""
+        import jax.numpy as jnp
+
+        del key, like, round_
+        return PrivacyState(jnp.asarray(setting.clipping.norm, jnp.float32), ())
+
+    def release(
+        self,
+        setting: Setting,
+        round_key: "Key",
+        state: PrivacyState,
+        total: "Update",
+        within: "Float[Array, '']",
+    ) -> "tuple[Update, PrivacyState]":
+        """The sum as it is: the noise is in it already, see `shares`."""
+        del setting, round_key, within
+        return total, state
+
+    def shares(self, setting: Setting, rng: Rng) -> IntegerShares:
+        """The noise that clients add.
+
+        Args:
+          setting: the rest of the plan.
+          rng: where its randomness comes from; ``os.urandom``.
+        """
+        sampler, length = setting.sampler, self.values.dimension
+        variance = self.total_variance(sampler)
+
+        def draw(announced: int, here: int) -> Int64[np.ndarray, "clients length"]:
+            # One client at a time: its numbers fit into the cache.
+            return np.stack([skellam(rng, variance / announced, length) for _ in range(here)])
+
+        bits = wire_bits(
+            bits=self.values.bits,
+            clients=sampler.slots,
+            variance=variance,
+            values=setting.rounds * length,
+        )
+        return IntegerShares(bits, draw)
+
+    def describe(self) -> str:
+        """What is done to a clipped update, or to the sum, for a disclosure."""
+        return (
+            f"it is rounded to integers of squared norm at most {self.values.max_squared_norm}, and "
+            "each client adds a share of Skellam noise before protection, so that the sum of those "
+            f"not missing (up to {self.dropouts}) nor telling their shares (up to "
+            f"{self.colluders}) holds a variance of at least {self.noise_variance:.6g}; with more "
+            "missing nothing is opened."
+        )
+
+    def accountant(self, sampler: Accounted) -> str:
+        """Whose ε it is, for a disclosure."""
+        del sampler
+        return (
+            "Rényi divergences (Agarwal et al. 2021), subsampled where clients are, with the rounds "
+            "in which a cohort may be too large or too small at their full cost"
+        )
+
+    def against(self) -> str:
+        """Against whom ε holds, for a disclosure."""
+        return (
+            "It holds against who sees the released models; aggregator, key holder and clients, who "
+            "see sums with the noise in them, know the cohorts besides."
+        )
+
+    def caveat(self) -> str:
+        """What ε leaves out, for a disclosure."""
+        return (
+            "Noised integers are sent as residues with room for the whole sum: the probability that "
+            "any value of the run leaves it and is opened wrong is at most 2^-40, which costs the "
+            "released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
+            "Probabilities of the noise are right to 1 part in 10^10 where they exceed 1e-8, else "
+            "to 1e-18."
+        )
+
+
+def skellam_divergences(
+    variance: float, squared_norm: float, l1_norm: float
+) -> Float64[np.ndarray, "orders"]:
+    """Rényi divergences of orders 2, 3, … 512, at most, of Skellam noise and itself moved.
+
+    D_α <= α Δ₂² / (2μ) + min(((2α - 1) Δ₂² + 6 Δ₁) / (4μ²), 3 Δ₁ / (2μ)) for a move by an integer
+    vector (Agarwal, Kairouz & Liu 2021, The Skellam Mechanism, section 3).
+
+    Args:
+      variance: μ of the noise of each coordinate: it is the difference of two Poisson numbers of
+        mean μ/2.
+      squared_norm: Δ₂², squared L2 norm of the vector, at most.
+      l1_norm: Δ₁, its L1 norm, at most.
+    """
+    excess = np.minimum(
+        ((2 * ORDERS - 1) * squared_norm + 6 * l1_norm) / (4 * variance**2),
+        3 * l1_norm / (2 * variance),
+    )
+    return ORDERS * squared_norm / (2 * variance) + excess
