@@ -44,6 +44,7 @@ from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
 from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
+from .privacy.plan import Plan, secret_key
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .runs.experiment import run
 from .settings.experiment import Experiment

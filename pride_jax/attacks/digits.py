@@ -1,6 +1,7 @@
 """Clients with a digit each, and what every role holds of their updates."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
