@@ -19,6 +19,7 @@ from .engine.evaluation import Metrics, evaluator
 from .engine.on_device import on_device
 from .engine.rounds import Algorithm, RoundInfo, ServerState
 from .engine.secure import SecureAggregation
+from .engine.server import secret_key
 from .engine.simulated import one_by_one, simulated
 from .errors import ConfigError, DataError, PrideError, ProtocolError, RunError, TooFewError
 from .federated import federated
@@ -44,7 +45,7 @@ from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
 from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
-from .privacy.plan import Plan, secret_key
+from .privacy.plan import Plan
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .runs.experiment import run
 from .settings.experiment import Experiment
