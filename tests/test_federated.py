@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,7 @@ from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import LocalTraining, by_examples, uniform
 from pride_jax.models.networks import mlp
+from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.task import classification
 from pride_jax.types import Cohort
@@ -43,15 +45,35 @@ TASK = classification(MODEL, 3)
 
 
 def fedavg_of(
-    rate=0.3, *, server=optax.sgd(1.0), weighting=by_examples, sampler=None, adder=None, norm=np.inf
+    rate=0.3,
+    *,
+    server=optax.sgd(1.0),
+    weighting=by_examples,
+    sampler=None,
+    adder=None,
+    clipping=Unclipped(),
 ):
     training = LocalTraining(epochs=2, batch_size=10)
     method = fedavg(TASK, optax.sgd(rate), server, weighting=weighting, training=training)
-    return federated(method, DATA, sampler, adder, max_norm=norm)
+    return federated(method, DATA, sampler, adder, **options)
 
 
 def secure(protocol, bits=16, limit=1.0):
     return SecureAggregation(protocol, protocol.keygen(os.urandom, Role.KEY_HOLDER), bits, limit)
+
+
+class Only(NamedTuple):
+    """The same cohort in every round."""
+
+    cohort: Cohort
+    num_clients: int = 4
+
+    @property
+    def slots(self):
+        return len(self.cohort.ids)
+
+    def draw(self, key, round_):
+        return self.cohort
 
 
 def params_of(state):
@@ -74,7 +96,7 @@ def updates():
     rows = []
     for client in range(4):
         only = Cohort(jnp.array([client]), jnp.ones(1, bool))
-        algorithm = fedavg_of(weighting=uniform, sampler=lambda key, round_, only=only: only)
+        algorithm = fedavg_of(weighting=uniform, sampler=Only(only))
         rows.append(step_of(algorithm))
     return np.array(rows)
 
@@ -92,7 +114,7 @@ def test_uniform_weights_count_every_client_the_empty_one_too():
 def test_clipping_acts_on_each_client_before_the_mean():
     norms = np.linalg.norm(updates(), axis=1)
     bound = float(norms[[0, 2, 3]].min() / 2)
-    algorithm = fedavg_of(norm=bound)
+    algorithm = fedavg_of(clipping=Flat(bound))
     state = algorithm.init(KEY)
     after, info = algorithm.round(state)
     clipped = updates() * (bound / np.maximum(norms, bound))[:, None]

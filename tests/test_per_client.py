@@ -20,25 +20,23 @@ from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import LocalTraining, by_examples, uniform
 from pride_jax.models.networks import mlp
-from pride_jax.privacy.plan import PrivacyPlan
-from pride_jax.privacy.sampling import fixed_size
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import fixed_size, full
+from pride_jax.privacy.values import Integers
 from pride_jax.settings.experiment import Aggregation, Engine, Experiment
 from pride_jax.task import classification
 
 DATASET = load_dataset("iris", test_examples=90)
 SIZES = (25, 0, 10)
 MODEL = mlp(features=(4,), outputs=3, hidden=(8,))
-PLAN = PrivacyPlan(
-    num_clients=3,
+PLAN = Plan(
+    sampler=full(3),
+    clipping=Flat(0.5),
+    mechanism=Skellam(1.0, Integers(67, 12), colluders=1),
     rounds=2,
     delta=1e-2,
-    sampling="full",
-    noise_multiplier=1.0,
-    clipping_norm=0.5,
-    mechanism="skellam",
-    dimension=67,
-    bits=12,
-    colluders=1,
 )
 
 
@@ -52,7 +50,7 @@ def rounds(adder, *, data=None, sampler=None, weighting=by_examples, count=2):
 
     protocol = plain()
     key_holder = protocol.keygen(os.urandom, Role.KEY_HOLDER)
-    private = isinstance(sampler, PrivacyPlan)
+    private = isinstance(sampler, Plan)
     bits, limit = (12, 0.5) if private else (16, 1.0)
     algorithm = federated(
         fedavg(

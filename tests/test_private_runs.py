@@ -11,7 +11,10 @@ from pride_jax.errors import ConfigError, RunError
 from pride_jax.federated import secret_key
 from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import truncated_poisson
 from pride_jax.runs import budget, experiment, ledger
 from pride_jax.runs.experiment import run
 from pride_jax.settings.experiment import (
@@ -36,7 +39,13 @@ PRIVATE = Experiment(
     privacy=Privacy(clipping_norm=0.5, mechanism="gaussian", noise_multiplier=2.0, delta=1e-2),
     evaluation=Evaluation(every=2),
 )
-PLAN = PrivacyPlan(num_clients=12, rounds=6, delta=1e-2, sampling_rate=0.5, noise_multiplier=2.0)
+PLAN = Plan(
+    sampler=truncated_poisson(12, 0.5),
+    clipping=Flat(1.0),
+    mechanism=Gaussian(2.0),
+    rounds=6,
+    delta=1e-2,
+)
 SKELLAM = replace(
     PRIVATE,
     privacy=replace(PRIVATE.privacy, mechanism="skellam"),

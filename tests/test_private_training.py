@@ -23,7 +23,7 @@ from pride_jax.data.partition import iid
 from pride_jax.engine.contribution import floats
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.secure import SecureAggregation, encode_of
-from pride_jax.engine.server import private_key
+from pride_jax.engine.server import secret_key
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
@@ -31,7 +31,13 @@ from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import mlp
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Adaptive, Flat
+from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from pride_jax.privacy.values import Integers
 from pride_jax.task import classification
 
 CLIENTS = 12
@@ -40,16 +46,17 @@ DATA = federate(DATASET, iid(np.random.default_rng(0), 60, CLIENTS))
 MODEL = mlp((4,), 3, (64,))
 LENGTH = num_parameters(MODEL)
 NORM = 0.25
-FULL = PrivacyPlan(
-    num_clients=CLIENTS,
+FULL = Plan(
+    sampler=full(CLIENTS),
+    clipping=Flat(NORM),
+    mechanism=Gaussian(2.0),
     rounds=20,
     delta=1e-3,
-    sampling="full",
-    clipping_norm=NORM,
-    noise_multiplier=2.0,
 )
-POISSON = replace(FULL, sampling="truncated_poisson", sampling_rate=0.5)
-SKELLAM = replace(FULL, mechanism="skellam", dimension=LENGTH, bits=16, colluders=1)
+POISSON = replace(FULL, sampler=truncated_poisson(CLIENTS, 0.5))
+SHARES = Skellam(2.0, Integers(LENGTH, 16), colluders=1)
+SKELLAM = replace(FULL, mechanism=SHARES)
+SILENT = Gaussian(0.0)
 KEY, PRIVATE = jax.random.key(4), jax.random.key(5)
 
 
@@ -89,14 +96,14 @@ def deviation_fits(values, expected):
     [
         FULL,
         POISSON,
-        replace(FULL, sampling="fixed_size", sampling_rate=0.5),
-        replace(FULL, mechanism="banded"),
+        replace(FULL, sampler=fixed_size(CLIENTS, 6)),
+        replace(FULL, mechanism=Banded(2.0, band=1)),
     ],
-    ids=lambda plan: f"{plan.mechanism}-{plan.sampling}",
+    ids=["full", "Poisson", "fixed size", "banded"],
 )
 def test_released_sums_have_the_planned_noise_and_no_other(plan):
     noise = steps_of(dp_fedavg(plan), 8)
-    expected = plan.noise_multiplier * NORM / plan.expected_cohort
+    expected = plan.mechanism.noise_multiplier * NORM / plan.sampler.expected_cohort
     assert deviation_fits(noise, expected)
     assert not deviation_fits(noise, expected * 2 / 3)
     assert not deviation_fits(noise, expected * 3 / 2)
@@ -106,10 +113,10 @@ def test_released_sums_have_the_planned_noise_and_no_other(plan):
 
 @pytest.mark.parametrize("survivors", [CLIENTS, CLIENTS - 1])
 def test_shares_of_integer_noise_add_up_to_the_plans(survivors):
-    plan = replace(SKELLAM, dropouts=1)
+    plan = replace(FULL, mechanism=replace(SHARES, dropouts=1))
     lossy = secure(plain(), network=lambda messages: messages[:survivors])
     noise = steps_of(dp_fedavg(plan, adder=simulated(lossy)), 8)
-    variance = plan.total_variance * survivors / CLIENTS
+    variance = plan.mechanism.total_variance(plan.sampler) * survivors / CLIENTS
     expected = np.sqrt(variance) * NORM / (2**15 - 1) / CLIENTS
     assert deviation_fits(noise, expected)
     assert not deviation_fits(noise, expected * 2 / 3)
@@ -118,15 +125,10 @@ def test_shares_of_integer_noise_add_up_to_the_plans(survivors):
 
 def test_banded_noise_is_that_of_the_whole_runs_matrix():
     plan = replace(
-        FULL,
-        mechanism="banded",
-        band=3,
-        groups=3,
-        sampling="cyclic_poisson",
-        sampling_rate=1 / 3,
+        FULL, mechanism=Banded(2.0, band=3), sampler=cyclic_poisson(CLIENTS, 1 / 3, groups=3)
     )
     algorithm = dp_fedavg(plan)
-    noise = steps_of(algorithm, 6) * plan.expected_cohort
+    noise = steps_of(algorithm, 6) * plan.sampler.expected_cohort
     # Neighbouring rounds take back some of what was added; rounds apart share nothing new.
     assert np.corrcoef(noise[4], noise[5])[0, 1] < -0.2
     later = algorithm.init(KEY, PRIVATE, 4)
@@ -139,9 +141,9 @@ def test_banded_noise_is_that_of_the_whole_runs_matrix():
 
 
 def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
-    silent = replace(POISSON, noise_multiplier=0.0)
+    silent = replace(POISSON, mechanism=SILENT)
     algorithm = dp_fedavg(silent, rate=0.3)
-    everyone = dp_fedavg(replace(FULL, noise_multiplier=0.0), rate=0.3, adder=on_device(chunk=1))
+    everyone = dp_fedavg(replace(FULL, mechanism=SILENT), rate=0.3, adder=on_device(chunk=1))
     sizes = set()
     state = algorithm.init(KEY, PRIVATE)
     total = steps_of(everyone, 1)[0] * CLIENTS
@@ -162,7 +164,7 @@ def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
     assert int(state.round) == 0
 
 
-def test_a_run_is_the_same_for_the_same_private_key_only():
+def test_a_run_is_the_same_for_the_same_secret_key_only():
     algorithm = dp_fedavg(POISSON, rate=0.3)
     np.testing.assert_array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2))
     assert not np.array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2, jax.random.key(6)))
@@ -177,7 +179,7 @@ def contributed(bits=None):
     """A client's contribution, as floats or as integers of so many bits, compiled once."""
     if bits is None:
         return jax.jit(floats)
-    plan = replace(SKELLAM, dimension=40, bits=bits)
+    plan = replace(FULL, mechanism=Skellam(2.0, Integers(40, bits)))
     return jax.jit(encode_of(secure(plain(), bits), plan))
 
 
@@ -195,7 +197,7 @@ def test_no_clients_integers_are_longer_than_the_noise_is_made_for(update, weigh
     given_ = jnp.float32(NORM), jnp.float32(weight)
     sent, reports = contributed(bits)(KEY, {"w": jnp.asarray(update)}, *given_)
     integers = np.asarray(sent.update, np.int64)
-    assert (integers**2).sum() <= replace(SKELLAM, dimension=40, bits=bits).max_squared_norm
+    assert (integers**2).sum() <= Integers(40, bits).max_squared_norm
     if not np.isfinite(update).all():
         assert not integers.any() and int(reports.nonfinite) == 1
 
@@ -216,7 +218,8 @@ def test_encrypted_and_plain_sums_with_the_same_shares_are_the_same_bits():
 def test_with_more_missing_than_tolerated_nothing_is_opened_and_the_round_counts():
     for dropouts, opened in ((1, False), (2, True)):
         lossy = secure(plain(), network=lambda messages: messages[2:])
-        algorithm = dp_fedavg(replace(SKELLAM, dropouts=dropouts), adder=simulated(lossy))
+        plan = replace(FULL, mechanism=replace(SHARES, dropouts=dropouts))
+        algorithm = dp_fedavg(plan, adder=simulated(lossy))
         state, info = algorithm.round(algorithm.init(KEY, PRIVATE))
         assert int(info.unopened) == (not opened)
         moved = flat(state.own.params) - flat(algorithm.init(KEY, PRIVATE).own.params)
@@ -225,9 +228,8 @@ def test_with_more_missing_than_tolerated_nothing_is_opened_and_the_round_counts
 
 
 def test_cohorts_too_small_to_hide_one_another_are_not_opened():
-    plan = replace(
-        SKELLAM, sampling="truncated_poisson", sampling_rate=0.25, colluders=2, noise_multiplier=5.0
-    )
+    shares = Skellam(5.0, Integers(LENGTH, 16), colluders=2)
+    plan = replace(FULL, mechanism=shares, sampler=truncated_poisson(CLIENTS, 0.25))
     assert plan.smallest_cohort == 3
     algorithm = dp_fedavg(plan, adder=simulated(secure(masking())))
     seen = set()
@@ -239,14 +241,15 @@ def test_cohorts_too_small_to_hide_one_another_are_not_opened():
 
 
 def test_gaussian_noise_covers_what_rounding_adds():
-    plan = replace(FULL, dimension=LENGTH, bits=4)
-    assert plan.noise_scale > 1.5 * FULL.noise_scale
+    plan = replace(FULL, mechanism=Gaussian(2.0, Integers(LENGTH, 4)))
+    scale = plan.mechanism.noise_scale(NORM)
+    assert scale > 1.5 * FULL.mechanism.noise_scale(NORM)
     noise = steps_of(dp_fedavg(plan, adder=simulated(secure(plain(), 4))), 8)
-    assert deviation_fits(noise, plan.noise_scale / CLIENTS)
+    assert deviation_fits(noise, scale / CLIENTS)
 
 
 def test_adaptive_clipping_finds_the_quantile_of_the_norms():
-    plan = replace(FULL, rounds=60, clipping="adaptive", clipping_norm=3.0, noise_multiplier=0.05)
+    plan = replace(FULL, rounds=60, clipping=Adaptive(3.0), mechanism=Gaussian(0.05))
     algorithm = dp_fedavg(plan, rate=0.03)
     state, _ = algorithm.rounds(algorithm.init(KEY, PRIVATE), 60)
     assert float(state.privacy.norm) < 1.0
@@ -257,19 +260,19 @@ def test_adaptive_clipping_finds_the_quantile_of_the_norms():
 @pytest.mark.parametrize(
     ("changes", "options", "reason"),
     [
-        ({}, {"max_norm": 1.0}, "max_norm=1.0.*the plan clips"),
-        ({"num_clients": 13}, {}, "num_clients=13, but .* have 12"),
-        ({"noise_multiplier": None}, {}, "noise_multiplier=None.*calibrate"),
-        ({"dimension": 9, "bits": 16}, {}, "dimension=9, but .* adds floats"),
+        ({}, {"clipping": Flat(1.0)}, r"clipping=Flat\(norm=1.0\).*the plan clips"),
+        ({"sampler": full(13)}, {}, "num_clients=13, but .* have 12"),
+        ({"mechanism": Gaussian(2.0, Integers(9, 16))}, {}, "dimension=9.*on_device adds floats"),
+        ({}, {"adder": simulated(secure(plain()))}, r"adds Floats\(\).*Integers"),
         (
-            {"dimension": LENGTH, "bits": 8},
+            {"mechanism": Gaussian(2.0, Integers(LENGTH, 8))},
             {"adder": simulated(secure(plain()))},
-            "bits=8, but .* have 16",
+            "bits=8.* of norm 0.25, but .*bits=16",
         ),
         (
-            {"dimension": LENGTH, "bits": 16, "clipping_norm": 2.0},
+            {"mechanism": SHARES, "clipping": Flat(2.0)},
             {"adder": simulated(secure(plain()))},
-            "clipping_norm=2.0, but .* have 0.25",
+            "norm 2.0, but .* limit 0.25",
         ),
     ],
 )
@@ -280,24 +283,24 @@ def test_whatever_contradicts_the_plan_is_refused(changes, options, reason):
 
 
 def test_noise_and_cohorts_need_a_key_of_their_own():
-    with pytest.raises(ConfigError, match=r"private=None.*private_key"):
+    with pytest.raises(ConfigError, match=r"private=None.*secret_key"):
         dp_fedavg(FULL).init(KEY)
     state = dp_fedavg(FULL).init(KEY, PRIVATE)
     other = dp_fedavg(FULL).init(jax.random.key(9), PRIVATE)
     for name in ("sampling", "noise"):
         one, same = getattr(state.keys, name), getattr(other.keys, name)
-        assert (jax.random.key_data(one) == jax.random.key_data(same)).all()
+        assert (jax.random.key_data(one.value) == jax.random.key_data(same.value)).all()
 
 
-def test_private_keys_come_from_the_system_unless_given():
-    assert (jax.random.key_data(private_key()) != jax.random.key_data(private_key())).any()
-    data = jax.random.key_data(private_key(bytes(range(8))))
+def test_secret_keys_come_from_the_system_unless_given():
+    assert (jax.random.key_data(secret_key()) != jax.random.key_data(secret_key())).any()
+    data = jax.random.key_data(secret_key(bytes(range(8))))
     assert data.tobytes() == bytes(range(8))
 
 
 @pytest.mark.parametrize("client", [0, 7])
 def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(client):
-    silent = replace(FULL, noise_multiplier=0.0)
+    silent = replace(FULL, mechanism=SILENT)
     sizes = DATA.sizes.at[client].set(0)
 
     def step(data):

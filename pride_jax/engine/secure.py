@@ -167,5 +167,6 @@ def check_integers(server: Server, secure: SecureAggregation) -> None:
     if found != expected:
         raise ConfigError(
             f"The plan adds {found[0]} of norm {found[1]}, but method and secure aggregation "
-            f"{expected[0]} of limit {expected[1]}: they must be the same, or the accounting is wrong"
+            f"{expected[0]} of limit {expected[1]}: they must be the same, or the accounting is "
+            "wrong"
         )

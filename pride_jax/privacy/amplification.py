@@ -1,7 +1,7 @@
 """What sampling hides: divergences of one round's noise become those of a sampled round.
 
-Rényi divergences are arrays over the orders 2, 3, … 512: whole orders, as the bounds of Skellam noise
-and of subsampling need them. Curves take δ and give ε.
+Rényi divergences are arrays over the orders 2, 3, … 512: whole orders, as the bounds of Skellam
+noise and of subsampling need them. Curves take δ and give ε.
 """
 
 import math

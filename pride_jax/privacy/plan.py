@@ -62,8 +62,8 @@ class Plan(Validated):
         if self.client_state and isinstance(self.sampler, FixedSize):
             self._refuse(
                 "client_state",
-                f"False with sampler={self.sampler}: a client that is called takes another's place, "
-                "which the other remembers, and nothing here accounts that; use full or "
+                f"False with sampler={self.sampler}: a client that is called takes another's "
+                "place, which the other remembers, and nothing here accounts that; use full or "
                 "truncated_poisson, or a method whose clients keep nothing",
             )
         if self.smallest_cohort > self.sampler.slots:
@@ -79,7 +79,7 @@ class Plan(Validated):
 
     @property
     def smallest_cohort(self) -> int:
-        """Fewest announced clients whose sum is opened; the release of fewer is a sum of nothing."""
+        """Fewest announced clients whose sum is opened; fewer release a sum of nothing."""
         return self.mechanism.smallest_cohort(self.sampler)
 
     @property

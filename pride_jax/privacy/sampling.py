@@ -1,7 +1,8 @@
 """Samplers: who takes part in a round, and what an accountant needs to know of it.
 
 A sampler is a frozen value. A federation draws its cohorts with it, with a privacy plan or without
-one, and an accountant asks it what its draws hide. Nothing here imports JAX before a cohort is drawn.
+one, and an accountant asks it what its draws hide. Nothing here imports JAX before a cohort is
+drawn.
 """
 
 import math

@@ -19,10 +19,13 @@ from pride_jax.engine import contribution, federation, server
 from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import WHOLE, LocalTraining, uniform
-from pride_jax.privacy import mechanisms
 from pride_jax.privacy.accounting import epsilon
-from pride_jax.privacy.clipping import ClipInfo
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms import gaussian_noise
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.norms import ClipInfo
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import full, truncated_poisson
 from pride_jax.task import classification
 from pride_jax.types import Model
 
@@ -32,47 +35,34 @@ RUNS, NORM, RAW = 8000, 1.0, 10.0
 class Case(NamedTuple):
     """Whom to audit, and how an observer turns a run's releases into one score."""
 
-    plan: PrivacyPlan
+    plan: Plan
     rate: tuple[float, ...]
     score: tuple[float, ...]
 
 
-ONE_ROUND = Case(
-    PrivacyPlan(
-        num_clients=4,
-        rounds=1,
+def plan_of(sampler, rounds=1):
+    return Plan(
+        sampler=sampler,
+        clipping=Flat(NORM),
+        mechanism=Gaussian(1.0),
+        rounds=rounds,
         delta=1e-2,
-        sampling="full",
-        clipping_norm=NORM,
-        noise_multiplier=1.0,
-    ),
+    )
+
+
+ONE_ROUND = Case(
+    plan_of(full(4)),
     rate=(1.0,),
     score=(1.0,),
 )
 TWO_ROUNDS = Case(
-    PrivacyPlan(
-        num_clients=4,
-        rounds=2,
-        delta=1e-2,
-        sampling="full",
-        clipping_norm=NORM,
-        noise_multiplier=1.0,
-    ),
+    plan_of(full(4), rounds=2),
     # Nobody moves in the second round: with the same noise, the releases differ by the updates.
     rate=(1.0, 0.0),
     score=(1.0, -1.0),
 )
 POISSON = Case(
-    PrivacyPlan(
-        num_clients=12,
-        rounds=1,
-        delta=1e-2,
-        sampling="truncated_poisson",
-        sampling_rate=0.9,
-        capacity=12,
-        clipping_norm=NORM,
-        noise_multiplier=1.0,
-    ),
+    plan_of(truncated_poisson(12, 0.9, 12)),
     rate=(1.0,),
     score=(1.0,),
 )
@@ -110,7 +100,7 @@ def scores(case, present, runs=RUNS, seed=0):
         weighting=uniform,
         training=LocalTraining(batch_size=WHOLE),
     )
-    algorithm = federated(method, population(case.plan.num_clients, present), case.plan)
+    algorithm = federated(method, population(case.plan.sampler.num_clients, present), case.plan)
 
     def one(key):
         state, total = algorithm.init(key, key), 0.0
@@ -147,24 +137,19 @@ def geyers_clipping(monkeypatch):
 
 
 def half_the_noise(monkeypatch):
-    real = mechanisms.add_gaussian
+    real = gaussian_noise.add_gaussian
     monkeypatch.setattr(
-        mechanisms, "add_gaussian", lambda key, total, scale: real(key, total, scale / 2)
+        gaussian_noise, "add_gaussian", lambda key, total, scale: real(key, total, scale / 2)
     )
 
 
 def reused_noise_key(monkeypatch):
-    real = server.mechanism_of
+    real = Plan.release
 
-    def forgetful(plan):
-        mechanism = real(plan)
-        return mechanism._replace(
-            release=lambda key, state, round_, *rest: mechanism.release(
-                key, state, jnp.zeros_like(round_), *rest
-            )
-        )
+    def forgetful(plan, key, state, round_, *rest):
+        return real(plan, key, state, jnp.zeros_like(round_), *rest)
 
-    monkeypatch.setattr(server, "mechanism_of", forgetful)
+    monkeypatch.setattr(Plan, "release", forgetful)
 
 
 def realised_denominator(monkeypatch):

@@ -13,7 +13,10 @@ from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import LocalTraining, uniform
 from pride_jax.models.networks import logistic
-from pride_jax.privacy.plan import PrivacyPlan
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import full
 from pride_jax.task import classification
 
 FEATURES, CLASSES, SIZES = 4, 3, (5, 2, 3, 4)
@@ -36,13 +39,12 @@ def data_of(sizes):
 
 
 def plan_of(clients, noise_multiplier):
-    return PrivacyPlan(
-        num_clients=clients,
+    return Plan(
+        sampler=full(clients),
+        clipping=Flat(0.5),
+        mechanism=Gaussian(noise_multiplier),
         rounds=3,
         delta=1e-3,
-        sampling="full",
-        clipping_norm=0.5,
-        noise_multiplier=noise_multiplier,
     )
 
 

@@ -46,8 +46,8 @@ class Banded(ServerNoise):
         sampler, clipping = setting.sampler, setting.clipping
         if not isinstance(sampler, Full | CyclicPoisson):
             raise ConfigError(
-                f"sampler={sampler} with mechanism={self}: expected 'full' or 'cyclic_poisson', since "
-                "nothing here accounts a client that is drawn again within a band, where rounds "
+                f"sampler={sampler} with mechanism={self}: expected 'full' or 'cyclic_poisson', "
+                "since nothing here accounts a client that is drawn again within a band, where rounds "
                 "share noise"
             )
         if isinstance(clipping, Adaptive):
@@ -59,8 +59,8 @@ class Banded(ServerNoise):
             self._refuse("band", f"at most rounds={setting.rounds}")
         if isinstance(sampler, CyclicPoisson) and sampler.groups < self.band:
             raise ConfigError(
-                f"groups={sampler.groups}: expected at least band={self.band}, so that no two rounds "
-                "of a client share noise"
+                f"groups={sampler.groups}: expected at least band={self.band}, so that no two "
+                "rounds of a client share noise"
             )
 
     def _coefficients(self, setting: Setting) -> tuple[float, ...]:

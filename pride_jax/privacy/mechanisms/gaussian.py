@@ -1,8 +1,8 @@
 """The Gaussian mechanism: the server adds independent Gaussian noise to a round's sum.
 
-McMahan, Ramage, Talwar & Zhang 2018, Learning Differentially Private Recurrent Language Models; with
-a norm that adapts, Andrew, Thakkar, McMahan & Ramaswamy 2021, Differentially Private Learning with
-Adaptive Clipping.
+McMahan, Ramage, Talwar & Zhang 2018, Learning Differentially Private Recurrent Language Models;
+with a norm that adapts, Andrew, Thakkar, McMahan & Ramaswamy 2021, Differentially Private Learning
+with Adaptive Clipping.
 """
 
 import math
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gaussian(ServerNoise):
-    """Independent Gaussian noise on each round's sum of floats, or of integers once it is opened."""
+    """Independent Gaussian noise on each round's sum of floats, or of integers once opened."""
 
     noise_multiplier: float
     """Standard deviation of the sum's noise over the clipping norm."""
@@ -53,8 +53,8 @@ class Gaussian(ServerNoise):
             )
         if isinstance(self.values, Integers):
             raise ConfigError(
-                f"clipping={clipping} with {self.values}: expected flat clipping for integers, whose "
-                "scale is the clipping norm"
+                f"clipping={clipping} with {self.values}: expected flat clipping for integers, "
+                "whose scale is the clipping norm"
             )
         clipping.sum_noise_multiplier(self.noise_multiplier, sampler.expected_cohort)
 

@@ -42,7 +42,7 @@ class IntegerShares(NamedTuple):
 
 @dataclass(frozen=True)
 class Skellam(Validated):
-    """Integer noise in shares, sized for the announced cohort less the missing and the colluding."""
+    """Integer noise in shares, sized for a cohort less the missing and the colluding."""
 
     noise_multiplier: float
     """Standard deviation of the noise that is accounted over the largest norm of the integers."""
@@ -207,8 +207,8 @@ class Skellam(Validated):
     def describe(self) -> str:
         """What is done to a clipped update, or to the sum, for a disclosure."""
         return (
-            f"it is rounded to integers of squared norm at most {self.values.max_squared_norm}, and "
-            "each client adds a share of Skellam noise before protection, so that the sum of those "
+            f"it is rounded to integers of squared norm at most {self.values.max_squared_norm}, "
+            "and each client adds a share of Skellam noise before protection, so that the sum of those "
             f"not missing (up to {self.dropouts}) nor telling their shares (up to "
             f"{self.colluders}) holds a variance of at least {self.noise_variance:.6g}; with more "
             "missing nothing is opened."
@@ -218,22 +218,22 @@ class Skellam(Validated):
         """Whose ε it is, for a disclosure."""
         del sampler
         return (
-            "Rényi divergences (Agarwal et al. 2021), subsampled where clients are, with the rounds "
-            "in which a cohort may be too large or too small at their full cost"
+            "Rényi divergences (Agarwal et al. 2021), subsampled where clients are, with the "
+            "rounds in which a cohort may be too large or too small at their full cost"
         )
 
     def against(self) -> str:
         """Against whom ε holds, for a disclosure."""
         return (
-            "It holds against who sees the released models; aggregator, key holder and clients, who "
-            "see sums with the noise in them, know the cohorts besides."
+            "It holds against who sees the released models; aggregator, key holder and clients, "
+            "who see sums with the noise in them, know the cohorts besides."
         )
 
     def caveat(self) -> str:
         """What ε leaves out, for a disclosure."""
         return (
-            "Noised integers are sent as residues with room for the whole sum: the probability that "
-            "any value of the run leaves it and is opened wrong is at most 2^-40, which costs the "
+            "Noised integers are sent as residues with room for the whole sum: the probability "
+            "that any value of the run leaves it and is opened wrong is at most 2^-40, which costs the "
             "released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
             "Probabilities of the noise are right to 1 part in 10^10 where they exceed 1e-8, else "
             "to 1e-18."
