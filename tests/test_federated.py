@@ -51,7 +51,7 @@ def fedavg_of(
     weighting=by_examples,
     sampler=None,
     adder=None,
-    clipping=Unclipped(),
+    **options,
 ):
     training = LocalTraining(epochs=2, batch_size=10)
     method = fedavg(TASK, optax.sgd(rate), server, weighting=weighting, training=training)

@@ -29,7 +29,7 @@ from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.runs.lines import as_line
-from pride_jax.runs.prepared import Prepared, adder_of, prepare
+from pride_jax.runs.prepared import Prepared, adder_of, prepare, simulated_of
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.task import classification
@@ -138,10 +138,10 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
             "absent canaries must add exact zeros"
         )
     _check_learning(config)
-    data = prepared.simulated.data
+    simulated = simulated_of(prepared)
+    data, dataset = simulated.data, simulated.dataset
     longest = int(data.sizes.max())
     examples = longest if config.cohort.weighting == "examples" else 1
-    dataset = prepared.simulated.dataset
     shape = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
     model = learning.build_model(config, shape)
     added = with_canaries(model, data, setting.canaries, examples)
@@ -202,7 +202,7 @@ def enlarged(plan: Plan, added: Population) -> Plan:
 
 def _one_run(config: Experiment, prepared: Prepared, plan: Plan, added: Population) -> OneRun:
     method = fedavg(
-        classification(added.model, prepared.simulated.dataset.outputs),
+        classification(added.model, simulated_of(prepared).dataset.outputs),
         learning.build_client_optimizer(config, {}),
         keep_present(optax.sgd(1.0)),
         weighting=learning.WEIGHTINGS[config.cohort.weighting],

@@ -52,7 +52,7 @@ from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
-from pride_jax.runs.prepared import Prepared
+from pride_jax.runs.prepared import Prepared, RealParties
 from pride_jax.settings import build, protocols
 from pride_jax.types import Cohort
 
@@ -153,7 +153,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
         test_examples=len(dataset.test_targets),
         inputs=lambda: roster.digest,
         hyper={},
-        simulated=None,
+        simulated=RealParties(),
     )
 
 

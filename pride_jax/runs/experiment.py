@@ -24,7 +24,13 @@ from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
 from pride_jax.runs.hosts import Order, Task
-from pride_jax.runs.prepared import Prepared, prepare
+from pride_jax.runs.prepared import (
+    Prepared,
+    RealParties,
+    Simulated,
+    prepare,
+    simulated_of,
+)
 from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.runs.summary import Summary, row_of, summarize
 from pride_jax.settings import own
@@ -102,8 +108,7 @@ def assist(config: Experiment, workdir: Path) -> None:
         if order.task == Task.TRAIN:
             state, _ = _advance(prepared, state, order.round)
         if order.task == Task.REVIEW:
-            assert prepared.simulated is not None, "what is prepared from a config is simulated"
-            prepared.simulated.review(state)
+            simulated_of(prepared).review(state)
         if order.task == Task.SAVE:
             prepared.algorithm.states.save(state.clients)
 
@@ -171,7 +176,7 @@ def _run(
     report: Callable[[metrics.Row], None] | None,
     pictures: bool,
 ) -> Course:
-    config, real = prepared.config, prepared.simulated is None
+    config, real = prepared.config, isinstance(prepared.simulated, RealParties)
     write_json(workdir / "config.json", to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
@@ -199,7 +204,11 @@ def _claim_secrets(prepared: Prepared, workdir: Path) -> bytes | None:
     config, folder = prepared.config, workdir / "secrets"
     savers, seed = [], None
     files = build_key_files(config.aggregation)
-    if files is not None and prepared.secure is not None and prepared.simulated is not None:
+    if (
+        files is not None
+        and prepared.secure is not None
+        and isinstance(prepared.simulated, Simulated)
+    ):
         secret = prepared.secure.key_holder[0]
         savers.append(lambda folder: files.save(folder, secret))
     if prepared.plan is not None and config.privacy.seed is None:
@@ -370,7 +379,7 @@ def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder:
     if not summary["confusion"]:
         return
     plots.save(plots.confusion_matrices(plots.confusions(summary)), folder / "confusion_matrix.png")
-    if prepared.simulated is not None:
+    if isinstance(prepared.simulated, Simulated):
         dataset, partition, *_ = prepared.simulated
         counts = label_counts(partition, dataset.train_targets, dataset.outputs)
         plots.save(plots.label_map(counts), folder / "client_labels.png")

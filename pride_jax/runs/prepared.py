@@ -66,6 +66,10 @@ class Simulated(NamedTuple):
     review: Callable[[ServerState], dict[str, Totals]]
 
 
+class RealParties(NamedTuple):
+    """In the place of `Simulated` where clients are real: nobody has what is theirs."""
+
+
 class Prepared(NamedTuple):
     """Everything a run is made of.
 
@@ -82,7 +86,7 @@ class Prepared(NamedTuple):
       test_examples: how many those are.
       inputs: -> digest of what else the released models depend on.
       hyper: settings that the algorithm takes as arguments.
-      simulated: None where clients are real.
+      simulated: what only a simulation has, or that clients are real.
     """
 
     config: Experiment
@@ -97,7 +101,7 @@ class Prepared(NamedTuple):
     test_examples: int
     inputs: Callable[[], str]
     hyper: Hyper
-    simulated: Simulated | None
+    simulated: Simulated | RealParties
 
 
 def prepare(
@@ -154,6 +158,17 @@ def prepare(
         hyper=numbers,
         simulated=Simulated(dataset, partition, data, review),
     )
+
+
+def simulated_of(prepared: Prepared) -> Simulated:
+    """What only a simulation has.
+
+    Raises:
+      ConfigError: clients are real.
+    """
+    if isinstance(prepared.simulated, RealParties):
+        raise ConfigError("real parties' examples: expected a simulation, which has every client's")
+    return prepared.simulated
 
 
 def _divided(

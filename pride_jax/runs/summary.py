@@ -19,7 +19,7 @@ from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
 from pride_jax.runs.hosts import Order, Task
-from pride_jax.runs.prepared import Prepared, Simulated
+from pride_jax.runs.prepared import Prepared, RealParties, Simulated
 from pride_jax.settings import learning
 from pride_jax.types import Params
 
@@ -129,7 +129,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summary:
     """What takes all clients' examples to tell, or nulls where clients are real."""
-    if prepared.simulated is None:
+    if isinstance(prepared.simulated, RealParties):
         return {
             "train_examples": int(np.sum(prepared.sizes)),
             "unused_examples": 0,

@@ -248,8 +248,7 @@ def build_limit(experiment: config.Experiment) -> float:
     limit, privacy = experiment.aggregation.limit, experiment.privacy
     if privacy.mechanism == "none":
         return 1.0 if limit is None else limit
-    norm = privacy.clipping_norm
-    assert norm is not None, "config checks it"
+    norm = build_clipping(privacy).norm
     if limit not in (None, norm):
         raise ConfigError(
             f"aggregation.limit={limit} with privacy.mechanism={privacy.mechanism!r}: expected "

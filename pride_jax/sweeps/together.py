@@ -21,7 +21,7 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
 from pride_jax.runs.experiment import Asked, Trained, is_finished, run_in_steps
-from pride_jax.runs.prepared import Prepared, Simulated, build_algorithm, prepare
+from pride_jax.runs.prepared import Prepared, build_algorithm, prepare, simulated_of
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import differences, to_dict
@@ -137,7 +137,7 @@ def _program(runs: Sequence[tuple[Planned, Prepared]]) -> Train:
     _check_shapes(runs)
     ready = [prepared for _, prepared in runs]
     first = ready[0]
-    shared, varied = _divided([_simulated(prepared).data for prepared in ready])
+    shared, varied = _divided([simulated_of(prepared).data for prepared in ready])
     mesh = build.build_mesh(first.config.engine)
     chunk = first.config.engine.chunk or default_chunk(first.length, mesh)
     shapes = _shapes_only(ready)
@@ -157,7 +157,7 @@ def _program(runs: Sequence[tuple[Planned, Prepared]]) -> Train:
 
 def _shapes_only(ready: Sequence[Prepared]) -> FederatedData:
     """All that a program needs to know of its data beforehand: shapes, and how long clients are."""
-    data = _simulated(ready[0]).data
+    data = simulated_of(ready[0]).data
     sizes = np.stack([prepared.sizes for prepared in ready])
     longest = sizes.max(axis=0)
     if (sizes != sizes[0]).any():
@@ -185,7 +185,7 @@ def _trainer(
     """
     engine = dataclasses.replace(first.config.engine, chunk=chunk)
     config = dataclasses.replace(first.config, engine=engine)
-    dataset = _simulated(first).dataset
+    dataset = simulated_of(first).dataset
     examples = Shape(dataset.train_inputs.shape[1:], dataset.outputs)
     algorithm = build_algorithm(config, examples, shapes, mesh, None, None, first.hyper)
 
@@ -228,15 +228,10 @@ def _check_shapes(runs: Sequence[tuple[Planned, Prepared]]) -> None:
 
 def _shapes(prepared: Prepared) -> dict[str, str]:
     """What must be the same in runs of one program."""
-    simulated = _simulated(prepared)
+    simulated = simulated_of(prepared)
     arrays = zip(FederatedData._fields, simulated.data, strict=True)
     shapes = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in arrays}
     return shapes | {"classes": str(simulated.dataset.outputs)}
-
-
-def _simulated(prepared: Prepared) -> Simulated:
-    assert prepared.simulated is not None, "what is prepared from a config is simulated"
-    return prepared.simulated
 
 
 def _divided(datas: Sequence[FederatedData]) -> tuple[FederatedData, dict[str, Array]]:

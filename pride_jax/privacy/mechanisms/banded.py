@@ -47,8 +47,8 @@ class Banded(ServerNoise):
         if not isinstance(sampler, Full | CyclicPoisson):
             raise ConfigError(
                 f"sampler={sampler} with mechanism={self}: expected 'full' or 'cyclic_poisson', "
-                "since nothing here accounts a client that is drawn again within a band, where rounds "
-                "share noise"
+                "since nothing here accounts a client that is drawn again within a band, where "
+                "rounds share noise"
             )
         if isinstance(clipping, Adaptive):
             raise ConfigError(

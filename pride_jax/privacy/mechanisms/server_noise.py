@@ -100,6 +100,6 @@ class ServerNoise(Validated):
         """What ε leaves out, for a disclosure."""
         return (
             "Sums in floating point round, which one client's data may change a little for "
-            "others', and noise in floating point has gaps that a reader of the last bits could use: good "
-            "for studies of utility; for a release, privacy.mechanism=skellam has none."
+            "others', and noise in floating point has gaps that a reader of the last bits could "
+            "use: good for studies of utility; for a release, privacy.mechanism=skellam has none."
         )

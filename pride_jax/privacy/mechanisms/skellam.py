@@ -208,8 +208,8 @@ class Skellam(Validated):
         """What is done to a clipped update, or to the sum, for a disclosure."""
         return (
             f"it is rounded to integers of squared norm at most {self.values.max_squared_norm}, "
-            "and each client adds a share of Skellam noise before protection, so that the sum of those "
-            f"not missing (up to {self.dropouts}) nor telling their shares (up to "
+            "and each client adds a share of Skellam noise before protection, so that the sum of "
+            f"those not missing (up to {self.dropouts}) nor telling their shares (up to "
             f"{self.colluders}) holds a variance of at least {self.noise_variance:.6g}; with more "
             "missing nothing is opened."
         )
@@ -233,8 +233,8 @@ class Skellam(Validated):
         """What ε leaves out, for a disclosure."""
         return (
             "Noised integers are sent as residues with room for the whole sum: the probability "
-            "that any value of the run leaves it and is opened wrong is at most 2^-40, which costs the "
-            "released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
+            "that any value of the run leaves it and is opened wrong is at most 2^-40, which costs "
+            "the released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
             "Probabilities of the noise are right to 1 part in 10^10 where they exceed 1e-8, else "
             "to 1e-18."
         )
