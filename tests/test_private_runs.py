@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from pride_jax.engine.server import secret_key
 from pride_jax.errors import ConfigError, RunError
-from pride_jax.federated import secret_key
 from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
 from pride_jax.privacy.clipping import Flat
