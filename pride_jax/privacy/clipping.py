@@ -96,8 +96,8 @@ class Adaptive(Validated):
         if left <= 0:
             raise ConfigError(
                 f"noise_multiplier={noise_multiplier!r}: expected less than a tenth of the "
-                f"expected cohort, {expected_cohort / 10:g}, with {self}: the noise on its count is "
-                "m/20, which alone costs more; use Flat, more clients a round or a larger ε"
+                f"expected cohort, {expected_cohort / 10:g}, with {self}: the noise on its count "
+                "is m/20, which alone costs more; use Flat, more clients a round or a larger ε"
             )
         return left**-0.5
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import jax.numpy as jnp
 import pytest
 
-from pride_jax import federated
 from pride_jax.attacks import run_audit as audit
 from pride_jax.attacks.run_audit import Setting
+from pride_jax.engine import contribution
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.norms import ClipInfo
 from pride_jax.settings.experiment import (
@@ -51,7 +51,7 @@ def test_the_right_pipeline_passes_a_hundred_audits_in_one_program(report):
 def test_a_pipeline_that_does_not_clip_fails(tmp_path, monkeypatch):
     never = jnp.zeros((), bool)
     monkeypatch.setattr(
-        federated, "clip_by_norm", lambda update, max_norm: (update, ClipInfo(never, never))
+        contribution, "clip_by_norm", lambda update, max_norm: (update, ClipInfo(never, never))
     )
     setting = Setting(canaries=400, guessed=0.5)
     report = audit.measure(replace(CONFIG, cohort=Cohort(weighting="examples")), setting, tmp_path)

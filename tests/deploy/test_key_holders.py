@@ -224,7 +224,7 @@ def test_holders_are_enrolled_from_one_dealing_all_of_them(roles, tmp_path):
     with pytest.raises(RunError, match="not empty"):
         enrol_key_holders(tmp_path / "others", TWO_OF_THREE)
     holders = sorted((roles / "key-holder").iterdir())
-    dataset = experiment.build.build_dataset(TWO_OF_THREE)
+    dataset = build.build_dataset(TWO_OF_THREE)
 
     def roster_of(*folders):
         return collect_roster(

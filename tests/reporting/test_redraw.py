@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pride_jax.errors import RunError
 from pride_jax.files import write_json
 from pride_jax.reporting.redraw import redraw
 from pride_jax.settings.experiment import Data, Experiment, Partition
+from pride_jax.settings.files import to_dict
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -35,7 +35,7 @@ CURVE, CONFUSION, LABELS = (
 
 def make_run(folder, rows=ROWS, summary=SUMMARY, **data):
     folder.mkdir(exist_ok=True)
-    config = json.loads(json.dumps(asdict(CONFIG), default=str))
+    config = to_dict(CONFIG)
     config["data"] |= data
     write_json(folder / "config.json", config)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

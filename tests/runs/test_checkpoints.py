@@ -99,4 +99,4 @@ def test_a_missing_checkpoint_is_named(folder):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"Cannot write to .*file/checkpoints: Not a directory"):
-        checkpoints(tmp_path / "file" / "checkpoints")
+        checkpoints(tmp_path / "file" / "checkpoints").save(0, TREE)

@@ -371,7 +371,11 @@ def test_a_key_that_is_damaged_is_not_replaced(uneven, tmp_path):
         ({"partition": Partition("sizes", sizes=(40, 30))}, ConfigError, "add up to 70"),
         ({"partition": Partition("sizes", sizes=(0, 0))}, DataError, "None of the 2 clients holds"),
         ({"partition": Partition("shards", clients=31)}, ConfigError, "62 shards were asked of 60"),
-        ({"cohort": Cohort("fixed_size", size=3)}, ConfigError, "of 1 to 2 clients, got 3"),
+        (
+            {"cohort": Cohort("fixed_size", size=3)},
+            ConfigError,
+            "cohort.size=3: expected at most the 2",
+        ),
         ({"engine": Engine(devices=99)}, ConfigError, "engine.devices=99: .* ask for fewer"),
         ({"aggregation": Aggregation("paillier", key_bits=1000)}, ConfigError, "key_bits=1000"),
     ],
@@ -498,7 +502,8 @@ def test_a_run_that_diverges_stops_and_keeps_what_it_has(tmp_path):
             run(config, tmp_path / "run", resume=resume)
         assert [row["round"] for row in metrics.read(tmp_path / "run" / "metrics.jsonl")] == [0]
         with np.load(tmp_path / "run" / "checkpoints" / "0.npz") as saved:
-            assert all(np.all(np.isfinite(saved[name])) for name in saved)
+            # The norm of a run that clips nothing is infinite.
+            assert all(np.all(np.isfinite(saved[name])) for name in saved if name != "norm")
         assert not (tmp_path / "run" / "summary.json").exists()
 
 
