@@ -45,8 +45,13 @@ from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
 from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
+from .privacy.clipping import Adaptive, Flat, Unclipped
+from .privacy.mechanisms.banded import Banded
+from .privacy.mechanisms.gaussian import Gaussian
+from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from .privacy.values import Floats, Integers
 from .runs.experiment import run
 from .settings.experiment import Experiment
 from .task import Scores, Task, classification, mean_gradient, next_token, regression
@@ -54,8 +59,10 @@ from .types import Cohort, Model
 
 __all__ = [
     "WHOLE",
+    "Adaptive",
     "Algorithm",
     "Augment",
+    "Banded",
     "Batch",
     "ClientRule",
     "Cohort",
@@ -64,6 +71,10 @@ __all__ = [
     "Dataset",
     "Experiment",
     "FederatedData",
+    "Flat",
+    "Floats",
+    "Gaussian",
+    "Integers",
     "Local",
     "LocalTraining",
     "Method",
@@ -81,8 +92,10 @@ __all__ = [
     "SecureAggregation",
     "SecureSum",
     "ServerState",
+    "Skellam",
     "Task",
     "TooFewError",
+    "Unclipped",
     "borrowed_scatter",
     "by_examples",
     "by_group",

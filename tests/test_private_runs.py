@@ -15,7 +15,7 @@ from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import truncated_poisson
-from pride_jax.runs import budget, experiment, ledger
+from pride_jax.runs import budget, experiment, ledger, prepared
 from pride_jax.runs.experiment import run
 from pride_jax.settings.experiment import (
     Aggregation,
@@ -67,10 +67,11 @@ def rows_of(folder):
 
 def parameters(folder):
     with np.load(folder / "checkpoints" / "6.npz") as saved:
-        return {name: saved[name] for name in saved.files if name.startswith("params")}
+        return {name: saved[name] for name in saved.files if name.startswith("own/params")}
 
 
 def same(one, other):
+    assert one and one.keys() == other.keys()
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
@@ -242,8 +243,9 @@ def test_a_plan_calibrated_otherwise_is_refused_on_resume(tmp_path):
     run(PRIVATE, folder)
     die_after(folder, 4)
     plan = json.loads((folder / "plan.json").read_text())
-    (folder / "plan.json").write_text(json.dumps(plan | {"noise_multiplier": 2.01}))
-    with pytest.raises(RunError, match=r"another plan.*noise_multiplier: 2.01 -> 2.0"):
+    plan["mechanism"]["noise_multiplier"] = 2.01
+    (folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(RunError, match=r"another plan.*mechanism.noise_multiplier: 2.01 -> 2.0"):
         run(PRIVATE, folder, resume=True)
 
 
@@ -261,7 +263,7 @@ def test_other_data_gives_other_noise_on_resume(tmp_path, clean):
     run(PRIVATE, folder)
     die_after(folder, 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "_digest", lambda data: "of one client less")
+        patch.setattr(prepared, "_digest", lambda data: "of one client less")
         assert run(PRIVATE, folder, resume=True)["releases"] == 8
 
 
@@ -309,7 +311,7 @@ def test_half_a_plan_is_refused(privacy, message):
         ({"aggregation": Aggregation("none")}, "skellam' with aggregation.protocol='none'"),
         ({"aggregation": Aggregation("plain", limit=9.0)}, "aggregation.limit=9.0 with"),
         ({"cohort": Cohort("truncated_poisson", size=13)}, "cohort.size=13: .* the 12 clients"),
-        ({"cohort": Cohort("fixed_size", size=6)}, "sampling='fixed_size': expected with mech"),
+        ({"cohort": Cohort("fixed_size", size=6)}, "sampler=FixedSize.*mechanism=Skellam"),
     ],
 )
 def test_what_the_plan_cannot_hold_is_refused_before_anything_is_written(

@@ -192,6 +192,38 @@ def test_a_remembered_place_costs_more_than_sampling_without_a_limit():
     assert hockey_stick(without, with_target, epsilon) > 0.09
 
 
+# Cohorts of a fixed size, of which nothing is proved.
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])
+def test_no_counter_example_of_two_clients_to_a_fixed_size_is_known(noise):
+    """One of two clients is called in each of two rounds; the target's data is replaced.
+
+    The other adds what tells if it was called in the first round, and so if the target was.
+    """
+    step = 0.05 * noise
+    line = np.arange(-8 * noise - 1, 8 * noise + 1, step)
+    at = {mean: norm.pdf(line, mean, noise) * step for mean in (-1, 0, 1)}
+    mixture = (at[-1] + at[1]) / 2
+    memoryless = np.outer(mixture, mixture), np.outer(at[-1], at[-1])
+
+    def releases(sign, first, tells, target):
+        total = 0.0
+        for called in (0, 1):
+            one = at[sign] if called else at[first]
+            other = at[-tells if called else tells]
+            total += np.outer(one, (other + at[sign * target]) / 2) / 2
+        return total
+
+    for first, tells, target in itertools.product((-1, 0, 1), (-1, 1), (-1, 0, 1)):
+        pair = (releases(sign, first, tells, target) for sign in (1, -1))
+        one, other = pair
+        for epsilon in EPSILONS:
+            bound = hockey_stick(*memoryless, epsilon) + 1e-9
+            assert hockey_stick(one, other, epsilon) <= bound
+            assert hockey_stick(other, one, epsilon) <= bound
+
+
 # What a plan and a method say of each other.
 
 

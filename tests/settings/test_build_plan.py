@@ -1,0 +1,91 @@
+"""Settings' strings become a plan's objects, here and nowhere else."""
+
+from dataclasses import replace
+
+import pytest
+
+from pride_jax.errors import ConfigError
+from pride_jax.privacy.accounting import epsilon
+from pride_jax.privacy.clipping import Adaptive, Flat, Unclipped
+from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from pride_jax.privacy.values import Integers
+from pride_jax.settings.build import build_clipping, build_plan, build_sampler
+from pride_jax.settings.experiment import Aggregation, Cohort, Experiment, Privacy
+
+GAUSSIAN = Privacy(clipping_norm=0.5, mechanism="gaussian", noise_multiplier=2.0, delta=1e-5)
+
+
+def plan_of(privacy=GAUSSIAN, cohort=Cohort(), protocol="none", client_state=False):  # noqa: B008
+    config = Experiment(
+        rounds=20, privacy=privacy, cohort=cohort, aggregation=Aggregation(protocol, bits=12)
+    )
+    return build_plan(config, 1000, 77, client_state)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "sampler"),
+    [
+        (Cohort("full"), full(1000)),
+        (Cohort("fixed_size", size=50), fixed_size(1000, 50)),
+        (Cohort("truncated_poisson", size=50), truncated_poisson(1000, 0.05)),
+        (Cohort("truncated_poisson", size=50, capacity=70), truncated_poisson(1000, 0.05, 70)),
+        (Cohort("cyclic_poisson", size=50, groups=5), cyclic_poisson(1000, 0.05, groups=5)),
+    ],
+)
+def test_samplings_are_samplers(cohort, sampler):
+    assert build_sampler(cohort, 1000) == sampler
+
+
+def test_clippings_are_clippings():
+    assert build_clipping(Privacy()) == Unclipped()
+    assert build_clipping(Privacy(clipping_norm=2.0)) == Flat(2.0)
+    adaptive = replace(GAUSSIAN, clipping="adaptive", quantile=0.7)
+    assert build_clipping(adaptive) == Adaptive(0.5, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cohort", "protocol", "mechanism"),
+    [
+        ({}, Cohort(), "none", Gaussian(2.0)),
+        ({}, Cohort(), "plain", Gaussian(2.0, Integers(77, 12))),
+        ({"mechanism": "banded", "band": 3}, Cohort(), "none", Banded(2.0, 3)),
+        (
+            {"mechanism": "skellam", "dropouts": 2, "colluders": 3},
+            Cohort("truncated_poisson", size=50),
+            "plain",
+            Skellam(2.0, Integers(77, 12), dropouts=2, colluders=3),
+        ),
+    ],
+)
+def test_mechanisms_are_mechanisms(changes, cohort, protocol, mechanism):
+    plan = plan_of(replace(GAUSSIAN, **changes), cohort, protocol)
+    assert plan.mechanism == mechanism
+    assert (plan.rounds, plan.delta, plan.clipping) == (20, 1e-5, Flat(0.5))
+
+
+def test_a_target_is_calibrated_and_state_is_accounted_for():
+    poisson = Cohort("truncated_poisson", size=50)
+    target = replace(GAUSSIAN, noise_multiplier=None, epsilon=2.0)
+    plan = plan_of(target, poisson, client_state=True)
+    assert plan.client_state
+    assert 1.98 <= epsilon(plan) <= 2.0
+    assert plan_of(Privacy()) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "cohort", "message"),
+    [
+        ({"mechanism": "skellam"}, Cohort(), "skellam' with aggregation.protocol='none'"),
+        ({"band": 2}, Cohort(), "privacy.band=2: expected 1, since only"),
+        ({}, Cohort("truncated_poisson", groups=2), "cohort.groups=2: expected 1"),
+        ({}, Cohort("full", capacity=9), "cohort.capacity=9: expected none"),
+        ({}, Cohort("fixed_size", size=1001), "cohort.size=1001: expected at most the 1000"),
+        ({}, Cohort("cyclic_poisson", size=50, groups=5), "sampler=CyclicPoisson.*'banded'"),
+    ],
+)
+def test_contradictions_are_refused(changes, cohort, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_of(replace(GAUSSIAN, **changes), cohort)
