@@ -16,7 +16,8 @@ from pride_jax.methods.method import Hyper, Method, MethodOf
 from pride_jax.privacy.client_state import check_client_state
 from pride_jax.privacy.clipping import Clipping, Unclipped
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.sampling import Sampler, full
+from pride_jax.privacy.sampler import Sampler
+from pride_jax.privacy.sampling import full
 
 
 def federated(

@@ -17,7 +17,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method, MethodOf, Sent, Update, Weighting, parts
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.sampling import Sampler
+from pride_jax.privacy.sampler import Sampler
 from pride_jax.types import Cohort, Hidden, Key, Params
 
 

@@ -20,7 +20,7 @@ from pride_jax.errors import PrideError
 from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import LocalTraining
-from pride_jax.privacy.sampling import Sampler
+from pride_jax.privacy.sampler import Sampler
 from pride_jax.task import classification
 from pride_jax.types import Key, Model, Params
 
