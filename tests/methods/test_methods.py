@@ -105,7 +105,7 @@ def slow_feddyn():
 
 def slow_ditto():
     x = first()
-    own = {client: x for client in range(CLIENTS)}
+    own = dict.fromkeys(range(CLIENTS), x)
     for round_ in range(ROUNDS):
         moved = {}
         for client in cohort(round_):
@@ -120,7 +120,7 @@ def slow_ditto():
 def slow_personal():
     """The bias, the last row, is personal."""
     x = first()
-    own = {client: x[-1] for client in range(CLIENTS)}
+    own = dict.fromkeys(range(CLIENTS), x[-1])
     for round_ in range(ROUNDS):
         moved = {}
         for client in cohort(round_):
