@@ -65,8 +65,10 @@ def checkpoints(
         with explained("write to", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write(file(round_), content.getvalue())
-            for old in rounds()[:-_KEPT]:
-                file(old).unlink()
+            # What is later is of rounds that were lost, and are trained again.
+            kept = [each for each in rounds() if each <= round_][-_KEPT:]
+            for other in set(rounds()) - set(kept):
+                file(other).unlink()
 
     def latest() -> int | None:
         return max(rounds(), default=None)

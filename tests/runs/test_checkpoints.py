@@ -50,6 +50,14 @@ def test_the_two_latest_rounds_are_kept(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["10.npz", "9.npz"]
 
 
+def test_rounds_that_were_lost_and_are_trained_again_leave_nothing_later(folder):
+    saved = checkpoints(folder)
+    for round_ in (4, 6, 0, 2):
+        saved.save(round_, TREE)
+        assert saved.latest() == round_
+    assert sorted(path.name for path in folder.iterdir()) == ["0.npz", "2.npz"]
+
+
 def test_what_a_crash_left_is_no_checkpoint(folder):
     checkpoints(folder).save(5, TREE)
     (folder / "tmpa3x.tmp").write_bytes((folder / "5.npz").read_bytes()[:100])
