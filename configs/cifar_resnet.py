@@ -1,9 +1,9 @@
 """CIFAR-10, ten clients of uneven classes, a ResNet-8 with group normalisation and dropout.
 
-    PRIDE_DATA_DIR=… python scripts/train.py --config configs/cifar_resnet.py
+PRIDE_DATA_DIR=… python scripts/train.py --config configs/cifar_resnet.py
 """
 
-from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition
+from pride_jax.settings import Client, Cohort, Data, Experiment, Model, Partition
 
 config = Experiment(
     rounds=100,

@@ -1,6 +1,6 @@
 """scikit-learn's diabetes, ten clients, a quantity predicted instead of a class.
 
-    python scripts/train.py --config configs/diabetes_regression.py
+python scripts/train.py --config configs/diabetes_regression.py
 """
 
 from pride_jax.settings import Client, Data, Evaluation, Experiment, Model, Partition, Task

@@ -1,6 +1,6 @@
 """Shakespeare's speakers as clients, the next character, an LSTM.
 
-    PRIDE_DATA_DIR=… python scripts/train.py --config configs/shakespeare_lstm.py
+PRIDE_DATA_DIR=… python scripts/train.py --config configs/shakespeare_lstm.py
 """
 
 from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition, Task
