@@ -14,6 +14,27 @@ from pride_jax.files import explained, write_atomically
 Row = dict[str, Any]
 _LONGEST_ROW = 2**16
 """Bytes; beyond any row that is written."""
+_TEST = "test_"
+_NO_SCORE = "test_examples"
+
+
+def scores(row: Row) -> dict[str, float]:
+    """A task's scores on the test examples, by name, of a row or a summary.
+
+    The score that stands for the task comes first: its accuracy, or its loss if it has none.
+    """
+    found = {
+        name.removeprefix(_TEST): value
+        for name, value in row.items()
+        if name.startswith(_TEST) and name != _NO_SCORE
+    }
+    first = [name for name in ("accuracy", "loss") if name in found]
+    return {name: found[name] for name in dict.fromkeys([*first, *found])}
+
+
+def headline(row: Row) -> str:
+    """The score that stands for the task of a row or a summary."""
+    return next(iter(scores(row)))
 
 
 def append(path: Path, row: Row) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pride_jax.files import explained, write_atomically
-from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.metrics import Row, headline
 
 _SIZE = (5.5, 3.8)
 _MOST_CLIENTS_NAMED = 12
@@ -19,36 +19,41 @@ _MOST_COLUMNS = 4
 
 
 def baselines(summary: Row) -> dict[str, float]:
-    """The accuracies that a run's summary compares with, by name; none where it has not ended."""
+    """The scores that a run's summary compares with, by name; none where it has not ended."""
     if summary.get("central") is None:
         return {}
     return {"central": summary["central"], "alone (mean)": statistics.mean(summary["alone"])}
 
 
 def learning_curve(rows: Sequence[Row], baselines: dict[str, float]) -> Figure:
-    """Test accuracy and loss against rounds.
+    """The score that stands for the task against rounds and, beside an accuracy, the loss.
 
     Args:
       rows: of the metrics file.
-      baselines: accuracies to compare with, such as a central model's, by name.
+      baselines: scores to compare with, such as a central model's, by name.
     """
     figure = Figure(figsize=_SIZE, layout="constrained")
-    accuracy = figure.subplots()
+    axes, score = figure.subplots(), headline(rows[0])
     rounds = [row["round"] for row in rows]
-    (line,) = accuracy.plot(
-        rounds, [row["test_accuracy"] for row in rows], label="federated", color="C0"
+    (line,) = axes.plot(
+        rounds, [row[f"test_{score}"] for row in rows], label="federated", color="C0"
     )
     drawn = [line]
     for number, (name, value) in enumerate(baselines.items(), start=1):
-        drawn.append(accuracy.axhline(value, label=name, color=f"C{number}", linestyle="--"))
-    accuracy.set(xlabel="round", ylabel="test accuracy")
-    loss = accuracy.twinx()
-    drawn += loss.plot(
-        rounds, [row["test_loss"] for row in rows], color="0.6", linewidth=1, label="loss (right)"
-    )
-    loss.set_ylabel("test loss (nats)", color="0.4")
-    loss.set_ylim(bottom=0)
-    accuracy.legend(handles=drawn, loc="center right")
+        drawn.append(axes.axhline(value, label=name, color=f"C{number}", linestyle="--"))
+    axes.set(xlabel="round", ylabel=f"test {score}")
+    if score == "accuracy":
+        loss = axes.twinx()
+        drawn += loss.plot(
+            rounds,
+            [row["test_loss"] for row in rows],
+            color="0.6",
+            linewidth=1,
+            label="loss (right)",
+        )
+        loss.set_ylabel("test loss (nats)", color="0.4")
+        loss.set_ylim(bottom=0)
+    axes.legend(handles=drawn, loc="center right")
     return figure
 
 

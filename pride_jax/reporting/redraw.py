@@ -7,7 +7,7 @@ from pride_jax.data.partition import label_counts
 from pride_jax.errors import PrideError, RunError
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics, plots
-from pride_jax.reporting.sweep_plots import accuracy_against_settings
+from pride_jax.reporting.sweep_plots import score_against_settings
 from pride_jax.settings import build
 from pride_jax.settings.files import from_dict
 
@@ -43,10 +43,10 @@ def redraw(folder: Path) -> Redrawn:
 
 
 def _redraw_sweep(folder: Path) -> Redrawn:
-    path, rows = folder / "accuracy.png", read_json(folder / "sweep.json")["runs"]
+    path, rows = folder / "scores.png", read_json(folder / "sweep.json")["runs"]
     if all("error" in row for row in rows):
         return Redrawn([], {path: "no run of the sweep has finished"})
-    plots.save(accuracy_against_settings(rows), path)
+    plots.save(score_against_settings(rows), path)
     return Redrawn([path], {})
 
 
@@ -78,7 +78,7 @@ def _redraw_run(folder: Path) -> Redrawn:
 def _redraw_labels(folder: Path, ended: metrics.Row, path: Path) -> str:
     """Draws who holds which labels, or says why not."""
     saved = read_json(folder / "config.json")
-    if ended and ended["accuracy_over_clients"] is None:
+    if ended and ended[f"{metrics.headline(ended)}_over_clients"] is None:
         return "each party alone has its examples"
     if ":" in saved["data"]["name"]:
         return f"data.name={saved['data']['name']!r} is code, which is not run to draw"
@@ -88,6 +88,8 @@ def _redraw_labels(folder: Path, ended: metrics.Row, path: Path) -> str:
         partition = build.build_partition(config, dataset)
     except PrideError as error:
         return f"the examples cannot be had: {error}"
+    if dataset.train_targets.ndim != 1 or dataset.train_targets.dtype.kind not in "iu":
+        return "the targets are no classes"
     counts = label_counts(partition, dataset.train_targets, dataset.outputs)
     plots.save(plots.label_map(counts), path)
     return ""

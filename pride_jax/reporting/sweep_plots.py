@@ -1,4 +1,4 @@
-"""The picture of a sweep: final test accuracy against the settings that were varied."""
+"""The picture of a sweep: the final score on test examples against the settings varied."""
 
 import math
 import statistics
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.metrics import Row, headline
 from pride_jax.reporting.over_seeds import Alike, over_seeds
 
 _MOST_NAMED = 12
@@ -15,8 +15,8 @@ _LOGARITHMIC_FROM = 8.0
 """Ratio of largest to smallest value."""
 
 
-def accuracy_against_settings(rows: Sequence[Row]) -> Figure:
-    """Final test accuracy of each run, and mean and range over seeds.
+def score_against_settings(rows: Sequence[Row]) -> Figure:
+    """Final score of each run, and mean and range over seeds.
 
     The setting with the most values is the horizontal axis, logarithmic if its values are that far
     apart; each combination of the others is a line. Where seeds alone were varied, they are the
@@ -28,27 +28,27 @@ def accuracy_against_settings(rows: Sequence[Row]) -> Figure:
     finished = [row for row in rows if "error" not in row]
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    groups = over_seeds(finished)
+    groups, score = over_seeds(finished), headline(finished[0])
     values = {
         name: list(dict.fromkeys(group.settings[name] for group in groups))
         for name in groups[0].settings
     }
     if values:
-        _lines(axes, groups, values)
+        _lines(axes, groups, values, score)
     else:
-        _seeds(axes, finished)
+        _seeds(axes, finished, score)
     repeated = any(len(group.runs) > 1 for group in groups) and values
-    axes.set_ylabel("test accuracy" + (" (mean and range over seeds)" if repeated else ""))
+    axes.set_ylabel(f"test {score}" + (" (mean and range over seeds)" if repeated else ""))
     axes.grid(alpha=0.3)
     return figure
 
 
-def _seeds(axes: Axes, rows: Sequence[Row]) -> None:
+def _seeds(axes: Axes, rows: Sequence[Row], score: str) -> None:
     names = list(rows[0]["settings"])
-    accuracies = [row["test_accuracy"] for row in rows]
+    scores = [row[f"test_{score}"] for row in rows]
     places = range(len(rows))
-    mean = statistics.fmean(accuracies)
-    axes.plot(places, accuracies, "o", color="C0")
+    mean = statistics.fmean(scores)
+    axes.plot(places, scores, "o", color="C0")
     axes.axhline(mean, color="C0", linestyle="--", label=f"mean {mean:.4f}")
     labels = [",".join(row["settings"].values()) for row in rows]
     every = -(-len(labels) // _MOST_NAMED)
@@ -57,7 +57,7 @@ def _seeds(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]]) -> None:
+def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]], score: str) -> None:
     along = max(values, key=lambda name: len(values[name]))
     places = _places(values[along])
     style = "-" if _are_numbers(values[along]) else ""
@@ -68,15 +68,15 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]]) ->
     for number, (label, members) in enumerate(lines.items()):
         ordered = sorted(members, key=lambda group: places[group.settings[along]])
         ends = [places[group.settings[along]] for group in ordered]
-        accuracies = [[row["test_accuracy"] for row in group.runs] for group in ordered]
-        means = [statistics.fmean(each) for each in accuracies]
-        below = [mean - min(each) for mean, each in zip(means, accuracies, strict=True)]
-        above = [max(each) - mean for mean, each in zip(means, accuracies, strict=True)]
+        scores = [[row[f"test_{score}"] for row in group.runs] for group in ordered]
+        means = [statistics.fmean(each) for each in scores]
+        below = [mean - min(each) for mean, each in zip(means, scores, strict=True)]
+        above = [max(each) - mean for mean, each in zip(means, scores, strict=True)]
         color = f"C{number % 10}"
         axes.errorbar(
             ends, means, (below, above), fmt=f"o{style}", capsize=3, color=color, label=label
         )
-        for place, each in zip(ends, accuracies, strict=True):
+        for place, each in zip(ends, scores, strict=True):
             axes.plot([place] * len(each), each, "_", color=color, alpha=0.5)
     axes.set_xlabel(along)
     _scale(axes, places)

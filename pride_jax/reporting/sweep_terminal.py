@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
 
-from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.metrics import Row, scores
 from pride_jax.reporting.over_seeds import over_seeds
 
-_WITH_SPREAD = {"test_accuracy": "test accuracy", "central": "central model"}
+_CENTRAL = {"central": "central model"}
 _MEAN_ONLY = {
-    "test_loss": "test loss",
     "rounds_to_target": "rounds to target",
     "epsilon": "ε",
     "seconds_per_round": "s/round",
@@ -70,21 +69,27 @@ def _going_on(running: Sequence[Going], waiting: int, counts: dict[str, int]) ->
     told = [f"{count} {name}" for name, count in counts.items()]
     title = ", ".join([*told, f"{len(running)} running", f"{waiting} waiting"])
     table = Table(Column("running", overflow="fold"), title=title, title_justify="left")
-    for title in ("round", "test accuracy", "s/round"):
+    for title in ("round", "on test examples", "s/round"):
         table.add_column(title, no_wrap=True)
     for name, rounds, row in running:
         if row is None:
             table.add_row(name, "starting", "", "")
         else:
-            accuracy, seconds = row["test_accuracy"], row["seconds_per_round"]
-            table.add_row(name, f"{row['round']}/{rounds}", f"{accuracy:.4f}", f"{seconds:.3g}")
+            done, seconds = f"{row['round']}/{rounds}", row["seconds_per_round"]
+            table.add_row(name, done, _score(row), f"{seconds:.3g}")
     return table
 
 
 def _line(row: Row) -> str:
     settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
-    outcome = row.get("error") or f"accuracy {row['test_accuracy']:.4f}"
+    outcome = row.get("error") or _score(row)
     return f"{settings}  {outcome}"
+
+
+def _score(row: Row) -> str:
+    """The score that stands for the task."""
+    name, value = next(iter(scores(row).items()))
+    return f"{name} {value:.4f}"
 
 
 def show_sweep(result: dict[str, Any], workdir: Path) -> None:
@@ -104,8 +109,9 @@ def show_sweep(result: dict[str, Any], workdir: Path) -> None:
 
 
 def _results(rows: Sequence[Row]) -> Table:
-    titles = _WITH_SPREAD | _MEAN_ONLY
-    shown = [name for name in titles if any(row[name] is not None for row in rows)]
+    tested = {f"test_{name}": f"test {name}" for row in rows for name in scores(row)}
+    titles = tested | _CENTRAL | _MEAN_ONLY
+    shown = [name for name in titles if any(row.get(name) is not None for row in rows)]
     groups = over_seeds(rows)
     first, *others = (group.settings for group in groups)
     varied = [name for name in first if any(first[name] != other[name] for other in others)]
@@ -115,7 +121,7 @@ def _results(rows: Sequence[Row]) -> Table:
     for title in ("runs", *(titles[name] for name in shown)):
         table.add_column(title, no_wrap=True)
     for settings, alike in groups:
-        cells = (_mean(name, [row[name] for row in alike]) for name in shown)
+        cells = (_mean(name, [row.get(name) for row in alike]) for name in shown)
         table.add_row(*(settings[name] for name in varied), str(len(alike)), *cells)
     return table
 
@@ -126,6 +132,6 @@ def _mean(name: str, figures: Sequence[float | None]) -> str:
     if not values:
         return "–"
     mean = statistics.fmean(values)
-    if name not in _WITH_SPREAD:
+    if name in _MEAN_ONLY:
         return f"{mean:.3g}"
     return f"{mean:.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")

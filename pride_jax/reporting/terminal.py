@@ -16,10 +16,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.metrics import Row, headline, scores
 from pride_jax.settings.experiment import Experiment
 
 _LINES_WITHOUT_A_TERMINAL = 20
+_HELD_OUT = {
+    "shared": "on held-out examples",
+    "personal": "of clients' own models there",
+    "fine_tuned": "of the fine-tuned model there",
+}
+"""What is tested on the examples that clients hold out."""
 
 
 @contextlib.contextmanager
@@ -48,11 +54,11 @@ def _print_some(console: Console, row: Row, rounds: int, step: int) -> None:
 
 
 def _describe(row: Row) -> str:
-    return (
-        f"accuracy {row['test_accuracy']:.4f}  loss {row['test_loss']:.4f}  "
-        f"{row['seconds_per_round']:.3g} s/round"
-        + (f"  ε {row['epsilon']:.3g}" if "epsilon" in row else "")
-    )
+    told = [f"{name} {value:.4f}" for name, value in scores(row).items()]
+    told.append(f"{row['seconds_per_round']:.3g} s/round")
+    if "epsilon" in row:
+        told.append(f"ε {row['epsilon']:.3g}")
+    return "  ".join(told)
 
 
 def show_disclosure(disclosure: dict[str, Any]) -> None:
@@ -76,8 +82,8 @@ def show_summary(summary: dict[str, Any], workdir: Path) -> None:
 
 
 def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "test accuracy", f"{summary['test_accuracy']:.4f}"
-    yield "test loss", f"{summary['test_loss']:.4f}"
+    for name, value in scores(summary).items():
+        yield f"test {name.replace('_', ' ')}", f"{value:.4f}"
     if summary["central"] is not None:
         alone = summary["alone"]
         yield "central model", f"{summary['central']:.4f}"
@@ -85,18 +91,14 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "clients alone",
             (f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"),
         )
-    for name, whose in (
-        ("accuracy_over_clients", "on clients' own examples"),
-        ("accuracy_over_groups", "on test examples by who made them"),
-    ):
-        if (spread := summary[name]) is not None:
-            yield (
-                whose,
-                (
-                    f"median {spread['median']:.4f}, worst tenth {spread['tenth_percentile']:.4f}, "
-                    f"worst {spread['minimum']:.4f}"
-                ),
-            )
+    score, held_out = headline(summary), summary["held_out"] or {}
+    for whose, spread in {
+        f"{score} on clients' own examples": summary[f"{score}_over_clients"],
+        f"{score} by who made test examples": summary[f"{score}_over_groups"],
+        **{f"{score} {_HELD_OUT[name]}": spread for name, spread in held_out.items()},
+    }.items():
+        if spread is not None:
+            yield whose, _spread(score, spread)
     if summary["rounds_to_target"] is not None:
         yield "rounds to target", f"{summary['rounds_to_target']:.1f}"
     yield (
@@ -126,6 +128,18 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if summary[name]:
             yield name.replace("_", " "), f"{summary[name]:,}"
     yield "differential privacy", _privacy(summary)
+    for note in summary["data_notes"]:
+        yield "of the data", note
+
+
+def _spread(score: str, spread: dict[str, float]) -> str:
+    """The middle and the worst of a spread: an accuracy is worst where low, a loss where high."""
+    tenth, worst = ("tenth_percentile", "minimum")
+    if score != "accuracy":
+        tenth, worst = ("ninetieth_percentile", "maximum")
+    return (
+        f"median {spread['median']:.4f}, worst tenth {spread[tenth]:.4f}, worst {spread[worst]:.4f}"
+    )
 
 
 def _privacy(summary: dict[str, Any]) -> str:

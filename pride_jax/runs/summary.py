@@ -13,7 +13,7 @@ from jaxtyping import Array
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import with_pooled
 from pride_jax.engine.comparison import train_alone
-from pride_jax.engine.evaluation import Metrics, group_spread, spread_of
+from pride_jax.engine.evaluation import Metrics, group_spread, headline, spread_of
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
@@ -129,12 +129,13 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summary:
     """What takes all clients' examples to tell, or nulls where clients are real."""
+    score = headline(measured.means)
     if isinstance(prepared.simulated, RealParties):
         return {
             "train_examples": int(np.sum(prepared.sizes)),
             "unused_examples": 0,
-            "accuracy_over_clients": None,
-            "accuracy_over_groups": None,
+            f"{score}_over_clients": None,
+            f"{score}_over_groups": None,
             "held_out": None,
             "data_notes": [],
             **_NOT_COMPARED,
@@ -146,10 +147,10 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
     return {
         "train_examples": len(dataset.train_targets),
         "unused_examples": int(len(dataset.train_targets) - len(np.unique(partition.index))),
-        "accuracy_over_clients": training,
+        f"{score}_over_clients": training,
         "held_out": spreads or None,
         "data_notes": list(dataset.notes),
-        "accuracy_over_groups": None
+        f"{score}_over_groups": None
         if dataset.test_groups is None
         else group_spread(measured.scores, dataset.test_groups)._asdict(),
         **_compare(prepared, prepared.simulated),

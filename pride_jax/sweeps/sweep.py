@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.files import claimed, explained, read_json, write_json
-from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.metrics import Row, headline, scores
 from pride_jax.reporting.sweep_terminal import Going
 from pride_jax.settings import command_line
 from pride_jax.settings.experiment import Experiment
@@ -24,8 +24,6 @@ _LONGEST_NAME = 200
 """Characters of a folder's name; file systems end at 255 bytes."""
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _REPORTED = (
-    "test_accuracy",
-    "test_loss",
     "central",
     "rounds_to_target",
     "seconds_total",
@@ -34,8 +32,7 @@ _REPORTED = (
 )
 _REPORTED_ONCE = (
     "alone",
-    "accuracy_over_clients",
-    "accuracy_over_groups",
+    "held_out",
     "seconds_by_stage",
     "parameters_sha256",
     "epsilon",
@@ -170,7 +167,7 @@ def sweep(
       config: what all runs share.
       over: settings and their values, see `parse_over`.
       workdir: holds the runs' folders, ``sweep.json``, which is rewritten after every run, and
-        ``accuracy.png``.
+        ``scores.png``.
       execute: carries out what is not finished, e.g. ``one_after_another(watch)``.
       report: called with each run's settings and figures.
 
@@ -210,7 +207,7 @@ def sweep(
         saved = workdir / "sweep.json"
         if missing or not saved.exists() or read_json(saved) != result:
             write_json(saved, result)
-            _draw(result["runs"], workdir / "accuracy.png")
+            _draw(result["runs"], workdir / "scores.png")
     return result
 
 
@@ -254,7 +251,14 @@ def _row(run: Planned, error: str | None = None) -> Row:
     if not is_finished(run):
         return row | {"error": error or f"{run.folder} holds no summary: run it again"}
     summary = read_json(run.folder / "summary.json")
-    return row | {name: summary[name] for name in (*_REPORTED, *_REPORTED_ONCE)}
+    spreads = (f"{headline(summary)}_over_{whom}" for whom in ("clients", "groups"))
+    told = (*_scores(summary), *_REPORTED, *spreads, *_REPORTED_ONCE)
+    return row | {name: summary[name] for name in told}
+
+
+def _scores(row: Row) -> list[str]:
+    """The names that a task's scores have in a row or a summary."""
+    return [f"test_{name}" for name in scores(row)]
 
 
 def _environments(runs: Sequence[Planned]) -> list[dict[str, Any]]:
@@ -272,14 +276,15 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     if any("error" not in row for row in rows):
         # Half a second of imports that a sweep needs at its end only.
         from pride_jax.reporting.plots import save
-        from pride_jax.reporting.sweep_plots import accuracy_against_settings
+        from pride_jax.reporting.sweep_plots import score_against_settings
 
-        save(accuracy_against_settings(rows), path)
+        save(score_against_settings(rows), path)
 
 
 def _over_runs(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     gathered = {}
-    for name in _REPORTED:
+    tested = dict.fromkeys(itertools.chain.from_iterable(map(_scores, rows)))
+    for name in (*tested, *_REPORTED):
         values = [row[name] for row in rows if row.get(name) is not None]
         if values:
             gathered[name] = {

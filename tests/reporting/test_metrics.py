@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pride_jax.errors import RunError
-from pride_jax.reporting.metrics import append, keep_until, read, rounds_to
+from pride_jax.reporting.metrics import append, headline, keep_until, read, rounds_to, scores
 
 ROWS = [{"round": 0, "test_accuracy": 0.1}, {"round": 5, "test_accuracy": 1 / 3}, {"round": 10}]
 
@@ -89,3 +89,18 @@ def curve(*points):
 )
 def test_rounds_to_a_target_follow_the_best_accuracy_so_far(rows, target, rounds):
     assert rounds_to(rows, target) == (None if rounds is None else pytest.approx(rounds))
+
+
+@pytest.mark.parametrize(
+    ("names", "ordered"),
+    [
+        (["loss", "accuracy"], ["accuracy", "loss"]),
+        (["absolute_error", "loss"], ["loss", "absolute_error"]),
+        (["own", "loss", "other"], ["loss", "own", "other"]),
+    ],
+)
+def test_the_score_that_stands_for_the_task_comes_first(names, ordered):
+    figures = {f"test_{name}": float(place) for place, name in enumerate(names)}
+    row = {"round": 3, "test_examples": 90, "train_loss": 0.5, **figures}
+    assert list(scores(row)) == ordered and headline(row) == ordered[0]
+    assert scores(row) == {name: float(place) for place, name in enumerate(names)}

@@ -30,6 +30,13 @@ def test_a_learning_curve_shows_accuracy_and_loss_against_rounds():
     assert loss.get_ylim()[0] == 0
 
 
+def test_without_an_accuracy_the_curve_is_the_loss():
+    rows = [{"round": 0, "test_loss": 1.5, "test_mae": 9.0}, {"round": 2, "test_loss": 0.5}]
+    (axes,) = learning_curve(rows, {"central": 0.25}).axes
+    assert axes.lines[0].get_xydata().tolist() == [[0, 1.5], [2, 0.5]]
+    assert axes.get_ylabel() == "test loss" and axes.lines[1].get_ydata()[0] == 0.25
+
+
 def test_a_learning_curve_compares_with_every_baseline_by_name():
     figure = learning_curve(ROWS, {"central": 0.9, "alone (mean)": 0.6})
     accuracy, _ = figure.axes

@@ -19,6 +19,8 @@ ROWS = [
     {"round": 2, "test_accuracy": 0.5, "test_loss": 1.0},
 ]
 SUMMARY = {
+    "test_accuracy": 0.5,
+    "test_loss": 1.0,
     "confusion": [[2, 1], [0, 3]],
     "central": 0.6,
     "alone": [0.3, 0.4],
@@ -91,19 +93,26 @@ def test_code_of_the_folder_is_not_run(tmp_path):
     assert list(told) == [LABELS] and "own.py:make" in told[LABELS]
 
 
+def test_a_regression_has_a_curve_alone(tmp_path):
+    rows = [{"round": 0, "test_loss": 1.5}, {"round": 2, "test_loss": 1.0}]
+    run = make_run(tmp_path, rows=rows, summary=None, name="diabetes")
+    assert reasons(run)[LABELS] == "the targets are no classes"
+    assert pictures(tmp_path) == {CURVE}
+
+
 def row(seed, accuracy):
     return {"settings": {"seed": str(seed)}, "test_accuracy": accuracy}
 
 
 def test_a_sweep_gets_its_picture(tmp_path):
     write_json(tmp_path / "sweep.json", {"runs": [row(0, 0.5), row(1, 0.75)]})
-    assert redraw(tmp_path) == ([tmp_path / "accuracy.png"], {})
-    assert pictures(tmp_path) == {Path("accuracy.png")}
+    assert redraw(tmp_path) == ([tmp_path / "scores.png"], {})
+    assert pictures(tmp_path) == {Path("scores.png")}
 
 
 def test_a_sweep_whose_runs_all_failed_has_none(tmp_path):
     write_json(tmp_path / "sweep.json", {"runs": [{"settings": {}, "error": "no data"}]})
-    assert reasons(tmp_path) == {Path("accuracy.png"): "no run of the sweep has finished"}
+    assert reasons(tmp_path) == {Path("scores.png"): "no run of the sweep has finished"}
     assert not pictures(tmp_path)
 
 

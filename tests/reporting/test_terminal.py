@@ -18,6 +18,8 @@ SUMMARY = {
         "maximum": 1.0,
     },
     "accuracy_over_groups": None,
+    "held_out": None,
+    "data_notes": [],
     "rounds": 30,
     "rounds_to_target": 12.5,
     "seconds_per_round": 0.25,
@@ -34,6 +36,13 @@ SUMMARY = {
     "unopened_sums": 0,
     "epsilon": None,
     "delta": None,
+}
+
+
+OF_A_REGRESSION = {name: value for name, value in SUMMARY.items() if "accuracy" not in name} | {
+    "test_absolute_error": 0.5,
+    "loss_over_clients": {"median": 0.25, "ninetieth_percentile": 0.75, "maximum": 2.5},
+    "loss_over_groups": None,
 }
 
 
@@ -75,3 +84,32 @@ def test_without_a_terminal_some_rounds_and_the_last_are_printed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert 20 <= len(lines) <= 25
     assert lines[-1] == "round 45/45  accuracy 0.5000  loss 1.0000  0.0123 s/round"
+
+
+def test_without_an_accuracy_the_loss_comes_first_and_high_is_bad(capsys):
+    show_summary(OF_A_REGRESSION, Path("x"))
+    shown = words(capsys.readouterr().out)
+    assert shown.startswith("test loss 0.1250 test absolute error 0.5000 ")
+    assert "loss on clients' own examples median 0.2500, worst tenth 0.7500, worst 2.5000" in shown
+    assert "accuracy" not in shown
+
+
+def test_a_round_tells_every_score_of_the_task(capsys):
+    with progress(Experiment(rounds=1)) as report:
+        report({"round": 1, "test_mae": 0.5, "test_loss": 1.0, "seconds_per_round": 0.25})
+    assert capsys.readouterr().out == "round 1/1  loss 1.0000  mae 0.5000  0.25 s/round\n"
+
+
+def test_held_out_examples_and_notes_on_the_data_are_told(capsys):
+    spread = SUMMARY["accuracy_over_clients"]
+    held_out = {
+        name: spread | {"median": number / 4}
+        for number, name in enumerate(("shared", "personal", "fine_tuned"), start=1)
+    }
+    notes = ["53 speakers have no example", "3 characters are unknown"]
+    show_summary(SUMMARY | {"held_out": held_out, "data_notes": notes}, Path("x"))
+    shown = words(capsys.readouterr().out)
+    assert "accuracy on held-out examples median 0.2500" in shown
+    assert "of clients' own models there median 0.5000" in shown
+    assert "of the fine-tuned model there median 0.7500" in shown
+    assert all(f"of the data {note}" in shown for note in notes)

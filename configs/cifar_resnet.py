@@ -1,0 +1,21 @@
+"""CIFAR-10, ten clients of uneven classes, a ResNet-8 with group normalisation and dropout.
+
+PRIDE_DATA_DIR=… python scripts/train.py --config configs/cifar_resnet.py
+"""
+
+from pride_jax.settings import Client, Cohort, Data, Experiment, Model, Partition
+
+config = Experiment(
+    rounds=100,
+    data=Data("cifar10_jpeg"),
+    partition=Partition("dirichlet", clients=10, alpha=0.5),
+    model=Model("resnet", {"dropout": 0.1}),
+    client=Client(
+        learning_rate=0.1,
+        schedule="cosine",
+        epochs=1,
+        batch_size=50,
+        augment="flips_and_crops",
+    ),
+    cohort=Cohort("fixed_size", size=5),
+)
