@@ -225,13 +225,13 @@ def resnet(features: Sequence[int], outputs: int, width: int = 16, dropout: floa
     return from_module(lambda rngs: ResNet(channels, outputs, width, dropout, rngs=rngs))
 
 
-def char_lstm(vocabulary: int, embedding: int = 32, hidden: int = 128, layers: int = 1) -> Model:
-    """A language model of characters: inputs ``[batch, length]`` to logits ``[…, vocabulary]``.
+def char_lstm(outputs: int, embedding: int = 32, hidden: int = 128, layers: int = 1) -> Model:
+    """A language model of characters: inputs ``[batch, length]`` to logits ``[…, outputs]``.
 
     With the defaults it has 92,897 parameters for a vocabulary of 65.
 
     Args:
-      vocabulary: number of tokens; a token is an integer below it.
+      outputs: number of tokens of the vocabulary; a token is an integer below it.
       embedding: numbers that stand for a token.
       hidden: width of each LSTM layer. Two of 256, an
         embedding of 8 and a vocabulary of 90 are the network of Reddi et al. (2021): 820,522
@@ -242,14 +242,14 @@ def char_lstm(vocabulary: int, embedding: int = 32, hidden: int = 128, layers: i
       ConfigError: a size is not positive.
     """
     for name, size in {
-        "vocabulary": vocabulary,
+        "outputs": outputs,
         "embedding": embedding,
         "hidden": hidden,
         "layers": layers,
     }.items():
         if size < 1:
             raise ConfigError(f"{name}={size}: expected at least 1")
-    return from_module(lambda rngs: CharLSTM(vocabulary, embedding, hidden, layers, rngs=rngs))
+    return from_module(lambda rngs: CharLSTM(outputs, embedding, hidden, layers, rngs=rngs))
 
 
 def _image(network: str, features: Sequence[int]) -> tuple[int, int, int]:

@@ -84,10 +84,12 @@ class Model(Named):
     """What is trained."""
 
     name: str = "mlp"
-    """logistic, mlp, 2nn, cnn, or your own: file.py:function or module:function."""
+    """logistic, mlp, 2nn, cnn, resnet, char_lstm, or your own: file.py:function or
+    module:function."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of `mlp`: hidden, the widths of its sigmoid layers; of your own: its parameters beyond
-    features and outputs."""
+    """Of `mlp`: hidden, the widths of its sigmoid layers; of `resnet`: width and dropout; of
+    `char_lstm`: embedding, hidden and layers; of your own: its parameters beyond features and
+    outputs."""
 
 
 @dataclass(frozen=True)

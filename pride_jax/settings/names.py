@@ -60,6 +60,17 @@ KINDS = {
             "mlp": BuiltIn(f"{_MODELS}:mlp", {"hidden": Option(tuple[int, ...], (16,))}),
             "2nn": BuiltIn(f"{_MODELS}:two_nn", {}),
             "cnn": BuiltIn(f"{_MODELS}:cnn", {}),
+            "resnet": BuiltIn(
+                f"{_MODELS}:resnet", {"width": Option(int, 16), "dropout": Option(float, 0.0)}
+            ),
+            "char_lstm": BuiltIn(
+                f"{_MODELS}:char_lstm",
+                {
+                    "embedding": Option(int, 32),
+                    "hidden": Option(int, 128),
+                    "layers": Option(int, 1),
+                },
+            ),
         },
     ),
     "task": Kind(

@@ -40,8 +40,8 @@ def test_the_names_take_what_their_functions_take(section, name, built_in):
     [
         (
             lambda: config.Model("2n"),
-            "model.name='2n': did you mean 2nn? Expected logistic, mlp, 2nn, cnn, or your own as "
-            "file.py:function or module:function",
+            "model.name='2n': did you mean 2nn? Expected logistic, mlp, 2nn, cnn, resnet, "
+            "char_lstm, or your own as file.py:function or module:function",
         ),
         (
             lambda: config.Data("sets.py"),
