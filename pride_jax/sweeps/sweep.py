@@ -36,6 +36,7 @@ _REPORTED_ONCE = (
     "alone",
     "accuracy_over_clients",
     "accuracy_over_groups",
+    "held_out",
     "seconds_by_stage",
     "parameters_sha256",
     "epsilon",
