@@ -83,7 +83,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_bits(name, finished, tmp_path
 
 
 def test_every_checkpoint_lost_begins_anew_to_the_same_bits(finished, tmp_path):
-    folder, summary = finished["personal"]
+    _, summary = finished["personal"]
     with pytest.raises(Killed):
         run(KEEPING["personal"], tmp_path / "run", kill_at(4))
     for file in (tmp_path / "run" / "checkpoints").iterdir():
@@ -125,7 +125,7 @@ def test_states_that_others_could_read_are_not_restored(tmp_path):
     with pytest.raises(Killed):
         run(KEEPING["personal"], folder, kill_at(2))
     (folder / "clients" / "2.npz").chmod(0o644)
-    with pytest.raises(RunError, match="clients/2.npz"):
+    with pytest.raises(RunError, match=r"clients/2\.npz"):
         run(KEEPING["personal"], folder, resume=True)
 
 
