@@ -1,5 +1,6 @@
 """What the README shows runs as it stands there."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-TRAINING, PRIVACY = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+TRAINING, METHOD, CONFIG, PRIVACY = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def printed(example, folder):
@@ -25,6 +26,20 @@ def printed(example, folder):
 def test_the_training_example_runs_and_learns(tmp_path):
     (accuracy,) = printed(TRAINING, tmp_path)
     assert accuracy > 0.85
+
+
+def test_the_method_trains_from_the_config_beside_it(tmp_path):
+    (tmp_path / "normalised.py").write_text(METHOD)
+    (tmp_path / "own.py").write_text(CONFIG)
+    script = [sys.executable, ROOT / "scripts" / "train.py", "--config", tmp_path / "own.py"]
+    subprocess.run([*script, "--workdir", tmp_path / "run"], check=True, cwd=tmp_path)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["test_accuracy"] > 0.85
+
+
+def test_the_method_is_as_long_as_its_heading_says():
+    body = METHOD.partition("\n\n\n")[2]
+    assert len([line for line in body.splitlines() if line]) <= 30
 
 
 def test_the_privacy_example_meets_its_target(tmp_path):

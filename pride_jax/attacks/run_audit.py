@@ -1,4 +1,4 @@
-"""An audit: does a config's own pipeline keep the ε that its plan claims?
+"""An audit: whether a config's own pipeline keeps the ε that its plan claims.
 
 Canary clients, each there by the toss of a coin, go through the real thing: cohorts, local
 training, clipping, secure sum if there is one, noise, denominator, all rounds. What is released

@@ -172,7 +172,7 @@ def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]
         kept = read_json(path)
         if kept["of"] == about:
             return kept
-    from pride_jax.deploy.training import derive
+    from pride_jax.deploy.derived import derive
 
     derived = {"of": about, **derive(config, roster)}
     write_json(path, derived)

@@ -28,7 +28,7 @@ from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, S
 from pride_jax.aggregation.signatures import is_signed_by
 from pride_jax.aggregation.simulation import Transport
 from pride_jax.aggregation.totals import share_from_bytes, total_to_bytes
-from pride_jax.deploy import training
+from pride_jax.deploy import derived, training
 from pride_jax.deploy.agreement import (
     Agreement,
     Record,
@@ -119,8 +119,8 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
     dataset = build.build_dataset(config)
     mesh = build.build_mesh(config.engine)
     task = training.build_task(config, roster)
-    server, clients = training.halves(config, roster, plan)
-    secure = training.secure_aggregation(config, agreement.protocol, agreement.public_key)
+    server, clients = derived.halves(config, roster, plan)
+    secure = derived.secure_aggregation(config, agreement.protocol, agreement.public_key)
     collect = functools.partial(
         _collect,
         agreement,

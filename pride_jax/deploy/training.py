@@ -1,6 +1,5 @@
 """The functions that the simulation trains with, for one party and for the server."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -8,88 +7,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data.federated import of_one_client
 from pride_jax.deploy.agreement import Agreement
+from pride_jax.deploy.derived import halves, secure_aggregation, shape_of
 from pride_jax.deploy.enrolment import Examples
 from pride_jax.deploy.roster import Roster
-from pride_jax.engine.cohort import Broadcast, Clients
+from pride_jax.engine.cohort import Broadcast
 from pride_jax.engine.secure import (
-    SecureAggregation,
     add_shares,
     encode_of,
     noise_shares,
-    sum_terms,
 )
-from pride_jax.engine.server import Server, keeps_state, public_keys, sent_numbers
+from pride_jax.engine.server import public_keys
 from pride_jax.engine.simulated import SingleClient, single_client
-from pride_jax.errors import ConfigError, ProtocolError
-from pride_jax.federated import halves_of
-from pride_jax.methods.method import Method, Sent
-from pride_jax.privacy.clipping import Unclipped
-from pride_jax.privacy.plan import Plan
+from pride_jax.errors import ProtocolError
+from pride_jax.methods.method import Sent
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.protocols import build_secure_sum
 from pride_jax.task import Task
 from pride_jax.types import Key
 
 
-def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
-    """Terms, calibrated plan and width of noised integers, as JSON has them."""
-    method = _method(config, roster)
-    plan = build.build_plan(config, len(roster.parties), sent_numbers(method))
-    secure = secure_aggregation(config, build_secure_sum(config.aggregation), Public())
-    server, _ = halves(config, roster, plan)
-    shares = noise_shares(plan, lambda size: bytes(size))
-    terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
-    return {
-        "terms": dataclasses.asdict(terms),
-        "plan": None if plan is None else plan.to_dict(),
-        "noise_bits": None if shares is None else shares.bits,
-    }
-
-
 def build_task(config: Experiment, roster: Roster) -> Task:
     """What is learned from such examples as the roster tells of."""
-    return learning.build_task(config, _shape(roster))
-
-
-def _shape(roster: Roster) -> learning.Shape:
-    return learning.Shape(roster.features, roster.classes)
-
-
-def _method(config: Experiment, roster: Roster) -> Method:
-    """The method, whose clients must keep nothing.
-
-    Raises:
-      ConfigError: they keep something.
-    """
-    method = learning.method_of_numbers(config, _shape(roster))({})
-    if keeps_state(method):
-        raise ConfigError(
-            f"method.name={config.method.name!r}, method.personal={config.method.personal!r} with "
-            "real parties: expected a method whose clients keep nothing, such as fedavg, since "
-            "parties do not keep states yet; simulate it with train.py"
-        )
-    return method
-
-
-def secure_aggregation(
-    config: Experiment, protocol: SecureSum, public_key: Public
-) -> SecureAggregation:
-    """How updates are quantised and added, for a role that holds no key."""
-    return build.build_secure_aggregation(config, protocol, (Secret(), public_key))
-
-
-def halves(config: Experiment, roster: Roster, plan: Plan | None) -> tuple[Server, Clients]:
-    """The server's part of a round, and a client's."""
-    return halves_of(
-        _method(config, roster),
-        np.asarray(roster.sizes, np.int32),
-        plan or build.build_sampler(config.cohort, len(roster.parties)),
-        clipping=Unclipped() if plan else build.build_clipping(config.privacy),
-    )
+    return learning.build_task(config, shape_of(roster))
 
 
 def client_program(agreement: Agreement) -> SingleClient:
