@@ -2,7 +2,8 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from pride_jax.aggregation.simulation import Transport, simulate
+from pride_jax.aggregation.simulation import Announced, Transport, simulate
 from pride_jax.data.federated import FederatedData, of_one_client, place
 from pride_jax.engine.cohort import (
     Broadcast,
@@ -236,26 +237,34 @@ def _algorithm(
     terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
     aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
 
-    def collect(state: ServerState, cohort: Cohort) -> Collected:
-        start = time.perf_counter()
-        wait = dispatch(state, cohort)
-        ids, present = jax.device_get(cohort)
-        clients = ids[present].tolist()
-        announced = noise = None
+    def prepared(round_: int, clients: Sequence[int]) -> tuple[Announced, Any] | None:
+        """What clients can do before they have trained; None where too few were called."""
         try:
-            survivors = smallest_sum(plan, terms.smallest_cohort, int(state.round), len(clients))
-            announced = aggregator.announce(int(state.round), clients, survivors)
-            noise = None if shares is None else shares.draw(len(clients), len(clients))
+            survivors = smallest_sum(plan, terms.smallest_cohort, round_, len(clients))
+            announced = aggregator.announce(round_, clients, survivors)
+            count = len(clients)
+            return announced, None if shares is None else shares.draw(count, count)
         except TooFewError:
             if plan is None:
                 raise
-        result, kept = wait()
+            return None
+
+    def collect(state: ServerState, cohort: Cohort) -> Collected:
+        start = time.perf_counter()
+        ids, present = jax.device_get(cohort)
+        clients = ids[present].tolist()
+        # In a thread: a dispatch to several devices, or of callbacks, waits for them by itself.
+        with ThreadPoolExecutor(1) as beside:
+            preparation = beside.submit(prepared, int(state.round), clients)
+            result, kept = dispatch(state, cohort)()
+        ready = preparation.result()
         rows = jax.device_get(result.contributions.update)[present]
         seconds = time.perf_counter() - start
         info = round_info(data, cohort, result)._replace(train_seconds=seconds)
         nothing = Transport(len(clients), 0, 0.0, 0.0, 0.0, 0.0)
-        if announced is None:
+        if ready is None:
             return unopened(info, nothing, seconds, kept)
+        announced, noise = ready
         try:
             if shares is None or noise is None:
                 added = aggregator.add(announced, rows)

@@ -247,8 +247,8 @@ def _review_of(
     """Makes the function that tests what each client has on its own examples.
 
     ``training``: the shared model on the examples that clients trained on. Where clients hold
-    examples out, on those: ``shared``, the shared model; ``personal``, each client's own, if the
-    method has such models; ``fine_tuned``, the shared model after a client trained it for itself.
+    examples out, on those: ``shared``, the shared model; ``personal``, each client's own, if
+    clients keep anything; ``fine_tuned``, the shared model after a client trained it for itself.
     """
     host, count = jax.process_index(), jax.process_count()
     answer = scorer(task, mesh)

@@ -109,7 +109,7 @@ def config(folder):
 def finished(config, tmp_path_factory):
     """The folder of a finished run, and its rows; not to be changed."""
     folder, rows = tmp_path_factory.mktemp("finished") / "run", []
-    run(config, folder, rows.append)
+    run(config, folder, report=rows.append)
     return folder, rows
 
 
@@ -133,7 +133,7 @@ def test_it_is_killed_and_resumes_to_the_same_bits(config, finished, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        run(config, tmp_path / "run", report)
+        run(config, tmp_path / "run", report=report)
     resumed = run(config, tmp_path / "run", resume=True)
     summary = read_json(finished[0] / "summary.json")
     assert resumed["parameters_sha256"] == summary["parameters_sha256"]

@@ -72,7 +72,7 @@ def saved(file):
 def test_a_run_that_was_killed_resumes_to_the_same_bits(name, finished, tmp_path):
     folder, summary = finished[name]
     with pytest.raises(Killed):
-        run(KEEPING[name], tmp_path / "run", kill_at(4))
+        run(KEEPING[name], tmp_path / "run", report=kill_at(4))
     resumed = run(KEEPING[name], tmp_path / "run", resume=True)
     assert resumed["parameters_sha256"] == summary["parameters_sha256"]
     assert resumed["held_out"] == summary["held_out"]
@@ -85,11 +85,11 @@ def test_a_run_that_was_killed_resumes_to_the_same_bits(name, finished, tmp_path
 def test_every_checkpoint_lost_begins_anew_to_the_same_bits(finished, tmp_path):
     _, summary = finished["personal"]
     with pytest.raises(Killed):
-        run(KEEPING["personal"], tmp_path / "run", kill_at(4))
+        run(KEEPING["personal"], tmp_path / "run", report=kill_at(4))
     for file in (tmp_path / "run" / "checkpoints").iterdir():
         file.unlink()
     with pytest.raises(Killed):
-        run(KEEPING["personal"], tmp_path / "run", kill_at(2), resume=True)
+        run(KEEPING["personal"], tmp_path / "run", report=kill_at(2), resume=True)
     resumed = run(KEEPING["personal"], tmp_path / "run", resume=True)
     assert resumed["parameters_sha256"] == summary["parameters_sha256"]
 
@@ -113,9 +113,10 @@ def test_nothing_is_kept_of_clients_that_keep_nothing(tmp_path):
 def test_the_summary_tells_how_each_client_is_served_on_what_it_held_out(name, finished):
     folder, summary = finished[name]
     assert json.loads((folder / "summary.json").read_text())["held_out"] == summary["held_out"]
-    # A run whose method has no personal models tells none.
-    names = {"shared", "fine_tuned"} | ({"personal"} if name == "personal" else set())
-    assert summary["held_out"].keys() == names
+    assert summary["held_out"].keys() == {"shared", "personal", "fine_tuned"}
+    # SCAFFOLD's clients have no models of their own.
+    alike = summary["held_out"]["personal"] == summary["held_out"]["shared"]
+    assert alike == (name == "scaffold")
     for spread in summary["held_out"].values():
         assert 0 <= spread["minimum"] <= spread["median"] <= spread["maximum"] <= 1
 
@@ -123,7 +124,7 @@ def test_the_summary_tells_how_each_client_is_served_on_what_it_held_out(name, f
 def test_states_that_others_could_read_are_not_restored(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(Killed):
-        run(KEEPING["personal"], folder, kill_at(2))
+        run(KEEPING["personal"], folder, report=kill_at(2))
     (folder / "clients" / "2.npz").chmod(0o644)
     with pytest.raises(RunError, match=r"clients/2\.npz"):
         run(KEEPING["personal"], folder, resume=True)
