@@ -3,8 +3,8 @@
     PRIDE_DATA_DIR=FOLDER python scripts/train.py --config configs/cifar_resnet.py
 
 FOLDER holds cifar10-jpeg.tar.xz. Clients mirror and shift their images. The rate was not tuned.
-Measured so far, since machines here are slow: two rounds of two clients (--rounds 2 --cohort.size 2),
-see results/first_curves/README.md.
+Measured so far, since machines here are slow: two rounds of two clients, with --rounds 2
+--cohort.size 2; see results/first_curves/README.md.
 """
 
 from pride_jax.settings import Client, Cohort, Data, Experiment, Model, Partition
