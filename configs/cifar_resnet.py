@@ -3,8 +3,9 @@
     PRIDE_DATA_DIR=FOLDER python scripts/train.py --config configs/cifar_resnet.py
 
 FOLDER holds cifar10-jpeg.tar.xz. Clients mirror and shift their images. The rate was not tuned.
-Measured so far, since machines here are slow: two rounds of two clients, with --rounds 2
---cohort.size 2; see results/first_curves/README.md.
+Measured so far, on two cores that others kept busy: the first two rounds of two clients each
+(--rounds 2 --cohort.size 2) took test accuracy from 0.100 to 0.163 and 0.190, in 143 s, compilation
+included, and 9 s. The run's last step, testing on all training images, was not waited for.
 """
 
 from pride_jax.settings import Client, Cohort, Data, Experiment, Model, Partition

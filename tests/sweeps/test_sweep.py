@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import claimed, read_json
 from pride_jax.reporting.sweep_terminal import show_sweep
-from pride_jax.settings.experiment import Data, Evaluation, Experiment, Model, Task
+from pride_jax.settings.experiment import Data, Evaluation, Experiment, Task
 from pride_jax.settings.files import load_config
 from pride_jax.sweeps.sweep import (
     folder_name,
@@ -91,7 +91,7 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path):
 
 
 def test_a_sweep_of_a_task_without_accuracy_tells_its_loss(tmp_path, capsys):
-    config = Experiment(rounds=1, data=Data("diabetes"), model=Model("mlp"), task=Task("regression"))
+    config = Experiment(rounds=1, data=Data("diabetes"), task=Task("regression"))
     result = sweep(config, [parse_over("seed=0,1")], tmp_path, one_after_another(watch), print)
     losses = [row["test_loss"] for row in result["runs"]]
     told = result["over_runs"]
