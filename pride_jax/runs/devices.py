@@ -7,6 +7,9 @@ import jax
 
 from pride_jax.engine.cores import cores
 
+_PATIENCE = 7 * 24 * 3600
+"""Seconds that a core waits for the others, whose clients may be much longer; XLA's own are 40."""
+
 
 def use_cores(devices: int | None = None) -> int:
     """Makes JAX see CPU cores as devices; to be called before JAX first computes.
@@ -22,6 +25,9 @@ def use_cores(devices: int | None = None) -> int:
     """
     available = len(cores())
     count = min(devices or available, available)
+    for what in ("warn_stuck", "terminate"):
+        waits = f"--xla_cpu_collective_call_{what}_timeout_seconds={_PATIENCE}"
+        os.environ["XLA_FLAGS"] = f"{waits} {os.environ.get('XLA_FLAGS', '')}".strip()
     if count == available:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()

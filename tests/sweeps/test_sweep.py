@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import claimed, read_json
-from pride_jax.settings.experiment import Data, Evaluation, Experiment
+from pride_jax.reporting.sweep_terminal import show_sweep
+from pride_jax.settings.experiment import Data, Evaluation, Experiment, Task
 from pride_jax.settings.files import load_config
 from pride_jax.sweeps.sweep import (
     folder_name,
@@ -87,6 +88,20 @@ def test_an_impossible_setting_stops_a_sweep_before_it_starts(tmp_path, capsys):
 def test_two_sweeps_do_not_share_a_folder(tmp_path):
     with claimed(tmp_path), pytest.raises(RunError, match="in use by another process"):
         sweep(SMALL, [("seed", ["0"])], tmp_path, one_after_another(watch), print)
+
+
+def test_a_sweep_of_a_task_without_accuracy_tells_its_loss(tmp_path, capsys):
+    config = Experiment(rounds=1, data=Data("diabetes"), task=Task("regression"))
+    result = sweep(config, [parse_over("seed=0,1")], tmp_path, one_after_another(watch), print)
+    losses = [row["test_loss"] for row in result["runs"]]
+    told = result["over_runs"]
+    assert (told["test_loss"]["min"], told["test_loss"]["max"]) == (min(losses), max(losses))
+    assert "test_absolute_error" in told and "test_accuracy" not in told
+    assert result["runs"][0]["loss_over_clients"]["median"] > 0
+    assert (tmp_path / "scores.png").is_file()
+    show_sweep(result, tmp_path)
+    shown = capsys.readouterr().out
+    assert "test loss" in shown and "test accuracy" not in shown
 
 
 def test_a_sweep_lists_failures_and_repeats_nothing_that_is_finished(tmp_path):
