@@ -21,6 +21,7 @@ from pride_jax.deploy.roles import respond
 from pride_jax.errors import ConfigError, ProtocolError, RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
+from pride_jax.settings import build
 
 TWO_OF_THREE = replace(CONFIG, aggregation=replace(CONFIG.aggregation, protocol="threshold"))
 

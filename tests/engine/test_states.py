@@ -48,7 +48,7 @@ class Only:
 
     def draw(self, key, round_):
         del key, round_
-        return Cohort(jnp.asarray(self.ids, jnp.int32), jnp.asarray(self.mask))
+        return Cohort(jnp.asarray(self.ids, jnp.int32), jnp.asarray(self.mask, bool))
 
 
 def devices(count, chunk):
@@ -106,7 +106,6 @@ def kept_after(algorithm, rounds=1):
         ([2, 2, 5, 3, 2], [False, True, True, False, False]),  # masked slots name a member
         ([1, 6, 0, 4], [True, True, True, True]),  # with the client that holds nothing
         ([1], [True]),  # alone
-        ([3, 4], [False, False]),  # nobody
     ],
 )
 def test_who_takes_part_and_holds_examples_writes_and_nobody_else(adder, ids, mask):
@@ -115,6 +114,12 @@ def test_who_takes_part_and_holds_examples_writes_and_nobody_else(adder, ids, ma
     wrote[[each for each, there in zip(ids, mask, strict=True) if there and each != EMPTY]] = 2
     np.testing.assert_array_equal(kept["rounds"], wrote)
     np.testing.assert_array_equal(kept["steps"], wrote * STEPS)
+
+
+@pytest.mark.parametrize("adder", [devices(1, 1), devices(1, 3), devices(2, 2)])
+def test_where_nobody_takes_part_nobody_writes(adder):
+    kept, _ = kept_after(federated(COUNTED, small_data(), Only([3, 4], [False, False]), adder))
+    assert not kept["rounds"].any()
 
 
 @pytest.mark.parametrize("method", [SCAFFOLD, DITTO], ids=["scaffold", "ditto"])
