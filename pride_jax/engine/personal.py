@@ -107,4 +107,4 @@ def _totals(
         ids = jnp.arange(data.num_clients)
         return jax.lax.map(lambda client: one(client, given, data), ids)
 
-    return lambda given: np.asarray(every(given, held_out))
+    return lambda given: np.asarray(every(given, held_out), np.float64)

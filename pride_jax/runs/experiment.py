@@ -285,11 +285,13 @@ def _train(
     def record(info: RoundInfo | None, seconds: float) -> None:
         row = row_of(prepared, state, info) | (budget.spent() if budget else {})
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
+        # Other processes take part in this, so that a row is written once none of them is lost.
+        hosts.tell(Order(Task.SAVE))
+        kept = _saved(prepared, state)
         metrics.append(path, row)
         rows.append(row)
-        hosts.tell(Order(Task.SAVE))
         # Before the server's own part: a checkpoint that is there is whole.
-        clients.save(row["round"], _saved(prepared, state))
+        clients.save(row["round"], kept)
         folder.save(row["round"], _carried(state))
         if report:
             report(row)

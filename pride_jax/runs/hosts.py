@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Int, PyTree, UInt32
+from jaxtyping import Array, PyTree, Shaped, UInt32
 
 from pride_jax.errors import ConfigError, PrideError, RunError
 
@@ -224,12 +224,15 @@ def share(tree: Tree) -> Tree:
         return multihost_utils.broadcast_one_to_all(tree)
 
 
-def add_up(counts: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+def add_up(counts: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     """The sum over processes, in each of them."""
     if jax.process_count() == 1:
         return counts
+    # As words, since JAX would make 32 bits of numbers of 64.
+    words = np.ascontiguousarray(counts).view(np.uint32)
     with unbroken():
-        return np.asarray(multihost_utils.process_allgather(counts)).sum(axis=0)
+        gathered = np.asarray(multihost_utils.process_allgather(words))
+    return gathered.view(counts.dtype).sum(axis=0)
 
 
 @contextlib.contextmanager
