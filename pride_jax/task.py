@@ -124,7 +124,7 @@ def next_token(model: Model, outputs: int) -> Task:
     """
 
     def logits_for(answers: Array, batch: Batch) -> Float[Array, "batch length vocabulary"]:
-        shape = (*batch.mask.shape, *batch.targets.shape[1:2])
+        shape = (*batch.mask.shape, batch.targets.shape[-1])
         _expect_targets(batch, shape, jnp.integer, "a token at each place, as integers")
         _expect(answers, (*batch.targets.shape, outputs), "logits [batch, length, vocabulary]")
         return answers
