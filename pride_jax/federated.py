@@ -26,7 +26,7 @@ def federated(
     sampler: Sampler | Plan | None = None,
     adder: Adder | None = None,
     *,
-    clipping: Clipping | Unclipped = Unclipped(),  # noqa: B008
+    clipping: Clipping | Unclipped = Unclipped(),
     hyper: Hyper | None = None,
 ) -> Algorithm:
     """Makes federated training as functions over one state.
@@ -57,7 +57,7 @@ def halves_of(
     sizes: Int[np.ndarray, "clients"],
     sampler: Sampler | Plan | None = None,
     *,
-    clipping: Clipping | Unclipped = Unclipped(),  # noqa: B008
+    clipping: Clipping | Unclipped = Unclipped(),
     hyper: Hyper | None = None,
 ) -> tuple[Server, Clients]:
     """The server's part of a round and a client's, which know of each other by what is sent.

@@ -191,7 +191,8 @@ def _one_after_another(
         told = jax.device_put(tell(without_clients(state)), device)
         ids, present = jax.device_get(cohort)
         lent, places = states.lend(state.clients, cohort)
-        lent = jax.device_get(lent)
+        # A copy, in which each client writes its own row.
+        lent = jax.tree.map(np.array, lent)
         nobody = jax.eval_shape(program, told, own(0), jnp.int32(0), _row(lent, 0))[0]
         result = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), nobody)
         rows = np.zeros((len(ids), server.length), np.int32)
@@ -203,7 +204,7 @@ def _one_after_another(
             )
             rows[slot] = given.contributions.update
             counts = jax.tree.map(np.add, counts, (given.clients, given.reports))
-            lent = jax.tree.map(lambda leaf, new, slot=slot: _with_row(leaf, slot, new), lent, kept)
+            jax.tree.map(functools.partial(_write_row, slot), lent, kept)
         result = CohortResult(Contribution(rows, jnp.zeros(())), *counts)
         return result, states.take_back(state.clients, cohort, lent)
 
@@ -217,10 +218,8 @@ def _row(stack: Any, place: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[place], stack)
 
 
-def _with_row(leaf: np.ndarray, place: Any, new: np.ndarray) -> np.ndarray:
-    leaf = leaf.copy()
+def _write_row(place: Any, leaf: np.ndarray, new: np.ndarray) -> None:
     leaf[place] = new
-    return leaf
 
 
 def _algorithm(

@@ -29,7 +29,7 @@ class Banded(ServerNoise):
     """Standard deviation of the noise, before it is correlated, over the clipping norm."""
     band: int
     """Rounds that share noise; 1 is independent noise, for full participation as good as any."""
-    values: Values = Floats()  # noqa: RUF009
+    values: Values = Floats()
     """What updates are added as."""
 
     def _check(self) -> None:

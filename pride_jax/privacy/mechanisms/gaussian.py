@@ -28,7 +28,7 @@ class Gaussian(ServerNoise):
 
     noise_multiplier: float
     """Standard deviation of the sum's noise over the clipping norm."""
-    values: Values = Floats()  # noqa: RUF009
+    values: Values = Floats()
     """What updates are added as."""
 
     def check(self, setting: Setting) -> None:
