@@ -19,7 +19,7 @@ import pytest
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import run
-from pride_jax.runs.hosts import Order, Task, joined, meet
+from pride_jax.runs.hosts import Action, Order, joined, meet
 from pride_jax.settings.experiment import Engine
 from pride_jax.settings.files import load_config
 
@@ -189,7 +189,7 @@ def test_a_port_that_is_taken_is_told():
 
 
 def test_an_order_does_not_print_its_key():
-    assert "12345" not in repr(Order(Task.BEGIN, 7, (12345, 67890)))
+    assert "12345" not in repr(Order(Action.BEGIN, 7, (12345, 67890)))
 
 
 def test_a_number_of_processes_needs_a_coordinator(config, tmp_path):

@@ -23,7 +23,7 @@ from pride_jax.runs.budget import LEDGER, NO_COST, Budget, open_budget
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
-from pride_jax.runs.hosts import Order, Task
+from pride_jax.runs.hosts import Action, Order
 from pride_jax.runs.prepared import (
     Prepared,
     RealParties,
@@ -90,6 +90,8 @@ def run_in(
 def assist(config: Experiment, workdir: Path) -> None:
     """Does the part of every process but the first in a `run` of several; writes nothing.
 
+    The first order that is heard is to begin, unless the run does not go on.
+
     Args:
       config: the same settings.
       workdir: the run's folder, which need not exist here.
@@ -98,18 +100,17 @@ def assist(config: Experiment, workdir: Path) -> None:
       PrideError: the run cannot start, or another process was lost.
     """
     prepared = prepare(config, workdir / "secrets")
-    state = None
-    while (order := hosts.hear()).task != Task.STOP:
-        if order.task == Task.BEGIN:
-            private = None if prepared.plan is None else _private(order.words)
-            state = _initial(prepared, order.round, private)
-            state = _shared(prepared, state, _carried(state), _saved(prepared, state))
-        assert state is not None, "BEGIN is the first order"
-        if order.task == Task.TRAIN:
+    if (order := hosts.hear()).action == Action.STOP:
+        return
+    private = None if prepared.plan is None else _private(order.words)
+    state = _initial(prepared, order.round, private)
+    state = _shared(prepared, state, _carried(state), _saved(prepared, state))
+    while (order := hosts.hear()).action != Action.STOP:
+        if order.action == Action.TRAIN:
             state, _ = _advance(prepared, state, order.round)
-        if order.task == Task.REVIEW:
+        if order.action == Action.REVIEW:
             simulated_of(prepared).review(state)
-        if order.task == Task.SAVE:
+        if order.action == Action.SAVE:
             prepared.algorithm.states.save(state.clients)
 
 
@@ -162,7 +163,7 @@ def _trained(prepared: Prepared, course: Course) -> Summary:
             state, until = next(course)
             while True:
                 start, round_ = time.perf_counter(), int(state.round)
-                hosts.tell(Order(Task.TRAIN, until))
+                hosts.tell(Order(Action.TRAIN, until))
                 state, info = _advance(prepared, state, until)
                 seconds = (time.perf_counter() - start) / (until - round_)
                 state, until = course.send(Trained(state, info, seconds))
@@ -275,7 +276,7 @@ def _train(
         )
     private = None if budget is None else budget.key.value
     state = _initial(prepared, latest or 0, private)
-    hosts.tell(Order(Task.BEGIN, latest or 0, _words(private)))
+    hosts.tell(Order(Action.BEGIN, latest or 0, _words(private)))
     carried, kept = _carried(state), _saved(prepared, state)
     if latest is not None:
         carried, kept = folder.restore(latest, carried), clients.restore(latest, kept)
@@ -286,7 +287,7 @@ def _train(
         row = row_of(prepared, state, info) | (budget.spent() if budget else {})
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         # Other processes take part in this, so that a row is written once none of them is lost.
-        hosts.tell(Order(Task.SAVE))
+        hosts.tell(Order(Action.SAVE))
         kept = _saved(prepared, state)
         metrics.append(path, row)
         rows.append(row)

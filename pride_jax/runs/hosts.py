@@ -29,7 +29,7 @@ _NUMBER_BYTES = 8
 _COME_IN = b"come in"
 
 
-class Task(IntEnum):
+class Action(IntEnum):
     """What a process may be told to do."""
 
     STOP = 0
@@ -43,17 +43,17 @@ class Order(NamedTuple):
     """What process 0 tells the others to do next.
 
     Attributes:
-      task: what.
+      action: what.
       round: from which a run goes on, for ``BEGIN``; until which to train, for ``TRAIN``.
       words: the key of noise and cohorts, for ``BEGIN``; a secret.
     """
 
-    task: Task
+    action: Action
     round: int = 0
     words: tuple[int, int] = (0, 0)
 
     def __repr__(self) -> str:
-        return f"Order({self.task.name}, round={self.round})"
+        return f"Order({self.action.name}, round={self.round})"
 
 
 @contextlib.contextmanager
@@ -187,7 +187,7 @@ def _wait_for_ends(others: Sequence[socket.socket]) -> None:
 
 def tell(order: Order) -> None:
     """Process 0 tells all others what to do next; they `hear` it."""
-    _broadcast(np.array([order.task, order.round, *order.words], np.uint32))
+    _broadcast(np.array([order.action, order.round, *order.words], np.uint32))
 
 
 def hear() -> Order:
@@ -196,14 +196,14 @@ def hear() -> Order:
     Raises:
       RunError: process 0 was lost.
     """
-    task, round_, *words = _broadcast(np.zeros(4, np.uint32)).tolist()
-    return Order(Task(task), round_, tuple(words))
+    action, round_, *words = _broadcast(np.zeros(4, np.uint32)).tolist()
+    return Order(Action(action), round_, tuple(words))
 
 
 def dismiss() -> None:
     """Process 0 lets all others end, as far as they are still there."""
     with contextlib.suppress(RunError):
-        tell(Order(Task.STOP))
+        tell(Order(Action.STOP))
 
 
 @contextlib.contextmanager

@@ -54,7 +54,8 @@ class Simulated(NamedTuple):
 
     Attributes:
       dataset: its training inputs are empty where several processes hold their clients' ones.
-      partition: whose each training example is.
+      partition: whose each example is that clients train on.
+      held: whose each example is that clients hold out.
       data: the training examples of this process's clients.
       review: state -> `Totals` by what is tested on what, see `review_of`; with several
         processes, each must call it.
@@ -62,6 +63,7 @@ class Simulated(NamedTuple):
 
     dataset: Dataset
     partition: Partition
+    held: Partition
     data: FederatedData
     review: Callable[[ServerState], dict[str, Totals]]
 
@@ -156,7 +158,7 @@ def prepare(
         test_examples=len(dataset.test_targets),
         inputs=partial(_digest, data),
         hyper=numbers,
-        simulated=Simulated(dataset, partition, data, review),
+        simulated=Simulated(dataset, partition, held, data, review),
     )
 
 

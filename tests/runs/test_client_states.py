@@ -121,6 +121,12 @@ def test_the_summary_tells_how_each_client_is_served_on_what_it_held_out(name, f
         assert 0 <= spread["minimum"] <= spread["median"] <= spread["maximum"] <= 1
 
 
+def test_examples_that_clients_hold_out_are_not_unused(finished):
+    _, summary = finished["personal"]
+    # Of 90, all but the 75 of the four clients.
+    assert (summary["train_examples"], summary["unused_examples"]) == (90, 15)
+
+
 def test_states_that_others_could_read_are_not_restored(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(Killed):
