@@ -46,6 +46,7 @@ def run(
     *,
     resume: bool = False,
     report: Callable[[metrics.Row], None] | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
@@ -61,6 +62,7 @@ def run(
       workdir: the run's folder: new or empty, or, to resume, the one it was left in.
       resume: continue from the latest checkpoint. A finished run is left as it is.
       report: called with each new row of the metrics.
+      note: called, before training, with each thing worth knowing of the data.
 
     Returns:
       The summary.
@@ -69,12 +71,16 @@ def run(
       PrideError: the run cannot start, resume or go on; what was written stays usable.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
+    hosts.check_code(config.code)
     with hosts.dismissing():
         finished = is_finished(config, workdir, resume)
     if finished:
         hosts.dismiss()
         return read_json(workdir / "summary.json")
-    return run_in(prepare(config, workdir / "secrets"), workdir, report)
+    prepared = prepare(config, workdir / "secrets")
+    for text in simulated_of(prepared).dataset.notes:
+        note(text)
+    return run_in(prepared, workdir, report)
 
 
 def run_in(
@@ -97,8 +103,9 @@ def assist(config: Experiment, workdir: Path) -> None:
       workdir: the run's folder, which need not exist here.
 
     Raises:
-      PrideError: the run cannot start, or another process was lost.
+      PrideError: the run cannot start, or another process was lost or has other code.
     """
+    hosts.check_code(config.code)
     prepared = prepare(config, workdir / "secrets")
     if (order := hosts.hear()).action == Action.STOP:
         return

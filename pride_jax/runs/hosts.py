@@ -8,9 +8,10 @@ The processes of a run trust one another and their network: the key of noise and
 """
 
 import contextlib
+import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, PyTree, Shaped, UInt32
 
 from pride_jax.errors import ConfigError, PrideError, RunError
+from pride_jax.settings import own
 
 Tree = TypeVar("Tree", bound=PyTree[Array])
 _PATIENCE = 60.0
@@ -233,6 +235,44 @@ def add_up(counts: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     with unbroken():
         gathered = np.asarray(multihost_utils.process_allgather(words))
     return gathered.view(counts.dtype).sum(axis=0)
+
+
+def check_code(code: own.Code) -> None:
+    """Refuses, in every process, that one of them has other code of the user's own.
+
+    Args:
+      code: this process's.
+
+    Raises:
+      ConfigError: a file or module differs between processes.
+      RunError: another process was lost.
+    """
+    if jax.process_count() > 1:
+        check_alike([json.loads(each) for each in _gather_texts(json.dumps(dict(code.digests)))])
+
+
+def check_alike(digests: Sequence[Mapping[str, str]]) -> None:
+    """Refuses processes whose own code is not that of process 0.
+
+    Args:
+      digests: of each process, by file or module.
+
+    Raises:
+      ConfigError: a file or module differs; the message has its name and both digests.
+    """
+    for process, found in enumerate(digests):
+        own.compare(digests[0], found, f"process {process}", "in process 0")
+
+
+def _gather_texts(text: str) -> list[str]:
+    """Every process's text, in each of them."""
+    content = np.frombuffer(text.encode(), np.uint8)
+    with unbroken():
+        lengths = np.ravel(multihost_utils.process_allgather(np.array([len(content)], np.uint32)))
+        padded = np.zeros(lengths.max(), np.uint8)
+        padded[: len(content)] = content
+        rows = np.asarray(multihost_utils.process_allgather(padded))
+    return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from pride_jax.engine.evaluation import (
 )
 from pride_jax.engine.federation import Adder
 from pride_jax.engine.on_device import on_device
-from pride_jax.engine.personal import fine_tuned_totals, personal_totals
+from pride_jax.engine.personal import fine_tuned_totals, has_own_models, personal_totals
 from pride_jax.engine.rounds import Algorithm, ServerState
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.server import keeps_state, sent_numbers, sent_parts
@@ -250,7 +250,7 @@ def _review_of(
 
     ``training``: the shared model on the examples that clients trained on. Where clients hold
     examples out, on those: ``shared``, the shared model; ``personal``, each client's own, if
-    clients keep anything; ``fine_tuned``, the shared model after a client trained it for itself.
+    the method has such; ``fine_tuned``, the shared model after a client trained it for itself.
     """
     host, count = jax.process_index(), jax.process_count()
     answer = scorer(task, mesh)
@@ -268,9 +268,10 @@ def _review_of(
         totals = {"training": client_totals(scores, data, host, count)}
         if holds_out:
             totals["shared"] = client_totals(scores, held_out, host, count)
-            if jax.tree.leaves(state.clients):
-                sent = jax.device_get(method.send(state.own))
-                totals["personal"] = personal(sent, algorithm.states.save(state.clients))
+            sent = jax.device_get(method.send(state.own))
+            states = algorithm.states.save(state.clients)
+            if has_own_models(method, sent, states):
+                totals["personal"] = personal(sent, states)
             if epochs:
                 totals["fine_tuned"] = fine_tuned(jax.random.key(config.seed), params)
         return {name: hosts.add_up(each) for name, each in totals.items()}

@@ -29,7 +29,7 @@ from pride_jax.settings.experiment import (
     Model,
     Partition,
 )
-from pride_jax.settings.files import to_dict
+from pride_jax.settings.files import load_config, to_dict
 
 SMALL = Experiment(
     rounds=6,
@@ -193,6 +193,22 @@ def test_each_row_is_reported_as_it_is_written(tmp_path):
     run(dataclasses.replace(SMALL, rounds=3), tmp_path / "run", report=reported.append)
     assert reported == metrics.read(tmp_path / "run" / "metrics.jsonl")
     assert [row["round"] for row in reported] == [0, 2, 3]
+
+
+def test_notes_on_the_data_are_told_before_training(tmp_path):
+    (tmp_path / "noted.py").write_text(
+        "from pride_jax.data.datasets import load_dataset\n"
+        "def noted(): return load_dataset('iris')._replace(notes=('petals', 'sepals'))\n"
+    )
+    (tmp_path / "study.py").write_text(
+        "from pride_jax.settings import *\n"
+        "config = Experiment(rounds=1, data=Data('noted.py:noted'), model=Model('logistic'))\n"
+    )
+    told = []
+    config = load_config(tmp_path / "study.py")
+    summary = run(config, tmp_path / "run", report=told.append, note=told.append)
+    assert told[:2] == summary["data_notes"] == ["petals", "sepals"]
+    assert [row["round"] for row in told[2:]] == [0, 1]
 
 
 def spellings(number: int) -> list[bytes]:
