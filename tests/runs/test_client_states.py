@@ -104,11 +104,6 @@ def test_what_clients_keep_is_in_a_folder_that_only_its_owner_can_enter(name, fi
         assert all(len(leaf) == 4 for leaf in saved(file).values())
 
 
-def test_nothing_is_kept_of_clients_that_keep_nothing(tmp_path):
-    run(replace(SMALL, rounds=2), tmp_path / "run")
-    assert not (tmp_path / "run" / "clients").exists()
-
-
 @pytest.mark.parametrize("name", KEEPING)
 def test_the_summary_tells_how_each_client_is_served_on_what_it_held_out(name, finished):
     folder, summary = finished[name]

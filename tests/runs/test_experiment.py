@@ -175,6 +175,10 @@ def test_a_summary_has_no_comparisons_where_none_is_asked_for(small):
     assert summary["rounds_to_target"] is None
 
 
+def test_nothing_is_kept_of_clients_that_keep_nothing(small):
+    assert not (small / "clients").exists()
+
+
 def test_a_summary_tells_what_federating_was_worth_and_when_the_target_was_reached(tmp_path):
     asked = Evaluation(every=2, target_accuracy=0.65, comparison=True)
     summary = run(dataclasses.replace(UNEVEN, evaluation=asked), tmp_path / "run")
@@ -278,20 +282,23 @@ def stop_before_the_settings(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "crash",
+    ("crash", "starts"),
     [
-        unfinish,
-        cut_last_row,
-        leave_half_written_files,
-        lose_every_checkpoint,
-        stop_before_the_summary,
-        stop_before_the_settings,
+        (unfinish, 2),
+        (cut_last_row, 2),
+        (leave_half_written_files, 2),
+        (lose_every_checkpoint, 1),
+        (stop_before_the_summary, 2),
+        (stop_before_the_settings, 1),
     ],
 )
-def test_a_run_that_died_ends_with_the_same_bits(small, copy, crash):
+def test_a_run_that_died_ends_with_the_same_bits_and_every_start_is_recorded(
+    small, copy, crash, starts
+):
     crash(copy)
     run(SMALL, copy, resume=True)
     assert outcome(copy) == outcome(small)
+    assert len(read(copy / "env.json")) == starts
     elapsed = [row["seconds_elapsed"] for row in metrics.read(copy / "metrics.jsonl")]
     assert elapsed == sorted(elapsed)
 
@@ -304,12 +311,6 @@ def test_an_encrypted_run_that_died_ends_with_the_same_bits_under_the_same_key(u
     run(with_protocol(UNEVEN, "paillier"), folder, resume=True)
     assert outcome(folder) == outcome(uneven["paillier"])
     assert file.read_bytes() == key
-
-
-def test_every_start_is_recorded(copy):
-    stop_before_the_summary(copy)
-    run(SMALL, copy, resume=True)
-    assert len(read(copy / "env.json")) == 2
 
 
 def test_a_finished_run_is_left_as_it_is(copy):
