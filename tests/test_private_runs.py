@@ -18,6 +18,7 @@ from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import truncated_poisson
 from pride_jax.runs import budget, experiment, ledger, prepared
+from pride_jax.runs.environment import environment
 from pride_jax.runs.experiment import run
 from pride_jax.settings.experiment import (
     Aggregation,
@@ -58,7 +59,7 @@ SKELLAM = replace(
 @functools.cache
 def clean_environment():
     """One in which the same keys give the same bits."""
-    return budget.environment() | {"git_commit": "abc", "git_changes": False}
+    return environment() | {"git_commit": "abc", "git_changes": False}
 
 
 @pytest.fixture
