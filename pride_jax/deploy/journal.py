@@ -103,9 +103,7 @@ def journal(folder: Path, every: int) -> Journal:
 
 
 def _write(path: Path, content: Record) -> None:
-    packed = msgpack.packb(content)
-    assert packed is not None, "it is given bytes, not a stream"
-    write_atomically(path, packed)
+    write_atomically(path, msgpack.Packer().pack(content))
 
 
 def _read(path: Path) -> Record | None:

@@ -135,11 +135,15 @@ def build_clipping(settings: config.Privacy) -> Clipping | Unclipped:
     """To which norm updates are scaled down."""
     if settings.clipping_norm is None:
         return Unclipped()
+    return _clipping_to(settings.clipping_norm, settings)
+
+
+def _clipping_to(norm: float, settings: config.Privacy) -> Clipping:
     match settings.clipping:
         case "flat":
-            return Flat(settings.clipping_norm)
+            return Flat(norm)
         case "adaptive":
-            return Adaptive(settings.clipping_norm, settings.quantile)
+            return Adaptive(norm, settings.quantile)
 
 
 def build_plan(
@@ -162,20 +166,31 @@ def build_plan(
     privacy = experiment.privacy
     if privacy.mechanism == "none":
         return None
-    clipping, delta = build_clipping(privacy), privacy.delta
-    assert not isinstance(clipping, Unclipped) and delta is not None, "the settings check it"
     make = functools.partial(_build_mechanism, experiment, num_parameters)
     rest = {
         "sampler": build_sampler(experiment.cohort, num_clients),
-        "clipping": clipping,
+        "clipping": _clipping_to(_given(privacy, "clipping_norm"), privacy),
         "rounds": experiment.rounds,
-        "delta": delta,
+        "delta": _given(privacy, "delta"),
         "client_state": client_state,
     }
-    if privacy.noise_multiplier is not None:
-        return Plan(mechanism=make(privacy.noise_multiplier), **rest)
-    assert privacy.epsilon is not None, "the settings check it"
-    return calibrate(make, privacy.epsilon, **rest)
+    if privacy.epsilon is not None:
+        return calibrate(make, privacy.epsilon, **rest)
+    return Plan(mechanism=make(_given(privacy, "noise_multiplier")), **rest)
+
+
+def _given(settings: config.Privacy, name: str) -> float:
+    """A setting that a plan cannot do without.
+
+    Raises:
+      ConfigError: it has no value.
+    """
+    value = getattr(settings, name)
+    if value is None:
+        raise ConfigError(
+            f"privacy.{name}=None with privacy.mechanism={settings.mechanism!r}: expected a number"
+        )
+    return value
 
 
 def _build_mechanism(
