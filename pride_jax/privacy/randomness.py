@@ -66,6 +66,7 @@ def check_secret(key: Key) -> None:
         )
 
 
+@jax.jit
 def blocks(
     key: UInt32[Array, "8"], counters: UInt32[Array, "blocks"], nonce: Sequence[int | Array]
 ) -> UInt32[Array, "16 blocks"]:
@@ -85,16 +86,16 @@ def blocks(
 
     public = [jnp.asarray(word, jnp.uint32) for word in nonce]
     start = (row(jnp.asarray(_CONSTANTS)), row(key[:4]), row(key[4:]), row([counters, *public]))
-
-    def two_rounds(_: Array, rows: _Rows) -> _Rows:
-        # Columns, then diagonals, which are columns once the rows are turned.
-        return _turned(_mixed(_turned(_mixed(rows), 1)), -1)
-
-    mixed = jax.lax.fori_loop(0, 10, two_rounds, start)
+    mixed = jax.lax.fori_loop(0, 10, _two_rounds, start)
     return jnp.concatenate([a + b for a, b in zip(mixed, start, strict=True)])
 
 
 _Rows = tuple[Array, Array, Array, Array]
+
+
+def _two_rounds(_: Array, rows: _Rows) -> _Rows:
+    # Columns, then diagonals, which are columns once the rows are turned.
+    return _turned(_mixed(_turned(_mixed(rows), 1)), -1)
 
 
 def _mixed(rows: _Rows) -> _Rows:

@@ -29,6 +29,10 @@ _NUMBER_BYTES = 8
 _COME_IN = b"come in"
 
 
+NO_WORDS = (0,) * 8
+"""In the place of a key's 256 bits where there is none."""
+
+
 class Task(IntEnum):
     """What a process may be told to do."""
 
@@ -50,7 +54,7 @@ class Order(NamedTuple):
 
     task: Task
     round: int = 0
-    words: tuple[int, int] = (0, 0)
+    words: tuple[int, ...] = NO_WORDS
 
     def __repr__(self) -> str:
         return f"Order({self.task.name}, round={self.round})"
@@ -196,7 +200,8 @@ def hear() -> Order:
     Raises:
       RunError: process 0 was lost.
     """
-    task, round_, *words = _broadcast(np.zeros(4, np.uint32)).tolist()
+    nothing = np.zeros(2 + len(NO_WORDS), np.uint32)
+    task, round_, *words = _broadcast(nothing).tolist()
     return Order(Task(task), round_, tuple(words))
 
 

@@ -8,7 +8,6 @@ hardly ever happens. No step depends on how a device rounds: every device draws 
 """
 
 import functools
-import math
 from typing import NamedTuple
 
 import jax
@@ -16,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, UInt32, UInt64
 
-from pride_jax.errors import ConfigError
-from pride_jax.privacy.mechanisms.thresholds import Thresholds, above
+from pride_jax.privacy.mechanisms.thresholds import Thresholds, above, rounded_gaussian
 from pride_jax.types import Key
 
 _FRACTION = 13
@@ -33,7 +31,7 @@ _PADDING = 2**_STEPS
 
 
 class Table(NamedTuple):
-    """Thresholds and their guide, on a device.
+    """Thresholds and their guide, as a device compares them.
 
     Attributes:
       high: first 31 and next 32 bits of the threshold of each magnitude; 1 for magnitude 0.
@@ -42,20 +40,26 @@ class Table(NamedTuple):
         too many.
     """
 
-    high: UInt32[Array, "magnitudes 2"]
-    low: UInt32[Array, "magnitudes 2"]
-    guide: Int32[Array, "buckets"]
+    high: UInt32[np.ndarray, "magnitudes 2"]
+    low: UInt32[np.ndarray, "magnitudes 2"]
+    guide: Int32[np.ndarray, "buckets"]
 
 
 def table_of(thresholds: Thresholds) -> Table:
-    """Puts thresholds on a device."""
+    """The thresholds' table."""
     high, low = (_words(each) for each in (thresholds.high, thresholds.low))
     high[0, 0] = 2**31
     first = np.concatenate([_starts(window) for window in _WINDOWS])
     last = np.concatenate([_ends(window) for window in _WINDOWS])
     least, most = above(thresholds.high, last, "right"), above(thresholds.high, first, "left")
     guide = np.where(most - least < 2**_STEPS, least, -1).astype(np.int32)
-    return Table(*map(jnp.asarray, (high, low, guide)))
+    return Table(high, low, guide)
+
+
+@functools.lru_cache(maxsize=2)
+def gaussian_table(deviation: float) -> Table:
+    """Of round(N(0, deviation²)), see `thresholds.rounded_gaussian`."""
+    return table_of(rounded_gaussian(deviation))
 
 
 def _words(values: UInt64[np.ndarray, "magnitudes"]) -> UInt32[np.ndarray, "padded 2"]:
@@ -112,6 +116,7 @@ def quickly(
       second: the 32 bits after them.
       table: the distribution.
     """
+    high, guide = jnp.asarray(table.high), jnp.asarray(table.guide)
     number, offset = first, jnp.zeros_like(first)
     for index, window in enumerate(_WINDOWS[1:], 1):
         small = number < 2**_FIRST
@@ -122,12 +127,12 @@ def quickly(
     floats = (number & jnp.uint32(2**32 - 2**7)).astype(jnp.float32)
     bits = jax.lax.bitcast_convert_type(floats, jnp.uint32) >> (23 - _FRACTION)
     start = np.float32(2.0**_FIRST).view(np.uint32) >> np.uint32(23 - _FRACTION)
-    magnitude = table.guide[jnp.where(undecided, 0, bits - start + offset)]
+    magnitude = guide[jnp.where(undecided, 0, bits - start + offset)]
     undecided |= magnitude < 0
     magnitude = jnp.maximum(magnitude, 0)
     for power in reversed(range(_STEPS)):
         higher = magnitude + 2**power
-        threshold = table.high[higher]
+        threshold = high[higher]
         equal = first == threshold[:, 0]
         below = (first < threshold[:, 0]) | (equal & (second < threshold[:, 1]))
         undecided |= equal & (second == threshold[:, 1])
@@ -142,13 +147,14 @@ def exactly(words: UInt32[Array, "4 size"], table: Table) -> Int32[Array, "size"
       words: of each draw, 31 bits in the first.
       table: the distribution.
     """
-    largest = table.high.shape[0] - 1
+    thresholds = jnp.concatenate([jnp.asarray(table.high), jnp.asarray(table.low)], axis=1)
+    largest = thresholds.shape[0] - 1
 
     def step(number: Array, magnitude: Int32[Array, "size"]) -> Int32[Array, "size"]:
         higher = magnitude + (jnp.int32(1) << (largest.bit_length() - 1 - number))
         place = jnp.minimum(higher, largest)
         below = jnp.zeros(magnitude.shape, bool)
-        threshold = jnp.concatenate([table.high[place], table.low[place]], axis=1)
+        threshold = thresholds[place]
         for index in reversed(range(4)):
             word, limit = words[index], threshold[:, index]
             below = (word < limit) | ((word == limit) & below)

@@ -15,10 +15,10 @@ from jaxtyping import Float64, Int64
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS, from_divergences
 from pride_jax.privacy.clipping import Adaptive
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
+from pride_jax.privacy.mechanisms.mechanism import Memoryless, PrivacyState, Setting, floats_of
 from pride_jax.privacy.mechanisms.skellam_noise import Rng, skellam, wire_bits
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, FixedSize, Full, TruncatedPoisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import Grid, Integers
 from pride_jax.validated import Validated
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class IntegerShares(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Skellam(Validated):
+class Skellam(Memoryless, Validated):
     """Integer noise in shares, sized for a cohort less the missing and the colluding."""
 
     noise_multiplier: float
@@ -161,14 +161,14 @@ class Skellam(Validated):
             return releases * known
         return releases * sampler.divergences(known, self.smallest_cohort(sampler))
 
-    def init(
-        self, setting: Setting, key: "Key", like: "Update", round_: "Array | int"
-    ) -> PrivacyState:
-        """The state before a round: the clipping norm."""
-        import jax.numpy as jnp
+    def grid(self, setting: Setting) -> Grid:
+        """The grid of the integers."""
+        del setting
+        return self.values.grid
 
-        del key, like, round_
-        return PrivacyState(jnp.asarray(setting.clipping.norm, jnp.float32), ())
+    def distance(self, setting: Setting) -> float:
+        """TODO"""
+        return 0.0
 
     def release(
         self,
@@ -179,8 +179,8 @@ class Skellam(Validated):
         within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """The sum as it is: the noise is in it already, see `shares`."""
-        del setting, round_key, within
-        return total, state
+        del round_key, within
+        return floats_of(total, self.grid(setting).step(state.norm)), state
 
     def shares(self, setting: Setting, rng: Rng) -> IntegerShares:
         """The noise that clients add.

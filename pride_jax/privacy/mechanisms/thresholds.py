@@ -93,6 +93,14 @@ def rounded_gaussian(deviation: float) -> Thresholds:
         return thresholds_of(values, _PRECISION, _ERROR)
 
 
+def gaussian_distance(deviation: float) -> float:
+    """At least the distance of `rounded_gaussian`'s thresholds, without making them.
+
+    P(|X| ≥ k) ≤ exp(−x²/2) at x = (k − ½)/deviation, which is below 2^-112 from x = 12.47 on.
+    """
+    return (12.47 * deviation + 2) * 2 * 2.0**-BITS + 2.0 ** (_SMALLEST + 1)
+
+
 def _block(deviation: float, first: int, count: int) -> list[mpz]:
     """2^320 P(|X| ≥ k) for ``count`` magnitudes k from the first on."""
     step = 1 / gmpy2.mpfr(deviation)
