@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Int, Int32, Int64, PyTree
+from jaxtyping import Int, Int32, Int64
 
 from pride_jax.aggregation.fixed_point import REFUSED, dequantize
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
@@ -78,11 +78,12 @@ def host_round(
     like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), server.update)
     flat, unflatten = ravel_pytree(like)
 
-    def opened(total: Int64[np.ndarray, "length"]) -> PyTree[Array]:
+    def opened(total: Int64[np.ndarray, "length"]) -> Contribution:
         """Floats; with a plan its integers, on whose grid the noise is, which 32 bits hold."""
         if server.plan is None:
-            return unflatten(jnp.asarray(dequantize(total, secure.limit, secure.bits)))
-        return jnp.asarray(total.astype(np.int32))
+            floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
+            return Contribution(unflatten(floats), jnp.zeros(()))
+        return Contribution(jnp.asarray(total.astype(np.int32)), jnp.zeros((), jnp.int32))
 
     def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
         own = without_clients(state)
@@ -93,8 +94,7 @@ def host_round(
         else:
             in_sum = cohort.mask & np.isin(jax.device_get(cohort.ids), contributors)
             cohort = cohort._replace(mask=in_sum)
-        sums = Contribution(opened(total), jnp.zeros(()))
-        return finish(sizes, own, cohort, sums)._replace(clients=clients), info
+        return finish(sizes, own, cohort, opened(total))._replace(clients=clients), info
 
     return one_round
 

@@ -86,6 +86,13 @@ class Plan(Validated):
         """
         return self.mechanism.grid(self.setting)
 
+    def distance(self, releases: int) -> float:
+        """At most the total variation from what is accounted to so many releases as drawn.
+
+        Of cohorts and noise together; of noise in floats, no distance is known and none counted.
+        """
+        return releases_distance(self.mechanism, self.setting, releases)
+
     @property
     def smallest_cohort(self) -> int:
         """Fewest announced clients whose sum is opened; fewer release a sum of nothing."""
@@ -172,6 +179,11 @@ def smallest_sum(plan: Plan | None, smallest_cohort: int, round_: int, announced
     if announced < smallest:
         raise TooFewError(f"Round {round_}: {announced} clients, expected {smallest}")
     return smallest if plan is None else plan.mechanism.smallest_sum(announced, plan.sampler)
+
+
+def releases_distance(mechanism: Mechanism, setting: Setting, releases: int) -> float:
+    """See `Plan.distance`."""
+    return releases * (mechanism.distance(setting) + setting.sampler.distance)
 
 
 _KINDS: dict[str, type] = {

@@ -120,7 +120,8 @@ class Gaussian(Memoryless, ServerNoise):
         from pride_jax.privacy.mechanisms.thresholds import gaussian_distance
 
         grid = self.grid(setting)
-        return (grid.dimension + setting.clipping.adapts) * gaussian_distance(grid.deviation)
+        # The count takes one draw more.
+        return (grid.dimension + 1) * gaussian_distance(grid.deviation)
 
     def noise_scale(self, setting: Setting, norm: float) -> float:
         """Standard deviation of the noise of a sum of updates that were clipped to ``norm``."""
