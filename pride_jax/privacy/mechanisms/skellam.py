@@ -16,7 +16,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS, from_divergences
 from pride_jax.privacy.clipping import Adaptive
 from pride_jax.privacy.mechanisms.mechanism import Memoryless, PrivacyState, Setting, floats_of
-from pride_jax.privacy.mechanisms.skellam_noise import Rng, skellam, wire_bits
+from pride_jax.privacy.mechanisms.skellam_noise import Rng, distance, skellam, wire_bits
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, FixedSize, Full, TruncatedPoisson
 from pride_jax.privacy.values import Grid, Integers
 from pride_jax.validated import Validated
@@ -167,8 +167,11 @@ class Skellam(Memoryless, Validated):
         return self.values.grid
 
     def distance(self, setting: Setting) -> float:
-        """TODO"""
-        return 0.0
+        """The most by which a release's noise differs from Skellam integers: that of all shares."""
+        if self.noise_multiplier == 0:
+            return 0.0
+        share = self.total_variance(setting.sampler) / self.smallest_cohort(setting.sampler)
+        return setting.sampler.slots * self.values.dimension * distance(share)
 
     def release(
         self,
@@ -234,9 +237,7 @@ class Skellam(Memoryless, Validated):
         return (
             "Noised integers are sent as residues with room for the whole sum: the probability "
             "that any value of the run leaves it and is opened wrong is at most 2^-40, which costs "
-            "the released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
-            "Probabilities of the noise are right to 1 part in 10^10 where they exceed 1e-8, else "
-            "to 1e-18."
+            "the released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ."
         )
 
 
