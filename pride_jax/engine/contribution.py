@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 from pride_jax.aggregation.fixed_point import fit, quantize
 from pride_jax.methods.method import Update, parts
 from pride_jax.privacy.norms import ClipInfo, clip_by_norm
+from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.rounding import nearest_within, round_within
-from pride_jax.privacy.values import Grid
+from pride_jax.privacy.values import Floats, Grid
 from pride_jax.types import Key
 
 
@@ -108,6 +109,11 @@ def on_grid(grid: Grid) -> Encode:
         return Contribution(rounded, _within(clipped, info, grid.half)), counts
 
     return encode
+
+
+def of_plan(plan: Plan) -> Encode:
+    """Encodes updates as a privacy plan's mechanism adds them."""
+    return floats if isinstance(plan.mechanism.values, Floats) else on_grid(plan.grid)
 
 
 def _oversized(update: Update, limit: float) -> Bool[Array, "parts"]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Int
 
 from pride_jax.data.federated import FederatedData, place
 from pride_jax.engine.cohort import clients_mesh
-from pride_jax.engine.contribution import Encode, floats, on_grid
+from pride_jax.engine.contribution import Encode, floats, of_plan
 from pride_jax.engine.federation import (
     Adder,
     Federation,
@@ -91,7 +91,7 @@ def _encode_of(server: Server) -> Encode:
             f"The plan adds {found}, but on_device adds {expected}, or Floats() for studies: make "
             "the plan for these, or add integers with a protocol"
         )
-    return on_grid(plan.grid)
+    return of_plan(plan)
 
 
 _Round = Callable[[FederatedData, ServerState], tuple[ServerState, RoundInfo]]

@@ -13,7 +13,7 @@ from jaxtyping import Int, Int32, Int64
 from pride_jax.aggregation.fixed_point import REFUSED, dequantize
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
 from pride_jax.aggregation.simulation import Network, Transport, perfect
-from pride_jax.engine.contribution import Contribution, Encode, integers, on_grid
+from pride_jax.engine.contribution import Contribution, Encode, integers, of_plan
 from pride_jax.engine.federation import without_clients
 from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
@@ -104,7 +104,7 @@ def encode_of(secure: SecureAggregation, plan: Plan | None) -> Encode:
 
     With a plan, rounding keeps the L2 norm within the bound that the noise is made for.
     """
-    return integers(secure.limit, secure.bits) if plan is None else on_grid(plan.grid)
+    return integers(secure.limit, secure.bits) if plan is None else of_plan(plan)
 
 
 def unopened(info: RoundInfo, transport: Transport, seconds: float, clients: Kept) -> Collected:

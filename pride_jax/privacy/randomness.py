@@ -48,9 +48,15 @@ def secret_key(secret: bytes | None = None) -> Key:
     return jax.random.wrap_key_data(jnp.asarray(words), impl=CHACHA20)
 
 
-def study_key(seed: int) -> Key:
-    """A key for cohorts and noise that follows from a seed: no secret, for studies."""
-    return secret_key(hashlib.sha256(_DOMAIN + str(seed).encode()).digest())
+def study_key(seed: int | Key) -> Key:
+    """A key for cohorts and noise that follows from a seed: no secret, for studies.
+
+    Args:
+      seed: a number; or a key of JAX's own generator, as a compiled program has it.
+    """
+    if isinstance(seed, int):
+        return secret_key(hashlib.sha256(_DOMAIN + str(seed).encode()).digest())
+    return jax.random.wrap_key_data(jax.random.bits(seed, (8,), jnp.uint32), impl=CHACHA20)
 
 
 def check_secret(key: Key) -> None:
