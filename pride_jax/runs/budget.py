@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import (
@@ -17,6 +16,7 @@ from pride_jax.privacy.accounting import (
     tuning_epsilon,
 )
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key, study_key
 from pride_jax.runs.environment import environment
 from pride_jax.runs.ledger import fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
@@ -25,8 +25,6 @@ from pride_jax.types import Hidden, Key
 
 LEDGER = "ledger.jsonl"
 _PLAN = "plan.json"
-_PURPOSE = 0x70726976
-"""Keeps keys of noise and cohorts apart from all others, even where both seeds are the same."""
 
 
 class Budget(NamedTuple):
@@ -92,7 +90,7 @@ def open_budget(
         same = fingerprint(environment(), plan=described, data=inputs)
     ledger = open_ledger(workdir / LEDGER, round_, same, plan.sampler.separation)
     limit = affordable(settings, plan)
-    key = jax.random.key(settings.seed or 0) if seed is None else secret_key(seed)
+    key = study_key(settings.seed or 0) if seed is None else secret_key(seed)
 
     def release(first: int, until: int) -> int:
         while until > first and ledger.releases_with(first, until) > limit:
@@ -118,7 +116,7 @@ def open_budget(
             "noise_multiplier": plan.mechanism.noise_multiplier,
         }
 
-    folded = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
+    folded = jax.random.fold_in(key, ledger.attempt)
     return Budget(Hidden(folded, "key of noise and cohorts"), release, spent, cost)
 
 
