@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -157,13 +158,20 @@ def build_plan(
       client_state: whether the method's clients keep state between their rounds.
 
     Raises:
-      ConfigError: nothing accounts for such a plan, or no noise is enough for the target.
+      ConfigError: nothing accounts for such a plan, no noise is enough for the target, or δ is
+        not below one in so many clients.
     """
     privacy = experiment.privacy
     if privacy.mechanism == "none":
         return None
     clipping, delta = build_clipping(privacy), privacy.delta
     assert not isinstance(clipping, Unclipped) and delta is not None, "the settings check it"
+    if delta >= 1 / num_clients:
+        raise ConfigError(
+            f"privacy.delta={delta:g} with {num_clients} clients: expected less than 1 in "
+            f"{num_clients}, with which giving one client's data away at random would be private; "
+            f"at most {1 / (10 * num_clients):.2g} is usual"
+        )
     make = functools.partial(_build_mechanism, experiment, num_parameters)
     rest = {
         "sampler": build_sampler(experiment.cohort, num_clients),
@@ -172,10 +180,12 @@ def build_plan(
         "delta": delta,
         "client_state": client_state,
     }
+    public_sizes = privacy.public_sizes
     if privacy.noise_multiplier is not None:
-        return Plan(mechanism=make(privacy.noise_multiplier), **rest)
+        mechanism = make(privacy.noise_multiplier)
+        return Plan(mechanism=mechanism, public_sizes=public_sizes, **rest)
     assert privacy.epsilon is not None, "the settings check it"
-    return calibrate(make, privacy.epsilon, **rest)
+    return replace(calibrate(make, privacy.epsilon, **rest), public_sizes=public_sizes)
 
 
 def _build_mechanism(
