@@ -17,8 +17,8 @@ from pride_jax.privacy.accounting import (
     tuning_epsilon,
 )
 from pride_jax.privacy.plan import Plan
-from pride_jax.runs.environment import environment
-from pride_jax.runs.ledger import fingerprint, open_ledger
+from pride_jax.runs.environment import environment, jax_settings
+from pride_jax.runs.ledger import commitment, fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
 from pride_jax.settings.files import differences
 from pride_jax.types import Hidden, Key
@@ -83,14 +83,16 @@ def open_budget(
       inputs: digest of the clients' data.
 
     Raises:
-      RunError: the plan is another than at the first start, or the ledger is not whole.
+      RunError: plan or seed are others than at the first start, or the ledger is not whole.
     """
     described = plan.to_dict()
     _keep_plan(workdir / _PLAN, described)
-    same = None
+    same, drawn_from = None, seed or str(settings.seed).encode()
     if plan.mechanism.draws_from_key:
-        same = fingerprint(environment(), plan=described, data=inputs)
-    ledger = open_ledger(workdir / LEDGER, round_, same, plan.sampler.separation)
+        made_of = {"plan": described, "data": inputs, "jax": jax_settings()}
+        same = fingerprint(environment(), drawn_from, **made_of)
+    turns = plan.sampler.separation
+    ledger = open_ledger(workdir / LEDGER, round_, same, commitment(drawn_from), turns)
     limit = affordable(settings, plan)
     key = jax.random.key(settings.seed or 0) if seed is None else secret_key(seed)
 
