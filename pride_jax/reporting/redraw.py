@@ -78,12 +78,14 @@ def _redraw_run(folder: Path) -> Redrawn:
 def _redraw_labels(folder: Path, ended: metrics.Row, path: Path) -> str:
     """Draws who holds which labels, or says why not."""
     saved = read_json(folder / "config.json")
-    if ended and ended[f"{metrics.headline(ended)}_over_clients"] is None:
+    if ended and ended.get(f"{metrics.headline(ended)}_over_clients", ...) is None:
         return "each party alone has its examples"
     if ":" in saved["data"]["name"]:
         return f"data.name={saved['data']['name']!r} is code, which is not run to draw"
     try:
         config = from_dict(saved)
+        if config.privacy.hides:
+            return "the run is private, and who holds what is its owner's to know"
         dataset = build.build_dataset(config)
         partition = build.build_partition(config, dataset)
     except PrideError as error:

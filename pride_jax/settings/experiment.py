@@ -255,7 +255,6 @@ class Privacy(Validated):
                 f"mechanism={self.mechanism!r}",
             )
 
-
     @property
     def is_private(self) -> bool:
         """Whether there is a plan."""

@@ -253,7 +253,8 @@ def _row(run: Planned, error: str | None = None) -> Row:
     summary = read_json(run.folder / "summary.json")
     spreads = (f"{headline(summary)}_over_{whom}" for whom in ("clients", "groups"))
     told = (*_scores(summary), *_REPORTED, *spreads, *_REPORTED_ONCE)
-    return row | {name: summary[name] for name in told}
+    # A private run's summary has no more than ε covers.
+    return row | {name: summary[name] for name in told if name in summary}
 
 
 def _scores(row: Row) -> list[str]:

@@ -132,7 +132,9 @@ def test_a_damaged_ledger_is_refused(tmp_path):
     )
 )
 def test_every_round_counts_once_an_attempt(blocks):
-    ledger = [Release(first, first + length, attempt, "", SEED) for first, length, attempt in blocks]
+    ledger = [
+        Release(first, first + length, attempt, "", SEED) for first, length, attempt in blocks
+    ]
     counted = sum(
         any(entry.attempt == attempt and entry.first <= round_ < entry.until for entry in ledger)
         for attempt in range(4)
