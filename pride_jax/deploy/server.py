@@ -153,6 +153,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
         algorithm=algorithm,
         evaluate=evaluator(task, dataset, mesh),
         sizes=np.asarray(roster.sizes),
+        holders=1,
         test_examples=len(dataset.test_targets),
         inputs=lambda: roster.digest,
         hyper={},

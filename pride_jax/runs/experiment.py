@@ -183,14 +183,15 @@ def _run(
     write_json(workdir / "config.json", to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
-    disclosed = disclosure(config, prepared.secure, prepared.plan, None, real)
+    disclosed = disclosure(config, prepared.secure, prepared.plan, None, prepared.holders, real)
     write_json(workdir / "disclosure.json", disclosed)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
     cost = NO_COST if budget is None else budget.cost()
     summary = summarize(prepared, state, rows) | cost
-    disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], real)
+    made = prepared.secure, prepared.plan, cost["releases"], prepared.holders
+    disclosed = disclosure(config, *made, real)
     write_json(workdir / "disclosure.json", disclosed)
     hides = config.privacy.hides
     if pictures:
@@ -271,7 +272,8 @@ def _train(
     latest = folder.latest()
     budget = None
     if plan is not None:
-        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, prepared.inputs())
+        made_of = prepared.inputs(), prepared.holders
+        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, *made_of)
     rows = measured.keep_until(-1 if latest is None else latest)
     if latest is not None and (not rows or rows[-1]["round"] != latest):
         raise RunError(

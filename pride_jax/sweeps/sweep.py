@@ -38,6 +38,8 @@ _REPORTED_ONCE = (
     "epsilon",
     "epsilon_known_cohort",
     "epsilon_with_tuning",
+    "holders_of_example",
+    "epsilon_of_example",
     "delta",
     "noise_multiplier",
 )
