@@ -21,8 +21,8 @@ _ROSTER = "The roster of each round is public."
 _SECRET_ROSTER = (
     "Aggregator, key holders and the clients called know a round's cohort. How many it has stands "
     "in nothing that this run lets everybody read. How long a run takes cannot be hidden: who "
-    "watches it, or when its files change, can guess how many were called, and is a reader who "
-    "knows."
+    "watches it, its network, or when its files change, can guess how many were called, and counts "
+    "as a reader who knows."
 )
 _MEASURED = (
     "computed from clients' data: training loss; numbers of clients, of clipped, fitted or zeroed "
