@@ -148,7 +148,8 @@ def test_who_was_called_to_a_private_run_stands_in_no_file_that_others_can_read(
     """Nor do sums, whose noise the server has still to add. A public seed hides nothing."""
     private = replace(
         CONFIG,
-        cohort=Cohort("truncated_poisson", size=2),
+        rounds=1,
+        cohort=Cohort("truncated_poisson", size=3),
         privacy=Privacy(
             clipping_norm=0.5, mechanism="gaussian", noise_multiplier=1.0, delta=1e-2, seed=seed
         ),
