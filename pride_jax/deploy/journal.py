@@ -104,9 +104,7 @@ def journal(folder: Path, every: int) -> Journal:
 
 
 def _write(path: Path, content: Record) -> None:
-    packed = msgpack.packb(content)
-    assert packed is not None, "it is given bytes, not a stream"
-    write_owner_only(path, packed, replace=True)
+    write_owner_only(path, msgpack.Packer().pack(content), replace=True)
 
 
 def _read(path: Path) -> Record | None:

@@ -62,6 +62,12 @@ def _describe(row: Row) -> str:
     return "  ".join(told)
 
 
+def show_note(text: str) -> None:
+    """One line on the data, while a run starts."""
+    # What is printed while a progress bar is there appears above it.
+    print(f"of the data: {text}")
+
+
 def show_disclosure(disclosure: dict[str, Any]) -> None:
     """Who can see what, one line a role."""
     table = Table(f"protocol {disclosure['protocol']}: who", "sees", box=None)

@@ -24,7 +24,7 @@ from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
 from pride_jax.runs.figures import METRICS, OWN, figures, told
-from pride_jax.runs.hosts import Order, Task
+from pride_jax.runs.hosts import Action, Order
 from pride_jax.runs.prepared import (
     Prepared,
     RealParties,
@@ -47,6 +47,7 @@ def run(
     *,
     resume: bool = False,
     report: Callable[[metrics.Row], None] | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
@@ -64,6 +65,8 @@ def run(
       workdir: the run's folder: new or empty, or, to resume, the one it was left in.
       resume: continue from the latest checkpoint. A finished run is left as it is.
       report: called with each new row of the metrics.
+      note: called, before training, with each thing worth knowing of the data, unless the run is
+        private.
 
     Returns:
       What ``summary.json`` holds.
@@ -72,12 +75,18 @@ def run(
       PrideError: the run cannot start, resume or go on; what was written stays usable.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
+    hosts.check_code(config.code)
     with hosts.dismissing():
         finished = is_finished(config, workdir, resume)
     if finished:
         hosts.dismiss()
         return read_json(workdir / "summary.json")
-    return run_in(prepare(config, workdir / "secrets"), workdir, report)
+    prepared = prepare(config, workdir / "secrets")
+    # They count what clients have.
+    if not config.privacy.hides:
+        for text in simulated_of(prepared).dataset.notes:
+            note(text)
+    return run_in(prepared, workdir, report)
 
 
 def run_in(
@@ -93,26 +102,28 @@ def run_in(
 def assist(config: Experiment, workdir: Path) -> None:
     """Does the part of every process but the first in a `run` of several; writes nothing.
 
+    The first order that is heard is to begin, unless the run does not go on.
+
     Args:
       config: the same settings.
       workdir: the run's folder, which need not exist here.
 
     Raises:
-      PrideError: the run cannot start, or another process was lost.
+      PrideError: the run cannot start, or another process was lost or has other code.
     """
+    hosts.check_code(config.code)
     prepared = prepare(config, workdir / "secrets")
-    state = None
-    while (order := hosts.hear()).task != Task.STOP:
-        if order.task == Task.BEGIN:
-            private = None if prepared.plan is None else _private(order.words)
-            state = _initial(prepared, order.round, private)
-            state = _shared(prepared, state, _carried(state), _saved(prepared, state))
-        assert state is not None, "BEGIN is the first order"
-        if order.task == Task.TRAIN:
+    if (order := hosts.hear()).action == Action.STOP:
+        return
+    private = None if prepared.plan is None else _private(order.words)
+    state = _initial(prepared, order.round, private)
+    state = _shared(prepared, state, _carried(state), _saved(prepared, state))
+    while (order := hosts.hear()).action != Action.STOP:
+        if order.action == Action.TRAIN:
             state, _ = _advance(prepared, state, order.round)
-        if order.task == Task.REVIEW:
+        if order.action == Action.REVIEW:
             simulated_of(prepared).review(state)
-        if order.task == Task.SAVE:
+        if order.action == Action.SAVE:
             prepared.algorithm.states.save(state.clients)
 
 
@@ -165,7 +176,7 @@ def _trained(prepared: Prepared, course: Course) -> Summary:
             state, until = next(course)
             while True:
                 start, round_ = time.perf_counter(), int(state.round)
-                hosts.tell(Order(Task.TRAIN, until))
+                hosts.tell(Order(Action.TRAIN, until))
                 state, info = _advance(prepared, state, until)
                 seconds = (time.perf_counter() - start) / (until - round_)
                 state, until = course.send(Trained(state, info, seconds))
@@ -282,7 +293,7 @@ def _train(
         )
     private = None if budget is None else budget.key.value
     state = _initial(prepared, latest or 0, private)
-    hosts.tell(Order(Task.BEGIN, latest or 0, _words(private)))
+    hosts.tell(Order(Action.BEGIN, latest or 0, _words(private)))
     carried, kept = _carried(state), _saved(prepared, state)
     if latest is not None:
         carried, kept = folder.restore(latest, carried), clients.restore(latest, kept)
@@ -293,7 +304,7 @@ def _train(
         row = row_of(prepared, state, info) | (budget.spent() if budget else {})
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         # Other processes take part in this, so that a row is written once none of them is lost.
-        hosts.tell(Order(Task.SAVE))
+        hosts.tell(Order(Action.SAVE))
         kept = _saved(prepared, state)
         shown = measured.append(row)
         rows.append(row)

@@ -18,7 +18,7 @@ from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
-from pride_jax.runs.hosts import Order, Task
+from pride_jax.runs.hosts import Action, Order
 from pride_jax.runs.prepared import Prepared, RealParties, Simulated
 from pride_jax.settings import learning
 from pride_jax.types import Params
@@ -142,13 +142,14 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
             "data_notes": [],
             **_NOT_COMPARED,
         }
-    dataset, partition, _, review = prepared.simulated
-    hosts.tell(Order(Task.REVIEW))
+    dataset, partition, held, _, review = prepared.simulated
+    hosts.tell(Order(Action.REVIEW))
     spreads = {name: spread_of(totals)._asdict() for name, totals in review(state).items()}
     training = spreads.pop("training")
+    used = np.union1d(partition.index, held.index)
     return {
         "train_examples": len(dataset.train_targets),
-        "unused_examples": int(len(dataset.train_targets) - len(np.unique(partition.index))),
+        "unused_examples": len(dataset.train_targets) - len(used),
         f"{score}_over_clients": training,
         "held_out": spreads or None,
         "data_notes": list(dataset.notes),

@@ -136,11 +136,15 @@ def build_clipping(settings: config.Privacy) -> Clipping | Unclipped:
     """To which norm updates are scaled down."""
     if settings.clipping_norm is None:
         return Unclipped()
+    return _clipping_to(settings.clipping_norm, settings)
+
+
+def _clipping_to(norm: float, settings: config.Privacy) -> Clipping:
     match settings.clipping:
         case "flat":
-            return Flat(settings.clipping_norm)
+            return Flat(norm)
         case "adaptive":
-            return Adaptive(settings.clipping_norm, settings.quantile)
+            return Adaptive(norm, settings.quantile)
 
 
 def build_plan(
@@ -164,8 +168,7 @@ def build_plan(
     privacy = experiment.privacy
     if privacy.mechanism == "none":
         return None
-    clipping, delta = build_clipping(privacy), privacy.delta
-    assert not isinstance(clipping, Unclipped) and delta is not None, "the settings check it"
+    delta = _given(privacy, "delta")
     if delta >= 1 / num_clients:
         raise ConfigError(
             f"privacy.delta={delta:g} with {num_clients} clients: expected less than 1 in "
@@ -175,17 +178,30 @@ def build_plan(
     make = functools.partial(_build_mechanism, experiment, num_parameters)
     rest = {
         "sampler": build_sampler(experiment.cohort, num_clients),
-        "clipping": clipping,
+        "clipping": _clipping_to(_given(privacy, "clipping_norm"), privacy),
         "rounds": experiment.rounds,
         "delta": delta,
         "client_state": client_state,
     }
-    public_sizes = privacy.public_sizes
-    if privacy.noise_multiplier is not None:
-        mechanism = make(privacy.noise_multiplier)
-        return Plan(mechanism=mechanism, public_sizes=public_sizes, **rest)
-    assert privacy.epsilon is not None, "the settings check it"
-    return replace(calibrate(make, privacy.epsilon, **rest), public_sizes=public_sizes)
+    if privacy.epsilon is not None:
+        plan = calibrate(make, privacy.epsilon, **rest)
+    else:
+        plan = Plan(mechanism=make(_given(privacy, "noise_multiplier")), **rest)
+    return replace(plan, public_sizes=privacy.public_sizes)
+
+
+def _given(settings: config.Privacy, name: str) -> float:
+    """A setting that a plan cannot do without.
+
+    Raises:
+      ConfigError: it has no value.
+    """
+    value = getattr(settings, name)
+    if value is None:
+        raise ConfigError(
+            f"privacy.{name}=None with privacy.mechanism={settings.mechanism!r}: expected a number"
+        )
+    return value
 
 
 def _build_mechanism(
