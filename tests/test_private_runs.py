@@ -198,6 +198,24 @@ def test_elsewhere_lost_rounds_get_other_noise_and_are_charged(folder, clean, mo
     assert [entry.attempt for entry in ledger.read(folder / "ledger.jsonl")] == [0, 0, 0, 1]
 
 
+def test_under_another_jax_setting_lost_rounds_get_other_noise_and_are_charged(folder, clean):
+    die_after(folder, 4)
+    with jax.default_matmul_precision("bfloat16"):
+        assert run(PRIVATE, folder, resume=True)["releases"] == 8
+
+
+def test_another_seed_is_not_taken_for_the_runs_own(folder, clean):
+    """Its cohorts and noise on the same rounds would be further releases that nobody counts."""
+    seed = folder / "secrets" / "noise_and_cohorts"
+    own = seed.read_bytes()
+    die_after(folder, 4)
+    seed.write_bytes(own[::-1])
+    with pytest.raises(RunError, match="another seed of cohorts and noise"):
+        run(PRIVATE, folder, resume=True)
+    seed.write_bytes(own)
+    assert run(PRIVATE, folder, resume=True)["releases"] == 6
+
+
 def test_shares_of_integer_noise_are_always_new_and_always_charged(tmp_path, clean):
     folder = tmp_path / "run"
     run(SKELLAM, folder)

@@ -20,14 +20,14 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import iid
-from pride_jax.engine.contribution import floats
+from pride_jax.engine.contribution import Contribution, floats
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.secure import SecureAggregation, encode_of
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
-from pride_jax.federated import federated
+from pride_jax.federated import federated, halves_of
 from pride_jax.methods.fedavg import fedavg
-from pride_jax.methods.method import uniform
+from pride_jax.methods.method import by_examples, uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.clipping import Adaptive, Flat
@@ -320,3 +320,26 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
 def test_a_clients_data_changes_the_count_of_short_updates_by_at_most_a_half(update, counted):
     contributed, _ = floats(KEY, {"w": jnp.array(update)}, jnp.float32(5.0), jnp.float32(1.0))
     assert float(contributed.within) == counted
+
+
+def released_of_nothing(sizes, plan, weighting):
+    """A round's model where every update is zero, for clients of these numbers of examples."""
+    method = fedavg(classification(MODEL, 3), optax.sgd(0.0), weighting=weighting)
+    server, _ = halves_of(method, np.array(sizes, np.int32), plan)
+    state = server.init(KEY, PRIVATE, 0, {})
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), server.update)
+    sums = Contribution(nothing, jnp.zeros(()))
+    after = server.finish(jnp.array(sizes), state, server.draw(state), sums)
+    return flat(after.own.params) - flat(state.own.params)
+
+
+def test_how_many_examples_a_client_has_shows_in_the_noise_of_weighted_rounds_and_in_no_others():
+    """The adversary knows all other clients' sizes, and reads the noise's scale off the model."""
+    few, many = [5] * (CLIENTS - 1) + [1], [5] * (CLIENTS - 1) + [5]
+    one, other = (released_of_nothing(sizes, FULL, uniform) for sizes in (few, many))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ConfigError, match="ε does not cover clients' numbers of examples"):
+        released_of_nothing(few, FULL, by_examples)
+    public = replace(FULL, public_sizes=True)
+    one, other = (released_of_nothing(sizes, public, by_examples) for sizes in (few, many))
+    assert one.std() / other.std() == pytest.approx(sum(many) / sum(few), rel=1e-5)

@@ -142,7 +142,7 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
     simulated = simulated_of(prepared)
     data, dataset = simulated.data, simulated.dataset
     longest = int(data.sizes.max())
-    examples = longest if config.cohort.weighting == "examples" else 1
+    examples = longest if config.weighting == "examples" else 1
     shape = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
     model = learning.build_model(config, shape)
     added = with_canaries(model, data, setting.canaries, examples)
@@ -206,7 +206,7 @@ def _one_run(config: Experiment, prepared: Prepared, plan: Plan, added: Populati
         classification(added.model, simulated_of(prepared).dataset.outputs),
         learning.build_client_optimizer(config, {}),
         keep_present(optax.sgd(1.0)),
-        weighting=learning.WEIGHTINGS[config.cohort.weighting],
+        weighting=learning.WEIGHTINGS[config.weighting],
         training=learning.build_training(config, {}),
     )
     mesh = build.build_mesh(config.engine)

@@ -47,9 +47,11 @@ class Plan(Validated):
     rounds: int
     """Releases of a model, T."""
     delta: float
-    """Of (ε, δ)."""
+    """Of (ε, δ); below one in so many clients, or giving one away at random would be private."""
     client_state: bool = False
     """Whether clients keep state between their rounds, as SCAFFOLD's do; see `client_state`."""
+    public_sizes: bool = False
+    """Whether clients' numbers of examples are public, so that updates may be weighed by them."""
 
     def _section(self) -> str:
         return ""

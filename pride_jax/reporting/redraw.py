@@ -80,10 +80,12 @@ def _redraw_run(folder: Path, trusted: bool) -> Redrawn:
 
 def _redraw_labels(folder: Path, trusted: bool, ended: metrics.Row, path: Path) -> str:
     """Draws who holds which labels, or says why not."""
-    if ended and ended[f"{metrics.headline(ended)}_over_clients"] is None:
+    if ended and ended.get(f"{metrics.headline(ended)}_over_clients", ...) is None:
         return "each party alone has its examples"
     try:
         config = read_settings(folder)
+        if config.privacy.hides:
+            return "the run is private, and who holds what is its owner's to know"
         if trusted:
             config = trust(config, folder / own.CODE)
         dataset = build.build_dataset(config)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate_each, host_of
-from pride_jax.data.partition import Partition
+from pride_jax.data.partition import Partition, most_holders
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.evaluation import (
     Metrics,
@@ -85,6 +85,8 @@ class Prepared(NamedTuple):
       algorithm: the rounds, wherever clients train.
       evaluate: tests parameters on the test examples.
       sizes: each client's number of examples.
+      holders: the most clients that hold one same example; 1 where clients are real, and nobody
+        compares what they hold.
       test_examples: how many those are.
       inputs: -> digest of what else the released models depend on.
       hyper: settings that the algorithm takes as arguments.
@@ -100,6 +102,7 @@ class Prepared(NamedTuple):
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     sizes: Int[np.ndarray, "clients"]
+    holders: int
     test_examples: int
     inputs: Callable[[], str]
     hyper: Hyper
@@ -155,6 +158,7 @@ def prepare(
         algorithm=algorithm,
         evaluate=lambda params: test(jax.device_get(params)),
         sizes=partition.sizes,
+        holders=most_holders(partition),
         test_examples=len(dataset.test_targets),
         inputs=partial(_digest, data),
         hyper=numbers,

@@ -45,10 +45,12 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     round_ = int(state.round)
     nonfinite = _count(info.nonfinite) if info else 0
     diverged = info is not None and 0 < int(info.clients) == nonfinite
-    if diverged or not np.isfinite(measured.loss):
+    # Of a private run, that it goes on must tell nothing of who was called.
+    counted = not prepared.config.privacy.hides
+    if (diverged and counted) or not np.isfinite(measured.loss):
+        broken = f" and {nonfinite or 0} updates were NaN or infinite" if counted else ""
         raise RunError(
-            f"Training diverged: by round {round_} the test loss is {measured.loss} and "
-            f"{nonfinite or 0} updates were NaN or infinite. Lower "
+            f"Training diverged: by round {round_} the test loss is {measured.loss}{broken}. Lower "
             "client.learning_rate or server.learning_rate, or set privacy.clipping_norm"
         )
     row: metrics.Row = {"round": round_, **_tested(measured)}

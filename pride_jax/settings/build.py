@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -161,22 +162,32 @@ def build_plan(
       client_state: whether the method's clients keep state between their rounds.
 
     Raises:
-      ConfigError: nothing accounts for such a plan, or no noise is enough for the target.
+      ConfigError: nothing accounts for such a plan, no noise is enough for the target, or δ is
+        not below one in so many clients.
     """
     privacy = experiment.privacy
     if privacy.mechanism == "none":
         return None
+    delta = _given(privacy, "delta")
+    if delta >= 1 / num_clients:
+        raise ConfigError(
+            f"privacy.delta={delta:g} with {num_clients} clients: expected less than 1 in "
+            f"{num_clients}, with which giving one client's data away at random would be private; "
+            f"at most {1 / (10 * num_clients):.2g} is usual"
+        )
     make = functools.partial(_build_mechanism, experiment, num_parameters)
     rest = {
         "sampler": build_sampler(experiment.cohort, num_clients),
         "clipping": _clipping_to(_given(privacy, "clipping_norm"), privacy),
         "rounds": experiment.rounds,
-        "delta": _given(privacy, "delta"),
+        "delta": delta,
         "client_state": client_state,
     }
     if privacy.epsilon is not None:
-        return calibrate(make, privacy.epsilon, **rest)
-    return Plan(mechanism=make(_given(privacy, "noise_multiplier")), **rest)
+        plan = calibrate(make, privacy.epsilon, **rest)
+    else:
+        plan = Plan(mechanism=make(_given(privacy, "noise_multiplier")), **rest)
+    return replace(plan, public_sizes=privacy.public_sizes)
 
 
 def _given(settings: config.Privacy, name: str) -> float:
