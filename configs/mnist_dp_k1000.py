@@ -30,7 +30,7 @@ config = Experiment(
     server=Server(learning_rate=40.0, schedule="cosine"),
     cohort=Cohort("truncated_poisson", size=300, weighting="uniform"),
     privacy=Privacy(
-        clipping_norm=0.1, mechanism="gaussian", epsilon=8.0, delta=1e-5, tuning_runs=95
+        clipping_norm=0.1, mechanism="gaussian", epsilon=8.0, delta=1e-5
     ),
     evaluation=Evaluation(every=10),
 )

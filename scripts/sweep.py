@@ -3,6 +3,10 @@
 Repeat ``--over`` for a grid. Other settings of the config can be overridden as with train.py:
 ``--rounds 5``. Finished runs are not repeated, and those that were interrupted
 continue; without ``--launcher``, runs go on in this process, one after another.
+
+With ``--private``, settings are chosen as differential privacy allows: a secret random number of
+runs, each with one combination of the values drawn at random, of which only the best is released,
+and ε of everything is told. ``--private poisson --mean-runs 10 --score test``
 """
 
 import argparse
@@ -40,6 +44,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, help="runs launched at a time, without GPUs; here one a core by default"
     )
+    add_private(parser)
     arguments, overrides = parser.parse_known_args()
     try:
         config = override(
@@ -49,6 +54,8 @@ def main() -> int:
         )
         over = [parse_over(text) for text in arguments.over]
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
+        if arguments.private is not None:
+            return tune_privately(arguments, config, over, workdir)
         with sweep_progress() as progress:
             execute = executor(arguments, config, workdir, progress.watch)
             result = sweep(config, over, workdir, execute, progress.ended)
@@ -60,6 +67,86 @@ def main() -> int:
         return 130
     show_sweep(result, workdir)
     return 1 if any("error" in row for row in result["runs"]) else 0
+
+
+def add_private(parser: argparse.ArgumentParser) -> None:
+    """The options of a private sweep."""
+    private = parser.add_argument_group("private tuning (Papernot & Steinke 2022)")
+    private.add_argument(
+        "--private",
+        choices=("geometric", "logarithmic", "poisson"),
+        help="how the secret number of runs is distributed",
+    )
+    private.add_argument("--mean-runs", type=float, default=10.0, help="10 if not given")
+    private.add_argument(
+        "--score",
+        default="test",
+        metavar="test|held-out|DATA",
+        help="compare runs by test examples, of the config's or another data set, that no client "
+        "holds and you declare public; or by what clients hold out, with --score-noise",
+    )
+    private.add_argument(
+        "--score-noise",
+        type=float,
+        metavar="SD",
+        help="of the sum of clients' accuracies, each at most 1; ε covers it",
+    )
+    private.add_argument(
+        "--slots", type=int, help="carry out so many runs whatever is drawn, so that time tells nothing"
+    )
+    private.add_argument(
+        "--released",
+        type=int,
+        default=1,
+        metavar="N",
+        help="such sweeps of these clients in all, whose ε is told together",
+    )
+
+
+def tune_privately(
+    arguments: argparse.Namespace,
+    config: Experiment,
+    over: list[tuple[str, list[str]]],
+    workdir: Path,
+) -> int:
+    """Carries out a private sweep.
+
+    Raises:
+      PrideError: it cannot be accounted, begin or go on.
+    """
+    from pride_jax.privacy.tuning import AtMost, NegativeBinomial, Poisson
+    from pride_jax.reporting.sweep_terminal import show_private, show_promise
+    from pride_jax.sweeps.family import Asked, parse_score
+    from pride_jax.sweeps.private import private_sweep
+
+    if arguments.launcher is not None or arguments.together or arguments.gpus or arguments.jobs:
+        raise ConfigError(
+            "--private with --launcher, --together, --gpus or --jobs: expected none of them, since "
+            "its runs go on in this process, one after another, and leave nothing elsewhere"
+        )
+    make = {
+        "geometric": NegativeBinomial,
+        "logarithmic": lambda mean: NegativeBinomial(mean, shape=0.0),
+        "poisson": Poisson,
+    }
+    runs = make[arguments.private](arguments.mean_runs)
+    if arguments.slots is not None:
+        runs = AtMost(runs, arguments.slots)
+    score = parse_score(arguments.score, arguments.score_noise)
+    keep_no_programs(config)
+    asked = Asked(config, over, runs, score, arguments.released)
+    show_private(private_sweep(asked, workdir, show_promise), workdir)
+    return 0
+
+
+def keep_no_programs(config: Experiment) -> None:
+    """As `executor` readies JAX; but a program on disk would tell which settings were drawn."""
+    import jax
+
+    from pride_jax.runs.devices import use_cores
+
+    use_cores(config.engine.devices)
+    jax.config.update("jax_enable_compilation_cache", False)
 
 
 def executor(

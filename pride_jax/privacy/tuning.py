@@ -183,7 +183,10 @@ Runs = NegativeBinomial | Poisson | AtMost
 
 @dataclass(frozen=True)
 class PublicScore(Validated):
-    """A run is scored by its models and by examples that are no client's."""
+    """A run is scored by its model and by examples that are no client's."""
+
+    examples: str = "test"
+    """Whose: a data set's, by name, or those that a run is tested on."""
 
     def divergences(self) -> Divergences:
         """Nothing: a score is computed from what the run's plan covers."""
@@ -191,7 +194,8 @@ class PublicScore(Validated):
 
     def describe(self) -> str:
         """The words of a disclosure."""
-        return "by examples that no client holds, which are taken to be public"
+        whose = "the runs' own" if self.examples == "test" else self.examples
+        return f"by test examples ({whose}) that no client holds, which are taken to be public"
 
 
 @dataclass(frozen=True)
