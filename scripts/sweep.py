@@ -56,6 +56,9 @@ def main() -> int:
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
         if arguments.private is not None:
             return tune_privately(arguments, config, over, workdir)
+        for name in ("mean_runs", "score", "score_noise", "slots", "released"):
+            if getattr(arguments, name) is not None:
+                raise ConfigError(f"--{name.replace('_', '-')}: expected --private with it")
         with sweep_progress() as progress:
             execute = executor(arguments, config, workdir, progress.watch)
             result = sweep(config, over, workdir, execute, progress.ended)
@@ -77,29 +80,30 @@ def add_private(parser: argparse.ArgumentParser) -> None:
         choices=("geometric", "logarithmic", "poisson"),
         help="how the secret number of runs is distributed",
     )
-    private.add_argument("--mean-runs", type=float, default=10.0, help="10 if not given")
+    private.add_argument("--mean-runs", type=float, metavar="MEAN", help="10 if not given")
     private.add_argument(
         "--score",
-        default="test",
         metavar="test|held-out|DATA",
-        help="compare runs by test examples, of the config's or another data set, that no client "
-        "holds and you declare public; or by what clients hold out, with --score-noise",
+        help="compare runs by the config's test examples, if not given, or another data set's, "
+        "which no client holds and you declare public; or by what clients hold out",
     )
     private.add_argument(
         "--score-noise",
         type=float,
         metavar="SD",
-        help="of the sum of clients' accuracies, each at most 1; ε covers it",
+        help="of held-out: of the sum of clients' accuracies, each at most 1; ε covers it",
     )
     private.add_argument(
-        "--slots", type=int, help="carry out so many runs whatever is drawn, so that time tells nothing"
+        "--slots",
+        type=int,
+        metavar="RUNS",
+        help="carry out so many runs whatever is drawn, so that time tells nothing",
     )
     private.add_argument(
         "--released",
         type=int,
-        default=1,
         metavar="N",
-        help="such sweeps of these clients in all, whose ε is told together",
+        help="such sweeps of these clients in all, whose ε is told together; 1 if not given",
     )
 
 
@@ -129,12 +133,13 @@ def tune_privately(
         "logarithmic": lambda mean: NegativeBinomial(mean, shape=0.0),
         "poisson": Poisson,
     }
-    runs = make[arguments.private](arguments.mean_runs)
+    runs = make[arguments.private](10.0 if arguments.mean_runs is None else arguments.mean_runs)
     if arguments.slots is not None:
         runs = AtMost(runs, arguments.slots)
-    score = parse_score(arguments.score, arguments.score_noise)
+    score = parse_score(arguments.score or "test", arguments.score_noise)
+    released = 1 if arguments.released is None else arguments.released
     keep_no_programs(config)
-    asked = Asked(config, over, runs, score, arguments.released)
+    asked = Asked(config, over, runs, score, released)
     show_private(private_sweep(asked, workdir, show_promise), workdir)
     return 0
 

@@ -7,7 +7,7 @@ divergences are the largest of any setting, since a reader learns the settings w
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -260,7 +260,8 @@ class Tuning(Validated):
 
     def divergences(self) -> Divergences:
         """Rényi divergences of one run and its score: the largest of any setting."""
-        each = [plan.mechanism.divergences(plan.setting, plan.rounds) for plan in self.plans]
+        different = dict.fromkeys(self.plans)
+        each = [plan.mechanism.divergences(plan.setting, plan.rounds) for plan in different]
         return np.max(each, axis=0) + self.score.divergences()
 
 
@@ -288,6 +289,47 @@ def tuning_epsilon(tuning: Tuning, released: int = 1) -> float:
     most = from_divergences(curve, delta / 2)
     cost = excess * (1 + math.exp(min(most, 700.0)))
     return from_divergences(curve, delta - cost) if cost <= delta / 2 else math.inf
+
+
+def calibrate_tuning(tuning: Tuning, target_epsilon: float) -> Tuning:
+    """The tuning with all noise multiplied by one factor, so that everything costs the target.
+
+    At most that, and within 1% of it; never with less noise than is given.
+
+    Args:
+      tuning: whose plans have noise.
+      target_epsilon: the `tuning_epsilon` of everything.
+
+    Raises:
+      ConfigError: no noise on updates is enough, since scores, or the bound on the number of runs,
+        cost more.
+    """
+
+    def louder(factor: float) -> Tuning:
+        return replace(
+            tuning,
+            plans=tuple(
+                replace(plan, mechanism=plan.mechanism.with_noise(factor * noise))
+                for plan in tuning.plans
+                for noise in (plan.mechanism.noise_multiplier,)
+            ),
+        )
+
+    low = high = 1.0
+    while tuning_epsilon(louder(high)) > target_epsilon:
+        if high > 2**20:
+            raise ConfigError(
+                f"target_epsilon={target_epsilon}: expected more, since without its models' cost a "
+                "tuning costs more: add noise to scores, or take fewer runs"
+            )
+        low, high = high, 2 * high
+    while tuning_epsilon(louder(high)) < 0.99 * target_epsilon and high / low > 1 + 1e-6:
+        middle = math.sqrt(low * high)
+        if tuning_epsilon(louder(middle)) <= target_epsilon:
+            high = middle
+        else:
+            low = middle
+    return louder(high)
 
 
 def deltas(divergences: Divergences, epsilons: Divergences) -> Divergences:

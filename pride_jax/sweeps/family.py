@@ -1,15 +1,32 @@
 """The settings that a private sweep may draw, and what one of its runs costs at most."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.tuning import HeldOutScore, PublicScore, Runs, Score, Tuning
+from pride_jax.privacy.tuning import (
+    HeldOutScore,
+    PublicScore,
+    Runs,
+    Score,
+    Tuning,
+    calibrate_tuning,
+)
 from pride_jax.settings.experiment import Experiment
 from pride_jax.sweeps.sweep import grid, override
 
-_SAME = ("seed", "data.", "partition.", "privacy.seed", "privacy.delta", "engine.", "evaluation.")
+_SAME = (
+    "seed",
+    "data.",
+    "partition.",
+    "privacy.seed",
+    "privacy.delta",
+    "privacy.epsilon",
+    "engine.",
+    "evaluation.",
+)
 """What all runs have in common: who the clients are, what they hold, what is promised to them."""
 
 
@@ -71,8 +88,10 @@ def family(asked: Asked) -> list[Choice]:
     return [Choice(each, override(asked.config, each)) for each in grid(asked.over)]
 
 
-def tuning_of(asked: Asked, choices: Sequence[Choice]) -> Tuning:
-    """The whole procedure as the accountant sees it.
+def tuning_of(asked: Asked, choices: Sequence[Choice]) -> tuple[Tuning, list[Choice]]:
+    """The whole procedure as the accountant sees it, and settings with the noise that it has.
+
+    ``privacy.epsilon`` is what everything is to cost.
 
     Raises:
       PrideError: the data cannot be had, a setting has no noise or nothing accounts for it, or runs
@@ -108,7 +127,20 @@ def tuning_of(asked: Asked, choices: Sequence[Choice]) -> Tuning:
         return found
 
     plans = tuple(plan(choice.config) for choice in choices)
-    return Tuning(plans=plans, runs=asked.runs, score=asked.score)
+    tuning = Tuning(plans=plans, runs=asked.runs, score=asked.score)
+    target = asked.config.privacy.epsilon
+    if target is None:
+        return tuning, list(choices)
+    tuning = calibrate_tuning(tuning, target)
+    return tuning, [
+        Choice(choice.settings, _with_noise(choice.config, plan.mechanism.noise_multiplier))
+        for choice, plan in zip(choices, tuning.plans, strict=True)
+    ]
+
+
+def _with_noise(config: Experiment, noise_multiplier: float) -> Experiment:
+    privacy = replace(config.privacy, epsilon=None, noise_multiplier=noise_multiplier)
+    return replace(config, privacy=privacy)
 
 
 def parse_score(text: str, noise_multiplier: float | None) -> Score:

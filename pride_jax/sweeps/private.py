@@ -11,8 +11,10 @@ carried out (`AtMost`).
 
 import json
 import math
+import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,8 +100,7 @@ def _carry_out(
     below: Below,
 ) -> None:
     """Draws, unless it was drawn, carries out what is missing, and makes the sweep's folder."""
-    choices = family(asked)
-    tuning = tuning_of(asked, choices)
+    tuning, choices = tuning_of(asked, family(asked))
     told = promise(asked, tuning)
     if math.isinf(told["epsilon_of_all_released"]):
         raise ConfigError(
@@ -170,11 +171,22 @@ def _drawn(secret: Path, asked: Asked, choices: int, below: Below) -> Draws:
             f"{file} is missing, which says what was drawn: restore it, or remove {secret}, of "
             "which nothing was released, and start anew"
         )
-    count = asked.runs.draw(below)
-    slots = [below(choices) for _ in range(asked.runs.slots(count))]
-    draws = Draws(asked_for(asked), count, slots, 0, [])
+    draws = draw(asked, choices, below)
     _save(secret, draws)
     return draws
+
+
+def draw(asked: Asked, choices: int, below: Below) -> Draws:
+    """How many runs there are, and each one's settings: independently, with replacement.
+
+    Args:
+      asked: for what.
+      choices: settings in the family.
+      below: where draws come from.
+    """
+    count = asked.runs.draw(below)
+    slots = [below(choices) for _ in range(asked.runs.slots(count))]
+    return Draws(asked_for(asked), count, slots, 0, [])
 
 
 def _save(secret: Path, draws: Draws) -> None:
@@ -228,6 +240,7 @@ def _publish(
     from pride_jax.runs.environment import environment
 
     _remove_all_but(secret, best)
+    here = environment()
     config, plan = asked.config, plans[0]
     if best:
         config, plan = choices[best[0].place].config, plans[best[0].place]
@@ -240,8 +253,11 @@ def _publish(
     write_json(folder / RESULT, result)
     write_json(folder / "config.json", to_dict(config))
     write_json(folder / "disclosure.json", disclosure_of(result, plan, config))
-    write_json(folder / "env.json", [environment()])
+    write_json(folder / "env.json", [here])
     own.keep(config.code, folder)
+    now = time.time()
     with explained("write to", workdir):
+        for path in (*folder.rglob("*"), folder):
+            os.utime(path, (now, now))
         workdir.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(workdir)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.tuning import Tuning, tuning_epsilon
+from pride_jax.privacy.tuning import PublicScore, Tuning, tuning_epsilon
 from pride_jax.reporting.disclosure import NEIGHBOUR
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import to_dict
@@ -83,6 +83,11 @@ def disclosure_of(result: dict[str, Any], plan: Plan, config: Experiment) -> dic
         "An owner who looks at unreleased runs and then repeats or ends the sweep voids ε.",
         plan.mechanism.caveat(),
     ]
+    if result["asked"]["score"] == PublicScore().describe() and not config.data.validation_examples:
+        statements.append(
+            "The run was chosen by the examples that it is tested on, which flatters its scores; "
+            "data.validation_examples keeps them apart."
+        )
     if config.partition.copies > 1:
         statements.append(
             f"Every example is held by {config.partition.copies} clients: ε covers a client, not "

@@ -55,9 +55,7 @@ def accuracy(results: Path) -> str:
                 ]
             )
         runs = report["without_noise"][name]["runs"]
-        lines.append(
-            [name, _sampling(config), "∞", _accuracy(runs), "", "0", "", f"{len(runs)}"]
-        )
+        lines.append([name, _sampling(config), "∞", _accuracy(runs), "", "0", "", f"{len(runs)}"])
     header = ["clients", "sampling", "ε asked for (spent)", "test accuracy", "published"]
     header += ["noise multiplier", "ε for who knows the cohorts", "seeds"]
     return table(header, lines)
@@ -92,9 +90,7 @@ def setting(results: Path) -> str:
         for config in configs
     }
     (sent,) = {run["bytes_per_client_round"] for each in sweeps.values() for run in each["runs"]}
-    return (
-        f"{shards} label shards a client; {sent // 4:,} parameters; flat clipping to {norm:g}.\n"
-    )
+    return f"{shards} label shards a client; {sent // 4:,} parameters; flat clipping to {norm:g}.\n"
 
 
 def encrypted_setting(results: Path) -> str:

@@ -125,7 +125,7 @@ def exact_probabilities(draw, depth):
 def _options(draw, path):
     """How many answers the question after a path has."""
 
-    class Asked(Exception):
+    class QuestionError(Exception):
         pass
 
     answers = iter(path)
@@ -133,9 +133,9 @@ def _options(draw, path):
     def below(most):
         for answer in answers:
             return answer
-        raise Asked(most)
+        raise QuestionError(most)
 
-    with pytest.raises(Asked) as asked:
+    with pytest.raises(QuestionError) as asked:
         draw(below)
     return asked.value.args[0]
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.amplification import ORDERS, from_divergences
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
@@ -25,6 +26,7 @@ from pride_jax.privacy.tuning import (
     Poisson,
     PublicScore,
     Tuning,
+    calibrate_tuning,
     deltas,
     tuning_epsilon,
 )
@@ -206,6 +208,36 @@ def test_a_bound_on_the_number_of_runs_costs_next_to_nothing_or_everything():
     bounded = tuning_epsilon(tuned(runs=AtMost(Poisson(10.0), 40)))
     assert plain < bounded < plain + 1e-3
     assert tuning_epsilon(tuned(runs=AtMost(Poisson(10.0), 25))) == math.inf
+
+
+@pytest.mark.parametrize("runs", [GEOMETRIC, Poisson(10.0)], ids=["geometric", "poisson"])
+@pytest.mark.parametrize("target", [1.0, 8.0])
+def test_a_target_for_everything_is_met_and_not_exceeded(runs, target):
+    other = replace(FULL, rounds=10, mechanism=Gaussian(2.0))
+    asked = tuned(with_noise_for(target, FULL), with_noise_for(target, other), runs=runs)
+    found = calibrate_tuning(asked, target)
+    assert 0.99 * target <= tuning_epsilon(found) <= target
+    factors = [
+        plan.mechanism.noise_multiplier / before.mechanism.noise_multiplier
+        for plan, before in zip(found.plans, asked.plans, strict=True)
+    ]
+    assert factors[0] == pytest.approx(factors[1]) and factors[0] > 1
+
+
+def with_noise_for(target, plan):
+    return calibrate(
+        plan.mechanism.with_noise,
+        target,
+        sampler=plan.sampler,
+        clipping=plan.clipping,
+        rounds=plan.rounds,
+        delta=plan.delta,
+    )
+
+
+def test_scores_that_cost_more_than_the_target_are_refused():
+    with pytest.raises(ConfigError, match="target_epsilon=1.0: expected more"):
+        calibrate_tuning(tuned(score=HeldOutScore(0.5)), 1.0)
 
 
 def test_no_noise_is_no_privacy():
