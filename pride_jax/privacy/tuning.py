@@ -2,11 +2,21 @@
 
 Hyperparameter Tuning with Rényi Differential Privacy, https://arxiv.org/abs/2110.03620. A procedure
 draws a number of runs K in secret, carries out K independent runs, each with settings drawn anew
-from a distribution that no data chose, and releases the one with the best score alone. A run's
-divergences are the largest of any setting, since a reader learns the settings with the model.
+from a distribution that no data chose, and releases the one with the best score alone. A run costs
+as much as with the dearest of all settings, since a reader learns the settings with the model.
+
+Two bounds are taken, and the smaller holds. One is theirs, by Rényi divergences. The other follows
+Koskela, Redberg & Wang 2024, Privacy Profiles for Private Selection, by ε as a function of δ: let f
+generate the probabilities of K, and let q and q' be the probabilities of one event under either of
+two neighbours. If f'(q) / f'(q') is at most e^c for all events, then ε(δ) of everything is at most
+c + ε(δ / E[K]) of one run. For an output y is released with probability Q(y) times a mean of f'(X)
+over events X, coupled with Q'(y) and f'(X'), so that its part of δ at ε is at most
+f'(1) max(0, Q(y) − e^(ε − c) Q'(y)), and f'(1) = E[K].
 """
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -21,6 +31,9 @@ from pride_jax.validated import Validated
 
 Divergences = Float64[np.ndarray, "orders"]
 """Rényi divergences of the orders of `ORDERS`, at most; in both directions between neighbours."""
+
+Epsilons = Callable[[float], float]
+"""δ -> ε, at most; in both directions."""
 
 _DENOMINATOR = 2**60
 
@@ -76,6 +89,23 @@ class NegativeBinomial(_Runs):
         """A number of runs."""
         return negative_binomial(below, Fraction(self.shape), self.stop)
 
+    @property
+    def expected(self) -> float:
+        """E[K]: the mean, or a little more."""
+        return _mean(float(self.stop), self.shape)
+
+    def spread(self, single: Epsilons) -> float:
+        """C of the file's second bound: by what factor the generating function may tell runs apart.
+
+        f'(q) is proportional to (γ + (1 − γ) r)^−(1 + η) where r = 1 − q, and r' is at most
+        e^ε r + δ(ε) of a single run. At the ε where δ(ε) = γ / (1 − γ) · (e^ε − 1) that makes
+        (γ + (1 − γ) r') / (γ + (1 − γ) r) at most e^ε, and no other ε makes it less.
+        """
+        odds = float(self.stop / (1 - self.stop))
+        return (1 + self.shape) * _smallest(
+            math.log1p(1 / odds), lambda epsilon: single(odds * math.expm1(epsilon)) <= epsilon
+        )
+
     def tuned(self, single: Divergences) -> Divergences:
         """Rényi divergences of the best of all runs, from those of a single run (theorem 2).
 
@@ -83,8 +113,7 @@ class NegativeBinomial(_Runs):
         """
         stop = float(self.stop)
         least = np.min((1 - 1 / ORDERS) * single - math.log(stop) / ORDERS)
-        expected = math.log(_mean(stop, self.shape)) / (ORDERS - 1)
-        return single + (1 + self.shape) * least + expected
+        return single + (1 + self.shape) * least + math.log(self.expected) / (ORDERS - 1)
 
     def describe(self) -> str:
         """The words of a disclosure."""
@@ -107,6 +136,15 @@ class Poisson(_Runs):
             pass
         return count
 
+    @property
+    def expected(self) -> float:
+        """E[K]."""
+        return self.mean / -math.expm1(-self.mean)
+
+    def spread(self, single: Epsilons) -> float:
+        """C of the file's second bound: f'(q) / f'(q') = e^(μ (q − q')), and q − q' <= δ(0)."""
+        return self.mean * _smallest(1.0, lambda delta: single(delta) == 0)
+
     def tuned(self, single: Divergences) -> Divergences:
         """Rényi divergences of the best of all runs, from those of a single run.
 
@@ -115,12 +153,8 @@ class Poisson(_Runs):
         probabilities of K and q, q' are those of one event in either run, and
         f'(x) = E[K] e^(μ(x − 1)) in both cases; only E[K] is another.
         """
-        expected = self.mean / -math.expm1(-self.mean)
-        return (
-            single
-            + self.mean * deltas(single, np.log1p(1 / (ORDERS - 1)))
-            + math.log(expected) / (ORDERS - 1)
-        )
+        beyond = self.mean * deltas(single, np.log1p(1 / (ORDERS - 1)))
+        return single + beyond + math.log(self.expected) / (ORDERS - 1)
 
     def describe(self) -> str:
         """The words of a disclosure."""
@@ -168,8 +202,17 @@ class AtMost(Validated):
         del count
         return self.most
 
+    @property
+    def expected(self) -> float:
+        """That of ``runs``, which is accounted; `excess` is charged to δ."""
+        return self.runs.expected
+
+    def spread(self, single: Epsilons) -> float:
+        """That of ``runs``."""
+        return self.runs.spread(single)
+
     def tuned(self, single: Divergences) -> Divergences:
-        """Those of ``runs``; `excess` is charged to δ."""
+        """Those of ``runs``."""
         return self.runs.tuned(single)
 
     def describe(self) -> str:
@@ -264,7 +307,28 @@ class Tuning(Validated):
         each = [plan.mechanism.divergences(plan.setting, plan.rounds) for plan in different]
         return np.max(each, axis=0) + self.score.divergences()
 
+    def epsilons(self) -> Epsilons:
+        """ε of one run and its score, the largest of any setting.
 
+        By Rényi divergences where scores have noise of their own.
+        """
+        if isinstance(self.score, HeldOutScore):
+            both = self.divergences()
+            return lambda delta: from_divergences(both, delta) if delta < 1 else 0.0
+        different = dict.fromkeys(self.plans)
+
+        @functools.cache
+        def single(delta: float) -> float:
+            if delta >= 1:
+                return 0.0
+            return max(
+                plan.mechanism.epsilon(plan.setting, plan.rounds, delta) for plan in different
+            )
+
+        return single
+
+
+@functools.lru_cache(maxsize=256)
 def tuning_epsilon(tuning: Tuning, released: int = 1) -> float:
     """ε at the tuning's δ of everything: all runs, their scores, and the choice.
 
@@ -281,14 +345,21 @@ def tuning_epsilon(tuning: Tuning, released: int = 1) -> float:
         raise ConfigError(f"released={released}: expected at least 1")
     if any(plan.mechanism.noise_multiplier == 0 for plan in tuning.plans):
         return math.inf
-    curve, delta = released * tuning.runs.tuned(tuning.divergences()), tuning.delta
-    excess = released * tuning.runs.excess
+    runs, delta = tuning.runs, tuning.delta
+    curve = released * runs.tuned(tuning.divergences())
+    single = tuning.epsilons()
+    spread = runs.spread(single)
+
+    def cost(delta: float) -> float:
+        each = spread + single(delta / released / runs.expected)
+        return min(from_divergences(curve, delta), released * each)
+
+    excess = released * runs.excess
     if not excess:
-        return from_divergences(curve, delta)
+        return cost(delta)
     # Other numbers of runs, by a total variation d: (ε, δ) is (ε, δ + (1 + e^ε) d) of theirs.
-    most = from_divergences(curve, delta / 2)
-    cost = excess * (1 + math.exp(min(most, 700.0)))
-    return from_divergences(curve, delta - cost) if cost <= delta / 2 else math.inf
+    charged = excess * (1 + math.exp(min(cost(delta / 2), 700.0)))
+    return cost(delta - charged) if charged <= delta / 2 else math.inf
 
 
 def calibrate_tuning(tuning: Tuning, target_epsilon: float) -> Tuning:
@@ -330,6 +401,23 @@ def calibrate_tuning(tuning: Tuning, target_epsilon: float) -> Tuning:
         else:
             low = middle
     return louder(high)
+
+
+def _smallest(high: float, holds: Callable[[float], bool]) -> float:
+    """Up to 1%, and never less than, the smallest number from which something holds.
+
+    Args:
+      high: a number for which it holds.
+      holds: it, of other numbers from 0.
+    """
+    low = 0.0
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def deltas(divergences: Divergences, epsilons: Divergences) -> Divergences:

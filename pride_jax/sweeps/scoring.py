@@ -14,7 +14,7 @@ from pride_jax.engine.rounds import ServerState
 from pride_jax.errors import ConfigError
 from pride_jax.models.parameters import write_parameters
 from pride_jax.privacy.exact import Below, discrete_gaussian
-from pride_jax.privacy.tuning import HeldOutScore
+from pride_jax.privacy.tuning import HeldOutScore, PublicScore
 from pride_jax.runs.experiment import Trained, run_in_steps
 from pride_jax.runs.prepared import Prepared, prepare, simulated_of
 from pride_jax.settings import build
@@ -41,7 +41,8 @@ def scorer(asked: Asked) -> Scorer:
     """
     whole = replace(asked.config.data, validation_examples=0)
     test = build.build_dataset(replace(asked.config, data=whole))
-    public = test if isinstance(asked.score, HeldOutScore) else _public(asked, test)
+    wanted = asked.score
+    public = test if isinstance(wanted, HeldOutScore) else _public(asked.config, wanted, test)
 
     def score(
         config: Experiment, folder: Path, model: Path, below: Below
@@ -49,9 +50,9 @@ def scorer(asked: Asked) -> Scorer:
         prepared, state = _trained(config, folder)
         params = prepared.algorithm.params(state)
         write_parameters(model, params)
-        if isinstance(asked.score, HeldOutScore):
+        if isinstance(wanted, HeldOutScore):
             totals = simulated_of(prepared).review(state)["shared"]
-            value = noised_accuracy(totals, asked.score.noise_multiplier, below)
+            value = noised_accuracy(totals, wanted.noise_multiplier, below)
         else:
             value = _comparable(evaluator(prepared.task, public)(params))
         return value, evaluator(prepared.task, test)(params).means
@@ -76,17 +77,17 @@ def noised_accuracy(
     return (thousandths + noise) / GRID / len(right)
 
 
-def _public(asked: Asked, test: Dataset) -> Dataset:
+def _public(config: Experiment, wanted: PublicScore, test: Dataset) -> Dataset:
     """The data set whose test examples are public and no client's."""
-    if asked.score.examples == "test":
-        return build.build_dataset(asked.config)
-    other = build.build_dataset(override(asked.config, {"data.name": asked.score.examples}))
+    if wanted.examples == "test":
+        return build.build_dataset(config)
+    other = build.build_dataset(override(config, {"data.name": wanted.examples}))
     shapes = [
         (each.test_inputs.dtype, each.test_inputs.shape[1:], each.outputs) for each in (test, other)
     ]
     if shapes[0] != shapes[1]:
         raise ConfigError(
-            f"--score {asked.score.examples}: its examples and outputs are {shapes[1]}, expected "
+            f"--score {wanted.examples}: its examples and outputs are {shapes[1]}, expected "
             f"{shapes[0]}, as the clients'"
         )
     return test._replace(test_inputs=other.test_inputs, test_targets=other.test_targets)
