@@ -118,7 +118,7 @@ def tune_privately(
     Raises:
       PrideError: it cannot be accounted, begin or go on.
     """
-    from pride_jax.privacy.tuning import AtMost, NegativeBinomial, Poisson
+    from pride_jax.privacy.number_of_runs import AtMost, NegativeBinomial, Poisson
     from pride_jax.reporting.sweep_terminal import show_private, show_promise
     from pride_jax.sweeps.family import Asked, parse_score
     from pride_jax.sweeps.private import private_sweep

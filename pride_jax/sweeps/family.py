@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy.number_of_runs import Runs
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.tuning import (
     HeldOutScore,
     PublicScore,
-    Runs,
     Score,
     Tuning,
     calibrate_tuning,

@@ -105,8 +105,9 @@ def _guarantee(asked: Asked, plan: Plan, told: dict[str, Any]) -> str:
         f"{plan.sampler.num_clients}, is public.",
         f"The number of runs is secret, {asked.runs.describe()}; each run's settings are drawn "
         f"anew, uniformly from {told['settings_that_may_be_drawn']}; runs are compared "
-        f"{asked.score.describe()}. By Rényi divergences, at each order the largest of all "
-        "settings (Papernot & Steinke 2022).",
+        f"{asked.score.describe()}. Accounted as if every run had the dearest settings, by Rényi "
+        "divergences (Papernot & Steinke 2022) or by privacy profiles (Koskela, Redberg & Wang "
+        "2024), whichever bound is smaller.",
         "It holds against who sees what is released. A single run alone would cost "
         f"ε = {told['epsilon_of_one_run']:.4g}.",
     ]

@@ -19,17 +19,14 @@ from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.amplification import ORDERS, from_divergences
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.number_of_runs import AtMost, NegativeBinomial, Poisson, deltas
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import fixed_size, full, truncated_poisson
 from pride_jax.privacy.tuning import (
-    AtMost,
     HeldOutScore,
-    NegativeBinomial,
-    Poisson,
     PublicScore,
     Tuning,
     calibrate_tuning,
-    deltas,
     tuning_epsilon,
 )
 

@@ -53,7 +53,7 @@ def test_it_tells_its_promise_and_its_best_run_and_leaves_nothing_else(tmp_path,
     assert best.startswith("best: client.learning_rate=0.")
     assert cost.startswith(f"ε of everything = {result['epsilon']:.4g} at δ = 0.01")
     # What the config asks for is the ε of everything.
-    assert 1.98 <= result["epsilon"] <= 2.0 and result["epsilon_of_one_run"] < 1.5
+    assert 1.98 <= result["epsilon"] <= 2.0 and result["epsilon_of_one_run"] < 1.9
     assert read_json(tmp_path / "out" / "config.json")["privacy"]["epsilon"] is None
     # A compiled program would tell which settings were drawn.
     files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
