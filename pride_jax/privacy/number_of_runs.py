@@ -213,14 +213,14 @@ Runs = NegativeBinomial | Poisson | AtMost
 
 
 def _smallest(high: float, holds: Callable[[float], bool]) -> float:
-    """Up to 1%, and never less than, the smallest number from which something holds.
+    """Within 1% or 1e-9, and never less than, the smallest number from which something holds.
 
     Args:
       high: a number for which it holds.
       holds: it, of other numbers from 0.
     """
     low = 0.0
-    while high - low > 0.01 * high:
+    while high - low > max(0.01 * high, 1e-9):
         middle = (low + high) / 2
         if holds(middle):
             high = middle

@@ -166,7 +166,7 @@ def _drawn(secret: Path, asked: Asked, choices: int, below: Below) -> Draws:
         draws = draws._replace(best=[Best(*each) for each in draws.best])
         _refuse_others(draws.asked, asked, secret)
         return draws
-    if any(secret.iterdir()):
+    if any(path.is_dir() for path in secret.iterdir()):
         raise RunError(
             f"{file} is missing, which says what was drawn: restore it, or remove {secret}, of "
             "which nothing was released, and start anew"
