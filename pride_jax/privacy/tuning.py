@@ -22,6 +22,7 @@ import numpy as np
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS, from_divergences
+from pride_jax.privacy.charge import charged
 from pride_jax.privacy.number_of_runs import Divergences, Epsilons, Runs
 from pride_jax.privacy.plan import Plan
 from pride_jax.validated import Validated
@@ -148,7 +149,7 @@ def tuning_epsilon(tuning: Tuning, released: int = 1) -> float:
         raise ConfigError(f"released={released}: expected at least 1")
     if any(plan.mechanism.noise_multiplier == 0 for plan in tuning.plans):
         return math.inf
-    runs, delta = tuning.runs, tuning.delta
+    runs = tuning.runs
     curve = released * runs.tuned(tuning.divergences())
     single = tuning.epsilons()
     spread = runs.spread(single)
@@ -157,12 +158,9 @@ def tuning_epsilon(tuning: Tuning, released: int = 1) -> float:
         each = spread + single(delta / released / runs.expected)
         return min(from_divergences(curve, delta), released * each)
 
-    excess = released * runs.excess
-    if not excess:
-        return cost(delta)
-    # Other numbers of runs, by a total variation d: (ε, δ) is (ε, δ + (1 + e^ε) d) of theirs.
-    charged = excess * (1 + math.exp(min(cost(delta / 2), 700.0)))
-    return cost(delta - charged) if charged <= delta / 2 else math.inf
+    # The number of runs, and the noise and cohorts of as many as are expected.
+    of_a_run = max(plan.distance(plan.rounds) for plan in dict.fromkeys(tuning.plans))
+    return charged(cost, tuning.delta, released * (runs.excess + runs.expected * of_a_run))
 
 
 def calibrate_tuning(tuning: Tuning, target_epsilon: float) -> Tuning:

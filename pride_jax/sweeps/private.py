@@ -105,7 +105,7 @@ def _carry_out(
     if math.isinf(told["epsilon_of_all_released"]):
         raise ConfigError(
             f"A number of runs that is {asked.runs.describe()}: expected a bound that is hardly "
-            "ever exceeded, since what is drawn again costs more than half of δ; or more noise"
+            "ever exceeded, since what is drawn again costs more than a thousandth of δ"
         )
     report(told)
     # A second of imports that a sweep which is refused does without.

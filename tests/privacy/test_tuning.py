@@ -1,7 +1,7 @@
 """The ε of tuning is at least that of the whole procedure, carried out on small mechanisms."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import dp_accounting
 import numpy as np
@@ -29,6 +29,7 @@ from pride_jax.privacy.tuning import (
     calibrate_tuning,
     tuning_epsilon,
 )
+from pride_jax.privacy.values import Floats
 
 ZERO_OUT = dp_accounting.NeighboringRelation.REPLACE_SPECIAL
 FULL = Plan(sampler=full(100), clipping=Flat(1.0), mechanism=Gaussian(5.0), rounds=20, delta=1e-3)
@@ -170,6 +171,28 @@ def test_a_number_of_runs_that_is_fixed_costs_more_than_is_told(runs):
     assert delta_of(told, best_of(drawn, one), best_of(drawn, other)) <= 1e-2
 
 
+@dataclass(frozen=True)
+class Far(Gaussian):
+    """Noise that is farther from what is accounted."""
+
+    apart: float = 0.0
+
+    def distance(self, setting):
+        return self.apart
+
+
+def test_what_is_drawn_is_charged_for_as_many_runs_as_are_expected():
+    def cost(apart, runs):
+        return tuning_epsilon(tuned(replace(FULL, mechanism=Far(5.0, apart=apart)), runs=runs))
+
+    for runs in (NegativeBinomial(10.0), NegativeBinomial(20.0)):
+        # Twice the charge may be a thousandth of δ.
+        of_all = 1e-3 * FULL.delta / 2 / (1 + math.exp(cost(0.0, runs)))
+        allowed = of_all / runs.expected / FULL.rounds
+        assert math.isfinite(cost(0.99 * allowed, runs))
+        assert math.isinf(cost(1.01 * allowed, runs))
+
+
 def test_what_is_charged_for_a_bounded_number_is_its_distance():
     for inner in (NegativeBinomial(3.0), NegativeBinomial(1.5, shape=-0.5), Poisson(3.0)):
         runs = AtMost(inner, 20)
@@ -289,7 +312,9 @@ def with_noise_for(target, plan):
 
 def test_scores_that_cost_more_than_the_target_are_refused():
     with pytest.raises(ConfigError, match=r"target_epsilon=1\.0: expected more"):
-        calibrate_tuning(tuned(score=HeldOutScore(0.5)), 1.0)
+        # Floats, of which any amount of noise may be asked for.
+        loud = replace(FULL, mechanism=Gaussian(5.0, Floats()))
+        calibrate_tuning(tuned(loud, score=HeldOutScore(0.5)), 1.0)
 
 
 def test_no_noise_is_no_privacy():

@@ -69,7 +69,7 @@ class Runs:
         self.rates, self.dies_at = [], math.inf
         monkeypatch.setattr(scoring, "scorer", lambda asked: self)
         drawn = draw(asked, 3, random.Random(1).randrange)
-        slots = [0, 2, 1, 1, 0, 2, 0, 1, 1, 2][: asked.runs.slots(count)]
+        slots = [0, 2, 1, 1, 0, 2, 0, 1, 1, 2, 0, 2][: asked.runs.slots(count)]
         drawn = drawn._replace(count=count, slots=slots)
         monkeypatch.setattr(private, "draw", lambda *_: drawn)
 
@@ -177,19 +177,19 @@ def test_the_released_folder_is_no_older_than_the_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_with_slots_as_many_runs_are_carried_out_whatever_is_drawn(tmp_path, monkeypatch, count):
-    asked = ASKED._replace(runs=AtMost(Poisson(1.5), 10))
+    asked = ASKED._replace(runs=AtMost(Poisson(1.1), 12))
     runs = Runs(monkeypatch, asked, count)
     result = swept(asked, tmp_path / "sweep")
-    assert len(runs.rates) == 10
+    assert len(runs.rates) == 12
     # Those that were drawn beyond the number cannot be chosen: the first two or five hold the best.
     assert result["best"][0]["settings"] == {"client.learning_rate": "0.4"}
 
 
 def test_a_run_that_only_fills_a_slot_is_not_chosen(tmp_path, monkeypatch):
-    asked = ASKED._replace(runs=AtMost(Poisson(1.5), 10))
+    asked = ASKED._replace(runs=AtMost(Poisson(1.1), 12))
     runs = Runs(monkeypatch, asked, 1)
     result = swept(asked, tmp_path / "sweep")
-    assert len(runs.rates) == 10 and max(runs.rates) == 0.4
+    assert len(runs.rates) == 12 and max(runs.rates) == 0.4
     assert result["best"][0]["settings"] == {"client.learning_rate": "0.1"}
 
 
