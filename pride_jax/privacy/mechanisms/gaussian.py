@@ -128,7 +128,7 @@ class Gaussian(Memoryless, ServerNoise):
         if isinstance(self.values, Floats):
             return super().noise_scale(setting, norm)
         grid = self.grid(setting)
-        return grid.step(norm) * grid.deviation
+        return norm * grid.deviation / grid.levels
 
     def reach(self, setting: Setting, releases: int) -> float:
         """Sensitivity of all releases as one Gaussian mechanism, in clipping norms."""
