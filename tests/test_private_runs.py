@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort

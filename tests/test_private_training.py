@@ -262,7 +262,11 @@ def test_adaptive_clipping_finds_the_quantile_of_the_norms():
     [
         ({}, {"clipping": Flat(1.0)}, r"clipping=Flat\(norm=1.0\).*the plan clips"),
         ({"sampler": full(13)}, {}, "num_clients=13, but .* have 12"),
-        ({"mechanism": Gaussian(2.0, Integers(9, 16))}, {}, "dimension=9.*on_device adds DeviceIntegers"),
+        (
+            {"mechanism": Gaussian(2.0, Integers(9, 16))},
+            {},
+            "dimension=9.*on_device adds DeviceIntegers",
+        ),
         ({}, {"adder": simulated(secure(plain()))}, r"adds DeviceIntegers\(.*Integers"),
         (
             {"mechanism": Gaussian(2.0, Integers(LENGTH, 8))},

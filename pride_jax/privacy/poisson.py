@@ -14,16 +14,12 @@ from pride_jax.privacy.amplification import (
     truncated_divergences,
     truncated_poisson_curve,
 )
-from pride_jax.privacy.sampler import SamplerBase
+from pride_jax.privacy.sampler import RANK_BITS, SamplerBase
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int
 
     from pride_jax.types import Cohort, Key
-
-
-RANK_BITS = 96
-"""Of a client's random rank in a cohort; the lowest are called."""
 
 
 class _Poisson(SamplerBase):

@@ -6,8 +6,10 @@ from typing import Any
 from pride_jax.aggregation.secure_sum import Sight
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.values import Floats
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.own import is_own
 
@@ -83,7 +85,7 @@ def disclosure(
         against = _epsilons(plan, releases or plan.rounds)
         guarantee = " ".join(_guarantee(config, plan, releases or plan.rounds, against))
         sights += (Sight(_EVERYONE.who, "models with noise, see the guarantee"),)
-        statements += _caveats(config, plan)
+        statements += _caveats(config, plan) + _distance(plan, releases or plan.rounds)
         statements += _of_examples(plan, releases or plan.rounds, holders, real)
     if secure is not None and config.aggregation.exponent == "default":
         statements += _exponent_statement(secure.protocol.name)
@@ -183,8 +185,8 @@ def _of_examples(plan: Plan, releases: int, holders: int, real: bool) -> list[st
 
 
 _KEYS = (
-    "What JAX draws, cohorts and noise in floating point, comes from 64 bits of the system's "
-    "entropy, which JAX's generator stretches; it is not a cryptographic one."
+    "Cohorts, and noise that the server adds, are drawn by ChaCha20 under a key of 256 bits of the "
+    "system's entropy."
 )
 
 
@@ -192,6 +194,19 @@ _TUNING = (
     "ε is that of this run alone. Settings chosen on these clients' data, by other runs, are not "
     "covered: choose them on public data, or with `sweep.py --private`, which accounts for all."
 )
+
+
+def _distance(plan: Plan, releases: int) -> list[str]:
+    """How far what is drawn is from what is accounted for, and what that costs."""
+    values = plan.mechanism.values
+    if isinstance(values, Floats) or not plan.mechanism.states_distance:
+        return []
+    distance = plan.distance(releases)
+    return [
+        f"Noise of {values.dimension} values and cohorts, in {releases} releases, "
+        f"are together within {distance:.1e} in total variation of what is accounted for, of which "
+        f"(1 + e^ε) times as much is charged to δ: {charge(epsilon(plan, releases), distance):.1e}."
+    ]
 
 
 def _exponent_statement(name: str) -> list[str]:

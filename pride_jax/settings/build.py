@@ -226,7 +226,7 @@ def _build_mechanism(
         )
     match privacy.mechanism:
         case "skellam":
-            if aggregation.protocol == "none":
+            if not isinstance(values, Integers) or isinstance(values, DeviceIntegers):
                 raise ConfigError(
                     "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
                     "protocol that adds integers, such as plain or masking"

@@ -53,6 +53,8 @@ class Skellam(Memoryless, Validated):
     colluders: int = 0
     """Clients that may tell their shares of the noise."""
 
+    states_distance = True
+    """Whether it is known how far noise as drawn is from what is accounted."""
     draws_from_key = False
     """Whether the noise follows from the run's noise key: it comes from the system each time."""
 
