@@ -9,13 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from pride_jax.engine.server import secret_key
+
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.privacy.sampling import truncated_poisson
 from pride_jax.runs import budget, experiment, ledger, prepared
 from pride_jax.runs.environment import environment
@@ -260,8 +261,8 @@ def test_lost_secrets_are_not_replaced(folder):
 def test_secrets_are_in_their_folder_only(folder):
     seed = (folder / "secrets" / "noise_and_cohorts").read_bytes()
     words = {str(number) for number in np.frombuffer(seed, np.uint32)}
-    apart = jax.random.fold_in(secret_key(seed), budget._PURPOSE)
-    derived = jax.random.key_data(jax.random.split(jax.random.fold_in(apart, 0)))
+    attempt = jax.random.fold_in(secret_key(seed), 0)
+    derived = jax.random.key_data(jax.random.split(attempt))
     forms = [seed, *(np.asarray(key).tobytes() for key in derived)]
     for file in folder.rglob("*"):
         if file.is_file() and file.parent.name != "secrets":

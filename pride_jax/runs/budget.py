@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import (
@@ -19,6 +18,7 @@ from pride_jax.privacy.accounting import (
 )
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key, study_key
 from pride_jax.runs.environment import environment, jax_settings
 from pride_jax.runs.ledger import commitment, fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
@@ -27,8 +27,6 @@ from pride_jax.types import Hidden, Key
 
 LEDGER = "ledger.jsonl"
 _PLAN = "plan.json"
-_PURPOSE = 0x70726976
-"""Keeps keys of noise and cohorts apart from all others, even where both seeds are the same."""
 
 
 class Budget(NamedTuple):
@@ -98,7 +96,7 @@ def open_budget(
     turns = plan.sampler.separation
     ledger = open_ledger(workdir / LEDGER, round_, same, commitment(drawn_from), turns)
     limit = affordable(settings, plan)
-    key = jax.random.key(settings.seed or 0) if seed is None else secret_key(seed)
+    key = study_key(settings.seed or 0) if seed is None else secret_key(seed)
 
     def release(first: int, until: int) -> int:
         while until > first and ledger.releases_with(first, until) > limit:
@@ -126,7 +124,7 @@ def open_budget(
             "noise_multiplier": plan.mechanism.noise_multiplier,
         }
 
-    folded = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
+    folded = jax.random.fold_in(key, ledger.attempt)
     return Budget(Hidden(folded, "key of noise and cohorts"), release, spent, cost)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from pride_jax.data.partition import label_counts
 from pride_jax.engine.rounds import RoundInfo, ServerState
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, explained, read_json, write_json
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
@@ -379,12 +379,12 @@ def _advance(prepared: Prepared, state: ServerState, until: int) -> tuple[Server
         return jax.block_until_ready(prepared.algorithm.rounds(state, until))
 
 
-def _words(private: Key | None) -> tuple[int, int]:
+def _words(private: Key | None) -> tuple[int, ...]:
     """What `hosts.Order` carries of a key."""
-    return (0, 0) if private is None else tuple(jax.random.key_data(private).tolist())
+    return hosts.NO_WORDS if private is None else tuple(jax.random.key_data(private).tolist())
 
 
-def _private(words: tuple[int, int]) -> Key:
+def _private(words: tuple[int, ...]) -> Key:
     """The inverse of `_words`."""
     return secret_key(np.array(words, np.uint32).tobytes())
 

@@ -31,6 +31,10 @@ _NUMBER_BYTES = 8
 _COME_IN = b"come in"
 
 
+NO_WORDS = (0,) * 8
+"""In the place of a key's 256 bits where there is none."""
+
+
 class Action(IntEnum):
     """What a process may be told to do."""
 
@@ -52,7 +56,7 @@ class Order(NamedTuple):
 
     action: Action
     round: int = 0
-    words: tuple[int, int] = (0, 0)
+    words: tuple[int, ...] = NO_WORDS
 
     def __repr__(self) -> str:
         return f"Order({self.action.name}, round={self.round})"
@@ -198,7 +202,8 @@ def hear() -> Order:
     Raises:
       RunError: process 0 was lost.
     """
-    action, round_, *words = _broadcast(np.zeros(4, np.uint32)).tolist()
+    nothing = np.zeros(2 + len(NO_WORDS), np.uint32)
+    action, round_, *words = _broadcast(nothing).tolist()
     return Order(Action(action), round_, tuple(words))
 
 

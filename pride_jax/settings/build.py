@@ -29,7 +29,7 @@ from pride_jax.privacy.sampling import (
     full,
     truncated_poisson,
 )
-from pride_jax.privacy.values import Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
 from pride_jax.settings import own
 from pride_jax.settings.names import call
 
@@ -207,9 +207,18 @@ def _given(settings: config.Privacy, name: str) -> float:
 def _build_mechanism(
     experiment: config.Experiment, num_parameters: int, noise_multiplier: float
 ) -> Mechanism:
-    privacy, values = experiment.privacy, Floats()
-    if experiment.aggregation.protocol != "none":
-        values = Integers(num_parameters, experiment.aggregation.bits)
+    privacy, aggregation = experiment.privacy, experiment.aggregation
+    if aggregation.protocol != "none":
+        values = Integers(num_parameters, aggregation.bits)
+        if privacy.noise == "floats" and privacy.mechanism != "banded":
+            raise ConfigError(
+                f"privacy.noise='floats' with aggregation.protocol={aggregation.protocol!r}: "
+                "expected 'integers', which it adds"
+            )
+    elif privacy.noise == "integers":
+        values = DeviceIntegers(num_parameters)
+    else:
+        values = Floats()
     if privacy.band != 1 and privacy.mechanism != "banded":
         raise ConfigError(
             f"privacy.band={privacy.band}: expected 1, since only privacy.mechanism='banded' "
@@ -217,7 +226,7 @@ def _build_mechanism(
         )
     match privacy.mechanism:
         case "skellam":
-            if isinstance(values, Floats):
+            if aggregation.protocol == "none":
                 raise ConfigError(
                     "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
                     "protocol that adds integers, such as plain or masking"

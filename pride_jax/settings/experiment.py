@@ -205,6 +205,9 @@ class Privacy(Validated):
     """Share of updates within the clipping norm, for `adaptive`."""
     mechanism: Literal["none", "gaussian", "skellam", "banded"] = "none"
     """`gaussian` on the sum; `skellam`: integers, each client a share; `banded`: correlated."""
+    noise: Literal["integers", "floats"] = "integers"
+    """`integers` on the public grid of the sum, of a stated distance from what is accounted;
+    `floats`, of none, for studies, as that of `banded` always is."""
     epsilon: float | None = None
     """The noise is made so large that the whole run costs this ε; it also ends a run that would
     cost more after a crash."""
@@ -235,6 +238,14 @@ class Privacy(Validated):
         self._below_one("quantile")
         self._at_least(1, "band", "tuning_runs")
         self._at_least(0, "dropouts", "colluders", "seed")
+        if self.noise == "floats" and self.mechanism in ("none", "skellam"):
+            self._refuse("noise", f"'integers' with mechanism={self.mechanism!r}")
+        if self.noise == "integers" and self.mechanism == "banded":
+            self._refuse(
+                "noise",
+                "'floats' with mechanism='banded', whose noise is in floating point: for studies, "
+                "since no distance of it from what is accounted is stated",
+            )
         if self.mechanism == "none":
             for name in ("epsilon", "noise_multiplier", "delta", "stop_at_epsilon"):
                 if getattr(self, name) is not None:

@@ -11,7 +11,7 @@ from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
 from pride_jax.settings.build import build_clipping, build_plan, build_sampler
 from pride_jax.settings.experiment import Aggregation, Cohort, Experiment, Privacy
 
@@ -49,9 +49,10 @@ def test_clippings_are_clippings():
 @pytest.mark.parametrize(
     ("changes", "cohort", "protocol", "mechanism"),
     [
-        ({}, Cohort(), "none", Gaussian(2.0)),
+        ({}, Cohort(), "none", Gaussian(2.0, DeviceIntegers(77))),
+        ({"noise": "floats"}, Cohort(), "none", Gaussian(2.0, Floats())),
         ({}, Cohort(), "plain", Gaussian(2.0, Integers(77, 12))),
-        ({"mechanism": "banded", "band": 3}, Cohort(), "none", Banded(2.0, 3)),
+        ({"mechanism": "banded", "band": 3, "noise": "floats"}, Cohort(), "none", Banded(2.0, 3)),
         (
             {"mechanism": "skellam", "dropouts": 2, "colluders": 3},
             Cohort("truncated_poisson", size=50),
