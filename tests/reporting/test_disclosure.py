@@ -98,7 +98,9 @@ SHARES = replace(
     privacy=replace(POISSON.privacy, mechanism="skellam"),
     aggregation=Aggregation("plain", bits=12),
 )
-CORRELATED = replace(EVERYONE, privacy=replace(EVERYONE.privacy, mechanism="banded", band=2))
+CORRELATED = replace(
+    EVERYONE, privacy=replace(EVERYONE.privacy, mechanism="banded", band=2, noise="floats")
+)
 PRIVATE = {
     "poisson": POISSON,
     "everyone": EVERYONE,
