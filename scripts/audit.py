@@ -1,8 +1,8 @@
 """Audit a config's claimed ε: ``python scripts/audit.py --config configs/digits_dp.py``.
 
 Canary clients go through the config's own pipeline. The exit status is 0 if the lower bound on ε
-does not exceed the claim, 1 if it does, 2 if there is nothing to audit, and 3 if no bound could have
-exceeded the claim, so that nothing is said of it. Any setting of the config can be overridden:
+does not exceed the claim, 1 if it does, 2 if there is nothing to audit, and 3 if no bound could
+have exceeded the claim, so that nothing is said of it. Any setting of the config can be overridden:
 ``--privacy.epsilon 1``.
 """
 

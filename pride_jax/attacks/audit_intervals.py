@@ -31,11 +31,10 @@ class Interval:
 
     def __truediv__(self, other: "Interval | float") -> "Interval":
         low, high = _ends(other)
-        if self.low > 0:
-            least = self.low / high if high > 0 else math.inf
-        else:
-            least = 0.0
-        return Interval(least, self.high / low if low > 0 else math.inf)
+        least = self.low / high if high > 0 else math.inf
+        most = self.high / low if low > 0 else math.inf
+        # 0 / 0 may be anything.
+        return Interval(least if self.low > 0 else 0.0, most)
 
     def __sub__(self, other: "Interval") -> "Interval":
         return Interval(max(0.0, self.low - other.high), max(0.0, self.high - other.low))

@@ -116,7 +116,6 @@ class Noise(NamedTuple):
     shifted: Float[np.ndarray, "shifts"]
 
 
-
 class Seen(NamedTuple):
     """Everything that was measured.
 

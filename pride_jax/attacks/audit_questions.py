@@ -122,9 +122,7 @@ def _noise(plan: Plan, seen: Seen) -> Question:
         return f"value {quiet} has {share} times the noise of the others"
 
     cost = _with_less_noise(plan)
-    return Question(
-        "noise", Part(harm, says, cost), (Part(of_one_value, says_of_one_value, cost),)
-    )
+    return Question("noise", Part(harm, says, cost), (Part(of_one_value, says_of_one_value, cost),))
 
 
 def _fresh_noise(plan: Plan, noise: Noise) -> Question:

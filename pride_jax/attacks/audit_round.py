@@ -30,7 +30,7 @@ _TOLERATED = 1.01
 """A harm that rounding and margins of a right round may look like."""
 _TELLING = 2.0
 """A finding passes where it refutes a fault of this factor."""
-_FEWEST, _MOST = 1000, 20_000
+_FEWEST, _MOST = 3000, 20_000
 _SMALLEST = 4
 """Parameters: a direction, a place for idle clients, and two beside."""
 
@@ -42,8 +42,8 @@ class Finding(NamedTuple):
 
     Attributes:
       what: is looked for.
-      verdict: ``FAULT``: the claim is refuted. ``pass``: it is not, and a fault of a factor of 2 is.
-        ``no power``: neither is, so that nothing is said.
+      verdict: ``FAULT``: the claim is refuted. ``pass``: not the claim, but a fault of a factor of 2
+        is refuted. ``no power``: neither is, so that nothing is said.
       harm: where the factor lies by which the claim is exceeded; 1 as claimed, more where less is
         protected.
       evidence: what was seen, in words.
@@ -60,7 +60,7 @@ class Finding(NamedTuple):
     proved: float
 
 
-class Report(NamedTuple):
+class AuditReport(NamedTuple):
     """What the kit found.
 
     Attributes:
@@ -101,7 +101,9 @@ def _faulty(finding: Finding) -> str:
     if finding.verdict != "FAULT":
         return ""
     known = f"ε at least {finding.proved:.3g}"
-    return f"; p < {finding.p_value:.0e}, {known if math.isfinite(finding.proved) else 'no ε known'}"
+    return (
+        f"; p < {finding.p_value:.0e}, {known if math.isfinite(finding.proved) else 'no ε known'}"
+    )
 
 
 def audit_round(
@@ -113,7 +115,7 @@ def audit_round(
     parameters: Callable[[State], Float[np.ndarray, "parameters"]] = np.asarray,
     samples: int | None = None,
     seed: int = 0,
-) -> Report:
+) -> AuditReport:
     """Whether a round function, of any framework, does what a plan claims of it.
 
     Faults of 1% are tolerated, as rounding and margins may look like them. The model needs no data:
@@ -142,7 +144,7 @@ def audit_round(
     asked = questions(plan, seen)
     compared = [_finding(question, intervals) for question in asked]
     alone = _one_round(plan, seen, intervals)
-    return Report(
+    return AuditReport(
         verdict=_verdict(compared, alone),
         findings=[*compared, alone],
         claimed=epsilon(plan),
@@ -161,13 +163,15 @@ def needed_samples(plan: Plan) -> int:
     if sampler.amplifies and sampler.rate < 1:
         # The variance of how many are called must stand out of the noise's.
         spread = sampler.expected_cohort * (1 - sampler.rate)
-        enough.append(700 * (1 + noise**2 / spread) ** 2)
+        enough.append(1200 * (1 + noise**2 / spread) ** 2)
     return math.ceil(min(_MOST, max(enough)))
 
 
 def _check(plan: Plan, num_parameters: int) -> None:
     if not isinstance(plan.clipping, Flat):
-        raise ConfigError(f"clipping={plan.clipping}: expected Flat, whose norm is known beforehand")
+        raise ConfigError(
+            f"clipping={plan.clipping}: expected Flat, whose norm is known beforehand"
+        )
     if isinstance(plan.mechanism, Banded) or isinstance(plan.sampler, CyclicPoisson):
         raise ConfigError(
             f"mechanism={plan.mechanism}, sampler={plan.sampler}: expected rounds that do not "
@@ -214,11 +218,15 @@ def _p_value(part: Part, intervals: int) -> float:
 
 def _one_round(plan: Plan, seen: Seen, intervals: int) -> Finding:
     """What rounds with a client and without it prove of the ε of one, whatever the noise."""
+    from scipy.stats import binom
+
     claimed, confidence = epsilon(plan, 1), 1 - _ALARMS / (intervals + 1)
     present, absent = seen.present.along.ravel(), seen.absent.along.ravel()
     proved = many_run_bound(present, absent, plan.delta, confidence)
     tried = len(present) - len(present) // 2
-    perfect = Counts(round(plan.sampler.rate * tried), tried, 0, tried)
+    # Who always tells when the canary was called, which is as often as chance may have it.
+    called = int(binom.ppf(confidence, tried, plan.sampler.rate))
+    perfect = Counts(called, tried, 0, tried)
     largest = clopper_pearson_bound(perfect, plan.delta, confidence)
     verdict: Verdict = "pass" if largest > claimed else "no power"
     if proved > claimed:
@@ -238,4 +246,3 @@ def _verdict(compared: list[Finding], alone: Finding) -> Verdict:
     if "FAULT" in {each.verdict for each in [*compared, alone]}:
         return "FAULT"
     return "no power" if "no power" in {each.verdict for each in compared} else "pass"
-

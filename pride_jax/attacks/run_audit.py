@@ -41,7 +41,7 @@ OneRun = Callable[[Key], tuple[Float[Array, "canaries"], Float[Array, "canaries"
 
 @dataclass(frozen=True)
 class Setting:
-    """How to audit; how many canaries there are, and of how many one guesses, follows from the claim.
+    """How to audit; the number of canaries, and of guesses on them, follows from the claim.
 
     Attributes:
       canaries: clients added to the real ones, at most.
