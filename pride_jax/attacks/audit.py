@@ -76,11 +76,11 @@ def guess(
 
 
 def design(epsilon: float, delta: float, confidence: float = 0.95, most: int = 1000) -> Design:
-    """The audit of one run that has power against a claim, and of those the most telling one.
+    """The most telling audit of one run, of those that have power against a claim if any has.
 
-    It has power if perfect guesses refute the claim; many canaries cost δ, few prove little. The
-    most telling is that whose bound is largest where the noise is half of what was claimed, were
-    it Gaussian. Where no audit has power, it is the one with the largest bound of perfect guesses.
+    It has power if perfect guesses refute the claim: many canaries cost δ, few prove little. The
+    most telling is that which proves most where the noise is half of what was claimed, were it
+    Gaussian; among equals, that whose perfect guesses prove most.
 
     Args:
       epsilon: claimed.
@@ -106,14 +106,13 @@ def design(epsilon: float, delta: float, confidence: float = 0.95, most: int = 1
         if guesses <= number
     ]
 
-    def told(each: Design) -> float:
+    def told(each: Design) -> tuple[float, float]:
         correct = math.floor(each.guesses * _right_share(shift, each.guesses / each.canaries))
-        return one_run_bound(each.guesses, correct, each.canaries, delta, confidence)
+        bound = one_run_bound(each.guesses, correct, each.canaries, delta, confidence)
+        return bound, each.largest
 
     powerful = [each for each in designs if each.largest > epsilon]
-    if not powerful:
-        return max(designs, key=lambda each: each.largest)
-    return max(powerful, key=told)
+    return max(powerful or designs, key=told)
 
 
 def _normal_shift(epsilon: float, delta: float) -> float:

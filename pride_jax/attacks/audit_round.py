@@ -42,8 +42,8 @@ class Finding(NamedTuple):
 
     Attributes:
       what: is looked for.
-      verdict: ``FAULT``: the claim is refuted. ``pass``: not the claim, but a fault of a factor of 2
-        is refuted. ``no power``: neither is, so that nothing is said.
+      verdict: ``FAULT``: the claim is refuted. ``pass``: not the claim, but a fault of a factor
+        of 2 is. ``no power``: neither is, so that nothing is said.
       harm: where the factor lies by which the claim is exceeded; 1 as claimed, more where less is
         protected.
       evidence: what was seen, in words.
