@@ -124,10 +124,10 @@ class Seen(NamedTuple):
       together: everybody moves by the clipping norm, the same way.
       against: everybody does, one way or the other by a coin for each.
       signs: those coins, 1 or -1.
-      long_dense: everybody moves `LONG` clipping norms, spread over all values.
-      long_sparse: the same, in one value.
+      long: everybody moves `LONG` clipping norms.
+      some_long: so do a few, the others do not; and in one value, not spread over all.
       heavy: a few clients of `HEAVY` examples each move, the others do not.
-      heavy_clients: how many.
+      few: how many these are.
       present: one client moves, heavy and long.
       absent: its neighbour under the plan's adjacency: it does nothing, or the opposite.
     """
@@ -136,10 +136,10 @@ class Seen(NamedTuple):
     together: Probe
     against: Probe
     signs: Float[np.ndarray, "runs clients"]
-    long_dense: Probe
-    long_sparse: Probe
+    long: Probe
+    some_long: Probe
     heavy: Probe
-    heavy_clients: int
+    few: int
     present: Probe
     absent: Probe
 
@@ -156,7 +156,7 @@ def probe_all(federation: Federation, plan: Plan, samples: int, seed: int) -> Se
     Raises:
       ConfigError: what is released is not so many finite numbers.
     """
-    clients, few = plan.sampler.num_clients, heavy_clients(plan)
+    clients, few = plan.sampler.num_clients, few_clients(plan)
     rounds = min(_ROUNDS, plan.rounds)
     runs = math.ceil(samples / rounds)
     rng = np.random.default_rng(seed)
@@ -184,17 +184,17 @@ def probe_all(federation: Federation, plan: Plan, samples: int, seed: int) -> Se
         together=probe(everybody, nobody),
         against=probe(signs, nobody),
         signs=signs,
-        long_dense=probe(LONG * everybody, nobody),
-        long_sparse=probe(LONG * everybody, nobody, sparse=True),
+        long=probe(LONG * everybody, nobody),
+        some_long=probe(LONG * some, nobody, sparse=True),
         heavy=probe(some, some),
-        heavy_clients=few,
+        few=few,
         present=probe(LONG * canary, canary),
         absent=probe(away * canary, canary),
     )
 
 
-def heavy_clients(plan: Plan) -> int:
-    """As many heavy clients as a round has one of, on average."""
+def few_clients(plan: Plan) -> int:
+    """So many that a round calls one of them, on average."""
     return max(1, min(round(1 / plan.sampler.rate), plan.sampler.num_clients // 2))
 
 

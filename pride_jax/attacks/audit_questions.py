@@ -74,13 +74,12 @@ def num_intervals(plan: Plan, size: int) -> int:
 
 
 def _clipping(plan: Plan, seen: Seen) -> Question:
-    short, dense, sparse = (
-        _influence(probe, plan.sampler.num_clients)
-        for probe in (seen.together, seen.long_dense, seen.long_sparse)
-    )
+    clients = plan.sampler.num_clients
+    short = _influence(seen.together, clients)
+    long = [_influence(seen.long, clients), _influence(seen.some_long, seen.few)]
 
     def harm(errors: float) -> Interval:
-        return largest([long(errors) / short(errors) for long in (dense, sparse)])
+        return largest([each(errors) / short(errors) for each in long])
 
     def says(errors: float) -> str:
         return (
@@ -157,7 +156,7 @@ def _fresh_noise(plan: Plan, noise: Noise) -> Question:
 
 def _weights(plan: Plan, seen: Seen) -> Question:
     light = _influence(seen.together, plan.sampler.num_clients)
-    heavy = _influence(seen.heavy, seen.heavy_clients)
+    heavy = _influence(seen.heavy, seen.few)
 
     def harm(errors: float) -> Interval:
         return heavy(errors) / light(errors)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from pride_jax.attacks.audit import Counts, clopper_pearson_bound, many_run_bound
 from pride_jax.attacks.audit_intervals import Interval
-from pride_jax.attacks.audit_probes import Client, Federation, Seen, State, heavy_clients, probe_all
+from pride_jax.attacks.audit_probes import Client, Federation, Seen, State, few_clients, probe_all
 from pride_jax.attacks.audit_questions import Part, Question, num_intervals, questions
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.accounting import epsilon
@@ -158,8 +158,8 @@ def audit_round(
 def needed_samples(plan: Plan) -> int:
     """Rounds of each probe with which a right round passes; 20,000 if those are not enough."""
     sampler, noise = plan.sampler, plan.mechanism.noise_multiplier
-    heavy = heavy_clients(plan) * sampler.rate
-    enough = [float(_FEWEST), 90 * (heavy + noise**2) / heavy**2]
+    called = few_clients(plan) * sampler.rate
+    enough = [float(_FEWEST), 90 * (called + noise**2) / called**2]
     if sampler.amplifies and sampler.rate < 1:
         # The variance of how many are called must stand out of the noise's.
         spread = sampler.expected_cohort * (1 - sampler.rate)

@@ -1,16 +1,16 @@
-"""The conformance kit at work: ``python -m results.attacks.kit [FILE]`` writes ``kit.json``.
+"""The conformance kit at work: ``python -m results.attacks.kit [FILE]`` writes ``kit.json``."""
 
-A right round is audited a hundred times, each wrong one ten times, Flower's and our own once.
-"""
-
+import multiprocessing
 import os
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pride_jax as pride
 from pride_jax.files import read_json, write_json
@@ -19,7 +19,6 @@ from pride_jax.runs.environment import environment
 from results.attacks.strategies import CLIENTS, FAULTS, NOISE, NORM, RATE, Right
 
 PARAMETERS = 50
-_RIGHT, _WRONG = 100, 10
 
 Auditor = Callable[[int], pride.AuditReport]
 """A seed -> what the kit says."""
@@ -40,27 +39,20 @@ POISSON = plan_of(pride.truncated_poisson(CLIENTS, RATE))
 FIXED = plan_of(pride.fixed_size(CLIENTS, round(RATE * CLIENTS)))
 
 
-def in_numpy(kind: type[Right]) -> Auditor:
-    """Of a round in plain NumPy."""
-    return lambda seed: pride.audit_round(kind(seed), POISSON, PARAMETERS, seed=seed)
+def _in_numpy(kind: type[Right], seed: int) -> pride.AuditReport:
+    return pride.audit_round(kind(seed), POISSON, PARAMETERS, seed=seed)
 
 
-def of_flower(by_examples: bool) -> Auditor:
-    """Of Flower's wrapper, which weighs clients by their examples or does not."""
+def _of_flower(by_examples: bool, seed: int) -> pride.AuditReport:
+    from results.attacks.flower_round import flower_round, start, values
 
-    def audit(seed: int) -> pride.AuditReport:
-        from results.attacks.flower_round import flower_round, start, values
-
-        one_round = flower_round(seed, by_examples)
-        return pride.audit_round(
-            one_round, FIXED, PARAMETERS, start=start, parameters=values, seed=seed
-        )
-
-    return audit
+    one_round = flower_round(seed, by_examples)
+    return pride.audit_round(
+        one_round, FIXED, PARAMETERS, start=start, parameters=values, seed=seed
+    )
 
 
-def of_own(seed: int) -> pride.AuditReport:
-    """Of our own round."""
+def _own(seed: int) -> pride.AuditReport:
     from results.attacks.own_round import own_round
 
     one_round, start, values = own_round(POISSON, PARAMETERS)
@@ -69,37 +61,60 @@ def of_own(seed: int) -> pride.AuditReport:
     )
 
 
+class Case(NamedTuple):
+    """A round, what is wrong with it, if anything, and how often it is audited."""
+
+    name: str
+    fault: str
+    audit: Auditor
+    repetitions: int
+
+
+CASES = (
+    Case("right, NumPy", "", partial(_in_numpy, Right), 100),
+    *(
+        Case(f"{kind.__name__}, NumPy", fault, partial(_in_numpy, kind), 5)
+        for kind, fault in FAULTS.items()
+    ),
+    Case("Flower's DP wrapper, weighted mean", "weights", partial(_of_flower, True), 1),
+    Case("Flower's DP wrapper, all weights 1", "", partial(_of_flower, False), 1),
+    Case("pride_jax's own", "", _own, 1),
+)
+
+
+def _timed(job: tuple[int, int]) -> tuple[pride.AuditReport, float]:
+    """A case and a seed -> the kit's report, and the seconds of a core that it took."""
+    begun = time.process_time()
+    report = CASES[job[0]].audit(job[1])
+    return report, time.process_time() - begun
+
+
 def rows() -> Iterator[dict[str, Any]]:
-    """Every round, audited as often as it is."""
-    yield _row("right, NumPy", "", in_numpy(Right), _RIGHT)
-    for kind, fault in FAULTS.items():
-        yield _row(f"{kind.__name__}, NumPy", fault, in_numpy(kind), _WRONG)
-    yield _row("Flower's DP wrapper, weighted mean", "weights", of_flower(True), 1)
-    yield _row("Flower's DP wrapper, all weights 1", "", of_flower(False), 1)
-    yield _row("pride_jax's own", "", of_own, 1)
+    """Every case, on two cores."""
+    jobs = [(number, seed) for number, case in enumerate(CASES) for seed in range(case.repetitions)]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        done = dict(zip(jobs, pool.map(_timed, jobs), strict=True))
+    for number, case in enumerate(CASES):
+        reports, seconds = zip(
+            *(done[number, seed] for seed in range(case.repetitions)), strict=True
+        )
+        yield _row(case, reports, seconds)
 
 
-def _row(name: str, fault: str, audit: Auditor, repetitions: int) -> dict[str, Any]:
-    reports, seconds = [], []
-    for seed in range(repetitions):
-        begun = time.process_time()
-        reports.append(audit(seed))
-        seconds.append(time.process_time() - begun)
-    found = Counter(
-        each.what for report in reports for each in report.findings if each.verdict == "FAULT"
-    )
-    of_fault = [
-        each for report in reports for each in report.findings if each.what == (fault or "noise")
-    ]
-    print(name, Counter(report.verdict for report in reports), dict(found), flush=True)
+def _row(
+    case: Case, reports: Sequence[pride.AuditReport], seconds: Sequence[float]
+) -> dict[str, Any]:
+    findings = [each for report in reports for each in report.findings]
+    told = [each for each in findings if each.what == (case.fault or "noise")]
     return {
-        "round": name,
-        "fault": fault,
-        "repetitions": repetitions,
+        "round": case.name,
+        "fault": case.fault,
+        "repetitions": case.repetitions,
         "verdicts": Counter(report.verdict for report in reports),
-        "found": found,
-        "evidence": of_fault[0].evidence,
-        "p_value": max(each.p_value for each in of_fault),
+        "found": Counter(each.what for each in findings if each.verdict == "FAULT"),
+        "evidence": told[0].evidence,
+        "p_value": max(each.p_value for each in told),
         "rounds": reports[0].rounds,
         "cpu_seconds": statistics.median(seconds),
     }
