@@ -1,4 +1,4 @@
-"""Intervals of results hold what the results are of all that lies in the intervals of their parts."""
+"""The interval of a result holds it, whatever its parts are within theirs."""
 
 import math
 
