@@ -14,7 +14,7 @@ from pride_jax.attacks.audit_intervals import Interval, Mean, largest, mean_of
 from pride_jax.attacks.audit_probes import HEAVY, LONG, Noise, Probe, Seen
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.sampling import FixedSize, Full, TruncatedPoisson
+from pride_jax.privacy.sampling import FixedSize, TruncatedPoisson
 
 Within = Callable[[float], Interval]
 """How many standard errors a mean may be off -> where a figure then lies."""
@@ -60,8 +60,11 @@ def questions(plan: Plan, seen: Seen) -> list[Question]:
         _fresh_noise(plan, seen.noise),
         _weights(plan, seen),
     ]
-    if not isinstance(plan.sampler, Full):
-        asked += [_rate(plan, seen), _cohorts(plan, seen)]
+    if plan.sampler.rate == 1:
+        return asked
+    asked.append(_rate(plan, seen))
+    if plan.rounds > 1:
+        asked.append(_cohorts(plan, seen))
     if isinstance(plan.sampler, TruncatedPoisson):
         asked.append(_denominator(plan, seen))
     return asked
@@ -98,7 +101,7 @@ def _noise(plan: Plan, seen: Seen) -> Question:
 
     def harm(errors: float) -> Interval:
         seen_rate = measured(errors)
-        if isinstance(plan.sampler, Full) or seen_rate.low <= rate <= seen_rate.high:
+        if seen_rate.low <= rate <= seen_rate.high:
             return influence(errors) * (claimed / rate)
         # One client's move, whatever the rate: a count's variance over its mean.
         alone = step.within(errors) / along.within(errors)

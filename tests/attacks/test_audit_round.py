@@ -252,6 +252,40 @@ def test_cohorts_of_a_fixed_size_are_right_where_they_are_claimed():
     assert audit(FixedNumber, FIXED).verdict == "pass"
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("sampler", [pride.truncated_poisson(20, 1.0), pride.fixed_size(20, 20)])
+def test_everybody_by_another_name_is_right_in_few_rounds_too(sampler, rounds):
+    plan = pride.Plan(
+        sampler=sampler,
+        clipping=pride.Flat(1.0),
+        mechanism=pride.Gaussian(2.0),
+        rounds=rounds,
+        delta=1e-5,
+    )
+    report = audit_round(Everybody(0), plan, SIZE, samples=600)
+    assert not found(report)
+    assert [each.what for each in report.findings[:-1]] == [
+        "clipping",
+        "noise",
+        "fresh noise",
+        "weights",
+    ]
+
+
+def test_a_single_sampled_round_has_no_cohorts_to_compare():
+    plan = pride.Plan(
+        sampler=POISSON.sampler,
+        clipping=POISSON.clipping,
+        mechanism=POISSON.mechanism,
+        rounds=1,
+        delta=1e-5,
+    )
+    report = audit(Right, plan)
+    assert not found(report)
+    assert "sampling rate" in {each.what for each in report.findings}
+    assert "fresh cohorts" not in {each.what for each in report.findings}
+
+
 def test_too_many_of_a_fixed_size_are_found():
     class TooMany(FixedNumber):
         rate = 2 * RATE
