@@ -12,7 +12,6 @@ import numpy as np
 
 from pride_jax.attacks.audit_intervals import Interval, Mean, largest, mean_of
 from pride_jax.attacks.audit_probes import HEAVY, LONG, Noise, Probe, Seen
-from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import FixedSize, TruncatedPoisson
 
@@ -282,7 +281,9 @@ def _with_less_noise(plan: Plan) -> Callable[[float], float]:
 
     def cost(factor: float) -> float:
         least = max(_LEAST_NOISE, plan.mechanism.noise_multiplier / factor)
-        return epsilon(replace(plan, mechanism=plan.mechanism.with_noise(least)))
+        mechanism = plan.mechanism.with_noise(least)
+        # As the mechanism is meant: what its arithmetic costs besides is no adversary's success.
+        return mechanism.epsilon(plan.setting, plan.rounds, plan.delta)
 
     return cost
 
@@ -294,12 +295,12 @@ def _with_higher_rate(plan: Plan) -> Callable[[float], float]:
         sampler = plan.sampler
         if isinstance(sampler, FixedSize):
             size = min(sampler.num_clients, math.floor(sampler.size * factor))
-            return epsilon(replace(plan, sampler=replace(sampler, size=size)))
-        if isinstance(sampler, TruncatedPoisson):
+            sampler = replace(sampler, size=size)
+        elif isinstance(sampler, TruncatedPoisson):
             rate = min(1.0, sampler.rate * factor)
-            higher = replace(sampler, rate=rate, capacity=sampler.num_clients)
-            return epsilon(replace(plan, sampler=higher))
-        return epsilon(plan)
+            sampler = replace(sampler, rate=rate, capacity=sampler.num_clients)
+        setting = plan.setting._replace(sampler=sampler)
+        return plan.mechanism.epsilon(setting, plan.rounds, plan.delta)
 
     return cost
 

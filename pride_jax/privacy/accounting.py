@@ -8,9 +8,10 @@ import numpy as np
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS, from_divergences
+from pride_jax.privacy.charge import charged
 from pride_jax.privacy.clipping import Clipping
 from pride_jax.privacy.mechanisms.mechanism import Setting
-from pride_jax.privacy.plan import Mechanism, Plan
+from pride_jax.privacy.plan import Mechanism, Plan, releases_distance
 from pride_jax.privacy.sampling import Accounted
 
 
@@ -54,7 +55,8 @@ def epsilon_known_cohort(plan: Plan, rounds: int | None = None) -> float:
     releases = _releases(plan, rounds)
     if releases == 0 or plan.mechanism.noise_multiplier == 0:
         return math.inf if releases else 0.0
-    return plan.mechanism.known_epsilon(plan.setting, releases, plan.delta)
+    known = functools.partial(plan.mechanism.known_epsilon, plan.setting, releases)
+    return charged(known, plan.delta, plan.distance(releases))
 
 
 def calibrate(
@@ -176,4 +178,5 @@ def _releases(plan: Plan, rounds: int | None) -> int:
 def _epsilon(mechanism: Mechanism, setting: Setting, releases: int, delta: float) -> float:
     if releases == 0 or mechanism.noise_multiplier == 0:
         return math.inf if releases else 0.0
-    return mechanism.epsilon(setting, releases, delta)
+    curve = functools.partial(mechanism.epsilon, setting, releases)
+    return charged(curve, delta, releases_distance(mechanism, setting, releases))
