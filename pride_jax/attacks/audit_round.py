@@ -25,7 +25,7 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import CyclicPoisson
 
 _ALARMS = 1e-4
-"""Right rounds that are called faulty, by whatever finding."""
+"""Share of right rounds that are called faulty, by any finding, where means are normal."""
 _TOLERATED = 1.01
 """A harm that rounding and margins of a right round may look like."""
 _TELLING = 2.0
@@ -70,7 +70,8 @@ class AuditReport(NamedTuple):
         which can refute the claim but not confirm it.
       claimed: ε of the plan.
       delta: of the plan.
-      alarms: the probability that a right round is called faulty, at most.
+      alarms: the probability that a right round is called faulty, at most, as far as means of
+        thousands of rounds are normal.
       rounds: that were run.
       seconds: that it took.
     """
