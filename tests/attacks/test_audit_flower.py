@@ -7,6 +7,7 @@ from results.attacks.kit import FIXED
 
 
 @pytest.mark.deploy
+@pytest.mark.filterwarnings("ignore:'click:DeprecationWarning")
 @pytest.mark.parametrize("by_examples", [True, False])
 def test_flowers_wrapper_is_right_for_plain_means_only(by_examples):
     # Imported here: the extra `deploy` has Flower.
