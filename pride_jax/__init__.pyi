@@ -3,6 +3,7 @@ from .aggregation.paillier import paillier
 from .aggregation.plain import plain
 from .aggregation.secure_sum import Role, SecureSum
 from .aggregation.threshold import threshold_paillier
+from .attacks.audit_round import AuditReport, audit_round
 from .data.augment import Augment, borrowed_scatter, flips_and_crops
 from .data.datasets import Dataset, load_dataset
 from .data.federated import Batch, FederatedData, federate, federate_each
@@ -61,6 +62,7 @@ __all__ = [
     "WHOLE",
     "Adaptive",
     "Algorithm",
+    "AuditReport",
     "Augment",
     "Banded",
     "Batch",
@@ -97,6 +99,7 @@ __all__ = [
     "Task",
     "TooFewError",
     "Unclipped",
+    "audit_round",
     "borrowed_scatter",
     "by_examples",
     "by_group",
