@@ -46,6 +46,7 @@ from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
 from .privacy.clipping import Adaptive, Flat, Unclipped
 from .privacy.mechanisms.banded import Banded
+from .privacy.mechanisms.blt import BufferedToeplitz
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
@@ -64,6 +65,7 @@ __all__ = [
     "Augment",
     "Banded",
     "Batch",
+    "BufferedToeplitz",
     "ClientRule",
     "Cohort",
     "ConfigError",
