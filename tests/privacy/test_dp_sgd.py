@@ -1,0 +1,289 @@
+"""DP-SGD within a client: what is drawn, clipped and added, what it costs, and whom it stops."""
+
+import math
+import os
+import pickle
+from dataclasses import replace
+
+import dp_accounting
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from dp_accounting.pld import PLDAccountant
+from scipy.stats import binom
+
+from pride_jax.data.datasets import load_dataset
+from pride_jax.data.federated import Batch, federate
+from pride_jax.data.partition import by_sizes
+from pride_jax.engine.on_device import on_device
+from pride_jax.errors import ConfigError
+from pride_jax.federated import federated
+from pride_jax.methods.method import Round
+from pride_jax.models.networks import logistic
+from pride_jax.privacy.amplification import gaussian_epsilon
+from pride_jax.privacy.clipping import Adaptive, Flat
+from pride_jax.privacy.dp_sgd import dp_sgd, example_epsilon
+from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key
+from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from pride_jax.privacy.values import Floats, Integers
+from pride_jax.task import Scores, Task, classification
+
+LONGEST, NORM, RATE = 40, 0.5, 0.25
+POISSON = Plan(
+    sampler=truncated_poisson(LONGEST, RATE, capacity=LONGEST),
+    clipping=Flat(NORM),
+    mechanism=Gaussian(1.5, Floats()),
+    rounds=60,
+    delta=1e-4,
+)
+EVERY = replace(POISSON, sampler=full(LONGEST))
+SILENT = Gaussian(0.0, Floats())
+
+
+def linear(dimension=LONGEST):
+    """A loss whose gradient is the example itself."""
+    return Task(
+        init=lambda key: jnp.zeros(dimension),
+        loss=lambda params, batch, key: batch.inputs @ params,
+        score=lambda params, batch: Scores(jnp.ones(1), {}, ()),
+    )
+
+
+def quadratic(params, batch, key):
+    del key
+    return (batch.inputs @ params - batch.targets) ** 2
+
+
+def update_of(method, key, inputs, targets=None, size=None):
+    """What one client sends after the steps of a round, each on all of its examples."""
+    padded = jnp.zeros((LONGEST, inputs.shape[1])).at[: len(inputs)].set(inputs)
+    targets = jnp.zeros(LONGEST) if targets is None else targets
+    mask = jnp.arange(LONGEST) < (len(inputs) if size is None else size)
+    batch = Batch(padded, targets, mask)
+    received = method.init(jax.random.key(0)).params
+    local = method.client.start(Round(jnp.int32(0), 1), received, ())
+    carry, losses = local.carry, []
+    for number in range(method.training.epochs):
+        carry, loss = local.step(jax.random.fold_in(key, number), carry, batch)
+        losses.append(loss)
+    return local.finish(carry, jnp.int32(method.training.epochs))[0], losses
+
+
+def of(plan, task=None, steps=1, rate=1.0):
+    return dp_sgd(task or linear(), plan, optax.sgd(rate), steps=steps)
+
+
+def many(method, inputs, count, **rest):
+    """Updates of one client under independent secrets, a row each."""
+    keys = jax.random.split(secret_key(), count)
+    return np.asarray(
+        jax.jit(jax.vmap(lambda key: update_of(method, key, inputs, **rest)[0]))(keys)
+    )
+
+
+def test_without_noise_a_step_is_the_mean_of_clipped_gradients_one_after_another():
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.normal(size=(30, 5)), jnp.float32)
+    targets = jnp.zeros(LONGEST).at[:30].set(jnp.asarray(rng.normal(size=30), jnp.float32))
+    start = jnp.asarray(rng.normal(size=5), jnp.float32)
+    task = linear(5)._replace(init=lambda key: start, loss=quadratic)
+    plan = replace(EVERY, mechanism=SILENT)
+    update, losses = update_of(of(plan, task, rate=0.1), secret_key(), inputs, targets)
+    expected, total = np.zeros(5), 0.0
+    for x, y in zip(np.asarray(inputs, float), np.asarray(targets, float), strict=False):
+        slope = 2 * (x @ np.asarray(start, float) - y) * x
+        expected -= 0.1 * slope * min(1.0, NORM / np.linalg.norm(slope)) / 30
+        total += (x @ np.asarray(start, float) - y) ** 2
+    np.testing.assert_allclose(update, expected, rtol=1e-4)
+    assert losses[0] == pytest.approx(total, rel=1e-5)
+
+
+def test_each_example_is_drawn_apart_from_the_others_with_the_plans_probability_anew_each_step():
+    plan = replace(POISSON, mechanism=SILENT)
+    drawn = many(of(plan, steps=2), jnp.eye(LONGEST), 4000) * (-RATE * LONGEST / NORM)
+    counts = np.round(drawn)
+    np.testing.assert_allclose(drawn, counts, atol=1e-3)
+    for number in range(3):
+        share = (counts == number).mean()
+        assert share == pytest.approx(binom.pmf(number, 2, RATE), abs=5 / np.sqrt(counts.size))
+    sizes = counts.sum(axis=1)
+    assert sizes.var() == pytest.approx(2 * LONGEST * RATE * (1 - RATE), rel=0.15)
+
+
+def test_of_more_than_fit_some_are_left_out():
+    plan = replace(POISSON, mechanism=SILENT, sampler=truncated_poisson(LONGEST, RATE, capacity=8))
+    drawn = many(of(plan), jnp.eye(LONGEST), 500) * (-RATE * LONGEST / NORM)
+    assert round(drawn.sum(axis=1).max()) == 8
+
+
+@pytest.mark.parametrize("plan", [POISSON, EVERY], ids=["Poisson", "full"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_noise_has_the_planned_scale_and_no_other(plan, steps):
+    noise = many(of(plan, linear(500), steps=steps), jnp.zeros((LONGEST, 500)), 40)
+    expected = math.sqrt(steps) * 1.5 * NORM / (plan.sampler.rate * LONGEST)
+    tolerance = 5 / math.sqrt(2 * noise.size)
+    assert noise.std() == pytest.approx(expected, rel=tolerance)
+    for wrong in (2 / 3, 3 / 2):
+        assert abs(noise.std() / (wrong * expected) - 1) > tolerance
+    assert abs(noise.mean()) < 5 * expected / math.sqrt(noise.size)
+
+
+def test_a_short_clients_padding_adds_nothing_and_divides_by_its_own_number():
+    plan = replace(EVERY, mechanism=SILENT)
+    garbage = jnp.full((LONGEST, LONGEST), jnp.nan).at[:10].set(jnp.eye(LONGEST)[:10])
+    update, losses = update_of(of(plan), secret_key(), garbage, size=10)
+    np.testing.assert_allclose(update[:10], -NORM / 10, rtol=1e-4)
+    np.testing.assert_array_equal(update[10:], 0)
+    assert np.isfinite(losses[0])
+
+
+def test_an_example_of_nan_adds_nothing():
+    plan = replace(EVERY, mechanism=SILENT)
+    inputs = jnp.eye(LONGEST).at[3].set(jnp.nan)
+    update, _ = update_of(of(plan), secret_key(), inputs)
+    np.testing.assert_allclose(np.delete(update, 3), -NORM / LONGEST, rtol=1e-4)
+    assert update[3] == 0
+
+
+def canary_rows(plan, mechanism, present, count, steps=1):
+    """What a client sends along one direction, with an example that is as bad as can be."""
+    inputs = jnp.zeros((LONGEST, 2)).at[0, 0].set(1e3 if present else 0.0)
+    method = of(replace(plan, mechanism=mechanism), linear(2), steps=steps)
+    return -many(method, inputs, count)[:, 0] * plan.sampler.rate * LONGEST / NORM
+
+
+@pytest.mark.parametrize("plan", [POISSON, EVERY], ids=["Poisson", "full"])
+def test_who_reads_the_update_tells_an_example_only_as_well_as_epsilon_says(plan):
+    count, delta = 20_000, 1e-4
+    noisy = Gaussian(0.8, Floats())
+    claimed = example_epsilon(replace(plan, mechanism=noisy), 1, 1)
+
+    def proved(mechanism):
+        """The largest ε that a threshold shows, less five standard errors of its counts."""
+        rows = [canary_rows(plan, mechanism, present, count) for present in (True, False)]
+        best = 0.0
+        for threshold in np.linspace(0.2, 3.0, 15):
+            hits, alarms = (np.mean(each > threshold) for each in rows)
+            low = hits - 5 * math.sqrt(hits / count) - delta
+            best = max(best, math.log(max(low, 1e-9) / (alarms + 5 * math.sqrt(1 / count) / 10)))
+        return best
+
+    assert 0.2 < proved(noisy) < claimed
+    # The remedy switched off, the same reader is sure.
+    assert proved(Gaussian(1e-3, Floats())) > claimed
+
+
+def test_who_knows_the_key_takes_the_noise_away():
+    key, method = secret_key(), of(POISSON, linear(2))
+    inputs = jnp.zeros((LONGEST, 2)).at[:, 0].set(1.0)
+    sent, _ = update_of(method, key, inputs)
+    noise, _ = update_of(method, key, jnp.zeros((LONGEST, 2)))
+    drawn = (noise - sent)[0] * RATE * LONGEST / NORM
+    assert drawn == pytest.approx(round(float(drawn)), abs=1e-3)
+    other, _ = update_of(method, secret_key(), jnp.zeros((LONGEST, 2)))
+    guessed = (other - sent)[0] * RATE * LONGEST / NORM
+    assert guessed != pytest.approx(float(drawn), abs=1e-3)
+
+
+def test_a_public_key_is_refused():
+    with pytest.raises(ConfigError, match=r"fry.*expected 256 bits"):
+        update_of(of(POISSON), jax.random.key(0), jnp.eye(LONGEST))
+
+
+def test_the_cost_of_full_steps_is_one_gaussian_of_all_of_them():
+    assert example_epsilon(EVERY, 4, 9) == pytest.approx(gaussian_epsilon(1.5 / 6, 1e-4))
+
+
+def test_the_cost_of_drawn_steps_is_that_of_poisson_sampling():
+    accountant = PLDAccountant(dp_accounting.NeighboringRelation.REPLACE_SPECIAL)
+    step = dp_accounting.PoissonSampledDpEvent(RATE, dp_accounting.GaussianDpEvent(1.5))
+    accountant.compose(dp_accounting.SelfComposedDpEvent(step, 60))
+    expected = accountant.get_epsilon(1e-4)
+    assert example_epsilon(POISSON, 3, 20) == pytest.approx(expected, rel=0.02)
+    assert example_epsilon(POISSON, 3, 20) >= expected * (1 - 1e-3)
+    assert example_epsilon(POISSON, 3, 10) < example_epsilon(POISSON, 3, 20)
+    # Smaller cohorts of examples than may be drawn cost more.
+    tight = replace(POISSON, sampler=truncated_poisson(LONGEST, RATE, capacity=8))
+    assert example_epsilon(tight, 3, 20) > 1.05 * example_epsilon(POISSON, 3, 20)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (replace(POISSON, sampler=fixed_size(LONGEST, 10)), "sampler=FixedSize.*client's own step"),
+        (
+            replace(
+                POISSON,
+                sampler=cyclic_poisson(LONGEST, RATE, 4, 10),
+                mechanism=Banded(1.5, 2, Floats()),
+            ),
+            "sampler=CyclicPoisson",
+        ),
+        (replace(EVERY, mechanism=Banded(1.5, 2, Floats())), r"mechanism=Banded.*no later step"),
+        (replace(EVERY, mechanism=Gaussian(1.5, Integers(40, 16))), "expected Gaussian noise on F"),
+        (replace(POISSON, clipping=Adaptive(1.0), mechanism=SILENT), "expected one norm, Flat"),
+    ],
+)
+def test_what_a_client_cannot_carry_out_is_refused(plan, message):
+    with pytest.raises(ConfigError, match=message):
+        of(plan)
+    with pytest.raises(ConfigError, match=message):
+        example_epsilon(plan, 1, 1)
+
+
+def test_a_plan_of_another_number_of_examples_is_refused():
+    other = replace(EVERY, sampler=full(LONGEST + 1))
+    with pytest.raises(ConfigError, match=f"num_clients=41.*expected {LONGEST}"):
+        update_of(of(other), secret_key(), jnp.eye(LONGEST))
+    with pytest.raises(ConfigError, match="steps=0: expected at least one"):
+        of(EVERY, steps=0)
+
+
+# Whole rounds, by the engine.
+
+SIZES = (7, 40, 0, 21)
+IRIS = load_dataset("iris", test_examples=82)
+DATA = federate(IRIS, by_sizes(np.random.default_rng(0), 68, SIZES))
+TASK = classification(logistic((4,), 3), 3)
+
+
+def trained(key, rounds, chunk=None, **changes):
+    method = dp_sgd(TASK, replace(EVERY, **changes), optax.sgd(0.3), steps=5)
+    algorithm = federated(method, DATA, adder=on_device(chunk=chunk))
+    state, _ = algorithm.rounds(algorithm.init(key), rounds)
+    return algorithm.params(state), state
+
+
+def test_a_federation_learns_and_its_result_does_not_depend_on_how_clients_were_grouped():
+    key = secret_key()
+    params, _ = trained(key, 10, clipping=Flat(2.0))
+    answers = TASK.score(params, whole(IRIS)).sums["accuracy"]
+    assert answers.mean() > 0.8
+    one_by_one, _ = trained(key, 10, chunk=1, clipping=Flat(2.0))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), params, one_by_one)
+
+
+def whole(dataset):
+    inputs = (dataset.test_inputs - dataset.shift) * dataset.scale
+    return Batch(jnp.asarray(inputs), jnp.asarray(dataset.test_targets), jnp.ones(82, bool))
+
+
+def test_rounds_under_a_public_seed_are_refused():
+    with pytest.raises(ConfigError, match="expected 256 bits"):
+        trained(jax.random.key(0), 1)
+
+
+def test_the_key_that_clients_draw_from_does_not_print():
+    secret = os.urandom(32)
+    _, state = trained(secret_key(secret), 1)
+    assert "<hidden: training key>" in repr(state.keys)
+    key = jax.random.split(secret_key(secret), 3)[1]
+    for word in np.asarray(jax.random.key_data(key)):
+        assert str(word) not in repr(state)
+    with pytest.raises(TypeError, match="training key"):
+        pickle.dumps(state.keys.training)
