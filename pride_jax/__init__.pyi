@@ -45,6 +45,7 @@ from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
 from .privacy.clipping import Adaptive, Flat, Unclipped
+from .privacy.dp_sgd import dp_sgd, example_epsilon
 from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.blt import BufferedToeplitz
 from .privacy.mechanisms.gaussian import Gaussian
@@ -110,8 +111,10 @@ __all__ = [
     "cyclic_poisson",
     "dirichlet",
     "ditto",
+    "dp_sgd",
     "epsilon",
     "evaluator",
+    "example_epsilon",
     "fedavg",
     "feddyn",
     "federate",
