@@ -29,6 +29,6 @@ config = Experiment(
     client=Client(learning_rate=0.05, epochs=1, batch_size=10),
     server=Server(learning_rate=1.0, momentum=0.9, schedule="cosine"),
     cohort=Cohort("cyclic_poisson", size=200, groups=10, weighting="uniform"),
-    privacy=Privacy(clipping_norm=0.1, mechanism="blt", epsilon=8.0, delta=1e-4),
+    privacy=Privacy(clipping_norm=0.1, mechanism="blt", noise="floats", epsilon=8.0, delta=1e-4),
     evaluation=Evaluation(every=50),
 )

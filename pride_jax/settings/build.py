@@ -211,7 +211,7 @@ def _build_mechanism(
     privacy, aggregation = experiment.privacy, experiment.aggregation
     if aggregation.protocol != "none":
         values = Integers(num_parameters, aggregation.bits)
-        if privacy.noise == "floats" and privacy.mechanism != "banded":
+        if privacy.noise == "floats" and privacy.mechanism not in ("banded", "blt"):
             raise ConfigError(
                 f"privacy.noise='floats' with aggregation.protocol={aggregation.protocol!r}: "
                 "expected 'integers', which it adds"

@@ -27,7 +27,7 @@ from pride_jax.privacy.mechanisms.blt_matrix import (
     optimal_buffers,
     sensitivity,
 )
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
+from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, floats_of
 from pride_jax.privacy.mechanisms.server_noise import ServerNoise
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, Full
 from pride_jax.privacy.values import Floats, Values
@@ -133,7 +133,9 @@ class BufferedToeplitz(ServerNoise):
         from pride_jax.privacy.mechanisms.blt_noise import step
 
         del within
-        scale = self.noise_scale(setting.clipping.norm)
+        if not isinstance(self.values, Floats):
+            total = floats_of(total, self.grid(setting).step(setting.clipping.norm))
+        scale = self.noise_scale(setting, setting.clipping.norm)
         past = state.window
         noise, kept = step(self._buffers(setting), round_key, past.value, scale)
         noised = jax.tree.map(jnp.add, total, noise)

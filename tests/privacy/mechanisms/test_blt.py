@@ -141,6 +141,7 @@ def test_disclosures_say_that_nothing_is_amplified():
 
 def config(server, **privacy):
     settings = {"clipping_norm": 0.5, "noise_multiplier": 2.0, "delta": 1e-5, "mechanism": "blt"}
+    settings["noise"] = "floats"
     cohort = Cohort("cyclic_poisson", size=100, groups=8)
     return Experiment(
         rounds=ROUNDS, server=server, cohort=cohort, privacy=Privacy(**settings | privacy)

@@ -51,10 +51,11 @@ def test_noise_is_the_dense_inverse_applied_to_independent_noise(buffers):
         assert pasts[-1][name].shape == (len(buffers.decays), *leaf.shape)
 
 
-def test_no_buffers_are_independent_noise_exactly():
+def test_no_buffers_are_independent_noise():
     noises, _ = stepped(Buffers((), ()), 3, scale=0.7)
     for number, noise in enumerate(noises):
-        same_bits(noise, add_gaussian(jax.random.fold_in(KEY, number), LIKE, 0.7))
+        independent = add_gaussian(jax.random.fold_in(KEY, number), LIKE, 0.7)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), noise, independent)
 
 
 def test_undoing_the_correlation_leaves_the_scale_that_accounting_assumes_and_no_other():
