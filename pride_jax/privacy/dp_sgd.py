@@ -12,7 +12,8 @@ with empty ones, which may be drawn and add nothing.
 
 Noise that anybody can draw again hides nothing. Here it comes, as do draws and shuffles, from the
 key of the run's training, which every client's key is folded from; so that key must be secret, of
-256 bits: ``algorithm.init(secret_key(), …)``. Real clients draw their own.
+256 bits: ``algorithm.init(secret_key(), …)``. Real clients draw their own. Gradients and noise are
+in floating point, for studies: no distance of the noise from what is accounted is stated.
 """
 
 from typing import NamedTuple

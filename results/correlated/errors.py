@@ -82,8 +82,15 @@ def matrices(workload: Workload, oracle: dict[str, Any]) -> dict[str, Matrix]:
     return (
         {"independent": np.eye(ROUNDS)}
         | {name: _toeplitz(first) for name, first in columns.items()}
-        | {"jax_privacy: any matrix": np.array(oracle["dense"][name_of(workload)])}
+        | {"jax_privacy: any matrix": _triangle(oracle["dense"][name_of(workload)])}
     )
+
+
+def _triangle(rows: list[list[float]]) -> Matrix:
+    matrix = np.zeros((ROUNDS, ROUNDS))
+    for number, row in enumerate(rows):
+        matrix[number, : number + 1] = row
+    return matrix
 
 
 def _toeplitz(first: Float64[np.ndarray, "rounds"]) -> Matrix:

@@ -45,6 +45,7 @@ EVERY = replace(POISSON, sampler=full(LONGEST))
 SILENT = Gaussian(0.0, Floats())
 
 
+@functools.cache
 def linear(dimension=LONGEST):
     """A loss whose gradient is the example itself."""
     return Task(
@@ -86,6 +87,7 @@ def update_of(method, key, inputs, targets=None, size=LONGEST, many=False):
     return sender(method, many)(key, padded, targets, jnp.arange(LONGEST) < size)
 
 
+@functools.cache
 def of(plan, task=None, steps=1, rate=1.0):
     return dp_sgd(task or linear(), plan, optax.sgd(rate), steps=steps)
 
