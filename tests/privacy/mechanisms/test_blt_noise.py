@@ -5,14 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import scipy.linalg
 
 from pride_jax.privacy.mechanisms.blt_matrix import Buffers, Workload, column, optimal_buffers
 from pride_jax.privacy.mechanisms.blt_noise import empty_buffers, replay, step
 from pride_jax.privacy.mechanisms.gaussian_noise import add_gaussian, standard_normal
 
-LIKE = {"bias": jnp.zeros(37), "weights": jnp.zeros((501, 3))}
+LIKE = {"weights": jnp.zeros((501, 3))}
 KEY = jax.random.key(5)
 BUFFERS = optimal_buffers(3, Workload(40, 0.5, "cosine"), 40)
 
@@ -37,9 +36,8 @@ def dense(buffers, rounds):
     return scipy.linalg.toeplitz(column(buffers, rounds), np.zeros(rounds))
 
 
-@pytest.mark.parametrize("buffers", [Buffers((0.7,), (0.4,)), BUFFERS], ids=["one", "three"])
-def test_noise_is_the_dense_inverse_applied_to_independent_noise(buffers):
-    rounds, scale = 40, 3.0
+def test_noise_is_the_dense_inverse_applied_to_independent_noise():
+    rounds, scale, buffers = 40, 3.0, BUFFERS
     noises, pasts = stepped(buffers, rounds, scale)
     for name, leaf in LIKE.items():
         fresh = np.stack(
@@ -72,15 +70,6 @@ def test_undoing_the_correlation_leaves_the_scale_that_accounting_assumes_and_no
     assert np.abs(other @ other.T / other.shape[1] - np.eye(rounds)).max() > tolerance
 
 
-def test_sums_over_rounds_vary_as_the_matrix_says_and_less_than_independent_noise():
-    rounds = 40
-    noises, _ = stepped(BUFFERS, rounds, like=jnp.zeros(2000))
-    sums = np.cumsum(np.stack(noises).astype(np.float64), axis=0)
-    expected = np.linalg.norm(np.tri(rounds) @ np.linalg.inv(dense(BUFFERS, rounds)), axis=1)
-    np.testing.assert_allclose(sums.std(axis=1), expected, rtol=5 / np.sqrt(2 * 2000))
-    assert expected[-1] < 0.6 * np.sqrt(rounds)
-
-
 def train(buffers, rounds):
     """What the buffers hold after rounds of a program that uses the noise for more than them."""
 
@@ -103,9 +92,3 @@ def test_replayed_buffers_are_those_of_a_loop_over_rounds_to_the_bit():
         jax.tree.map(
             partial(np.testing.assert_allclose, atol=1e-5), replayed(round_), pasts[round_]
         )
-
-
-def test_the_buffers_do_not_depend_on_the_scale():
-    _, small = stepped(BUFFERS, 6, 0.1)
-    _, large = stepped(BUFFERS, 6, 10.0)
-    same_bits(small[-1], large[-1])
