@@ -46,7 +46,9 @@ from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon
 from .privacy.clipping import Adaptive, Flat, Unclipped
+from .privacy.dp_sgd import dp_sgd, example_epsilon
 from .privacy.mechanisms.banded import Banded
+from .privacy.mechanisms.blt import BufferedToeplitz
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
@@ -66,6 +68,7 @@ __all__ = [
     "Augment",
     "Banded",
     "Batch",
+    "BufferedToeplitz",
     "ClientRule",
     "Cohort",
     "ConfigError",
@@ -111,8 +114,10 @@ __all__ = [
     "cyclic_poisson",
     "dirichlet",
     "ditto",
+    "dp_sgd",
     "epsilon",
     "evaluator",
+    "example_epsilon",
     "fedavg",
     "feddyn",
     "federate",
