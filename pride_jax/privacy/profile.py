@@ -1,0 +1,130 @@
+"""What releases cost: δ as a function of ε, and ε as a function of δ."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pride_jax.privacy.amplification import ORDERS
+from pride_jax.privacy.composition import MOST, delta_of, epsilon_of
+from pride_jax.privacy.losses import Losses, Mixture, on_grid, reach, spread
+
+
+class Profile(Protocol):
+    """All (ε, δ) of some releases, none understated."""
+
+    def epsilon(self, delta: float) -> float:
+        """ε >= 0 at this δ."""
+        ...
+
+    def delta(self, epsilon: float) -> float:
+        """δ at this ε >= 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class GaussianProfile:
+    """One Gaussian release whose noise has a standard deviation of 1: exact."""
+
+    move: float
+    """By how much a client moves it at the most, μ of Gaussian DP."""
+
+    def epsilon(self, delta: float) -> float:
+        """ε >= 0 at this δ."""
+        from scipy.optimize import brentq
+        from scipy.special import ndtri
+
+        if self.move == 0 or self.delta(0.0) <= delta:
+            return 0.0
+
+        def excess(epsilon: float) -> float:
+            return self._log_delta(epsilon) - math.log(delta)
+
+        most = self.move**2 / 2 + self.move * abs(float(ndtri(delta)))
+        return float(brentq(excess, 0.0, 1.01 * most + 1e-9, xtol=1e-300, rtol=1e-14))
+
+    def delta(self, epsilon: float) -> float:
+        """δ at this ε >= 0 (Balle & Wang 2018, theorem 8)."""
+        return math.exp(self._log_delta(epsilon))
+
+    def _log_delta(self, epsilon: float) -> float:
+        from scipy.special import log_ndtr
+
+        with_client = float(log_ndtr(self.move / 2 - epsilon / self.move))
+        without = epsilon + float(log_ndtr(-self.move / 2 - epsilon / self.move))
+        return with_client + math.log(max(-math.expm1(without - with_client), 1e-300))
+
+
+@dataclass(frozen=True)
+class RenyiProfile:
+    """Releases of which Rényi divergences of the orders 2 … 512 are known, or bounds of them."""
+
+    divergences: tuple[float, ...]
+    """Of all releases."""
+
+    def epsilon(self, delta: float) -> float:
+        """ε >= 0 at this δ."""
+        from dp_accounting.rdp import compute_epsilon
+
+        return float(compute_epsilon(ORDERS.tolist(), list(self.divergences), delta)[0])
+
+    def delta(self, epsilon: float) -> float:
+        """δ at this ε >= 0."""
+        from dp_accounting.rdp import compute_delta
+
+        return float(compute_delta(ORDERS.tolist(), list(self.divergences), epsilon)[0])
+
+
+@dataclass(frozen=True)
+class LossProfile:
+    """Rounds of one mixture of pairs, composed on grids that are refined until ε stays."""
+
+    mixture: Mixture
+    """What each round is dominated by."""
+    rounds: int
+    """How many."""
+
+    def epsilon(self, delta: float) -> float:
+        """ε >= 0 at this δ; infinite where no grid that fits into memory is fine enough."""
+        return self._refined(lambda losses: epsilon_of(losses, self.rounds, delta), delta)
+
+    def delta(self, epsilon: float) -> float:
+        """δ at this ε >= 0."""
+        expected = 1e-3
+        while True:
+            found = self._refined(lambda losses: delta_of(losses, self.rounds, epsilon), expected)
+            # What is cut off counts as δ, and must not be much of it.
+            if found > 0.1 * expected or expected < 1e-250:
+                return found
+            expected *= 1e-4
+
+    def _refined(self, cost: Callable[[Losses], float], delta: float) -> float:
+        """The cost on a grid whose every half changes it by less than 1 in 2000.
+
+        Every grid's is a bound. A cost is infinite where its grid is too fine to be composed.
+        """
+        farthest = reach(self.mixture, 2e-3 * delta / self.rounds)
+        interval = max(spread(self.mixture) / 8, 2 * farthest / MOST)
+        least = math.inf
+        while 2 * farthest / interval <= MOST:
+            found = max(cost(losses) for losses in on_grid(self.mixture, interval, farthest))
+            if least < math.inf and found > 0.9995 * least:
+                return min(found, least)
+            least, interval = min(found, least), interval / 2
+        return least
+
+
+@dataclass(frozen=True)
+class Least:
+    """Several bounds of the same releases: the least one at each ε and δ."""
+
+    profiles: tuple[Profile, ...]
+    """The bounds."""
+
+    def epsilon(self, delta: float) -> float:
+        """ε >= 0 at this δ."""
+        return min(each.epsilon(delta) for each in self.profiles)
+
+    def delta(self, epsilon: float) -> float:
+        """δ at this ε >= 0."""
+        return min(each.delta(epsilon) for each in self.profiles)
