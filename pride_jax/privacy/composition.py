@@ -157,7 +157,7 @@ def _least(bound, moments: _Moments, rounds: int) -> float:
         lambda log_tilt: bound(math.exp(log_tilt)),
         bounds=limits,
         method="bounded",
-        options={"xatol": 5e-2},
+        options={"xatol": 1e-2},
     )
     return math.exp(found.x)
 

@@ -106,12 +106,17 @@ class LossProfile:
         farthest = reach(self.mixture, 2e-3 * delta / self.rounds)
         interval = max(spread(self.mixture) / 8, 2 * farthest / MOST)
         least = math.inf
-        while 2 * farthest / interval <= MOST:
+        for _ in range(_HALVES):
             found = max(cost(losses) for losses in on_grid(self.mixture, interval, farthest))
-            if least < math.inf and found > 0.9995 * least:
+            if least < math.inf and found >= 0.9995 * least:
                 return min(found, least)
             least, interval = min(found, least), interval / 2
+            if 2 * farthest / interval > MOST:
+                break
         return least
+
+
+_HALVES = 8
 
 
 @dataclass(frozen=True)
