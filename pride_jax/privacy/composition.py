@@ -1,9 +1,9 @@
 """Losses of many rounds: δ at ε, or ε at δ, of a round's losses added up.
 
 Sums are taken by the fast Fourier transform (Koskela, Jälkö & Honkela 2020, Computing Tight
-Differential Privacy Guarantees Using FFT) of probabilities that are tilted first, p(l) e^(λ l), with
-the λ that bounds δ best. Tilted losses have their mean near ε, so that even the smallest δ is a sum
-of numbers that rounding leaves alone.
+Differential Privacy Guarantees Using FFT) of probabilities that are tilted first, p(l) e^(λ l),
+with the λ that bounds δ best. Tilted losses have their mean near ε, so that even the smallest δ is
+a sum of numbers that rounding leaves alone.
 """
 
 import math
@@ -131,7 +131,7 @@ class _Sum(NamedTuple):
         exponents = np.minimum(-self.tilt * (self.losses - self.middle), 300.0)
         masses = self.weights * np.exp(exponents)
         above = np.cumsum(masses[::-1])
-        # δ(l_(k-1)) = (1 − r) P(l >= l_k) + r δ(l_k) with r = e^-interval: sums of positive numbers.
+        # δ(l_(k-1)) = (1 − r) P(l >= l_k) + r δ(l_k), r = e^-interval: sums of positive numbers.
         interval = float(self.losses[1] - self.losses[0])
         below = np.concatenate([[0.0], -math.expm1(-interval) * above[:-1]])
         delta_at = np.asarray(lfilter([1.0], [1.0, -math.exp(-interval)], below))
@@ -176,7 +176,10 @@ def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | 
     def reach(sign: int) -> float:
         """How far from the middle tilted sums are but for a mass of 1e-12, by Chernoff's bound."""
         return min(
-            (rounds * (moments.log(tilt + sign * step) - log_moment - sign * step * mean) - _OUTSIDE)
+            (
+                rounds * (moments.log(tilt + sign * step) - log_moment - sign * step * mean)
+                - _OUTSIDE
+            )
             / step
             for step in steps
         )
@@ -191,9 +194,7 @@ def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | 
     offsets = losses.lowest + np.arange(len(losses.probabilities)) - centre
     with np.errstate(divide="ignore"):
         log_probabilities = np.log(losses.probabilities)
-    tilted = np.exp(
-        log_probabilities + tilt * interval * (offsets + centre) - log_moment
-    )
+    tilted = np.exp(log_probabilities + tilt * interval * (offsets + centre) - log_moment)
     each = np.bincount(offsets % length, weights=tilted, minlength=length)
     summed = np.roll(irfft(rfft(each) ** rounds, length), -lowest)
     sums = interval * (rounds * centre + lowest + np.arange(length, dtype=np.float64))

@@ -90,8 +90,11 @@ class Plan(Validated):
 
     @property
     def reader(self) -> Reader:
-        """Who the plan's ε is for: the coalition that the noise provides for, if any, else who sees
-        the released models and nothing else."""
+        """Who the plan's ε is for.
+
+        The coalition that the noise provides for, if any, else who sees the released models and
+        nothing else.
+        """
         return "colluding_clients" if self.mechanism.colluders else "models"
 
     def init(self, key: "Key", like: "Update", round_: "Int[Array, '']") -> PrivacyState:

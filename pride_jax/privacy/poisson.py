@@ -12,7 +12,8 @@ from pride_jax.privacy.amplification import (
     subsampled_divergences,
     truncated_divergences,
 )
-from pride_jax.privacy.losses import Called, Mixture, replaced
+from pride_jax.privacy.losses import Mixture, by_rate
+from pride_jax.privacy.pairs import Called, Counted
 from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import SamplerBase
 
@@ -115,7 +116,9 @@ class _Poisson(SamplerBase):
         # Those beyond the capacity are as many as the capacity; of too few nothing is told.
         numbers = np.minimum(drawn, self.capacity)
         enough = numbers >= max(1, view.smallest_cohort - coalition)
-        return (replaced(numbers[enough] / clients, chances[enough], 2 * move),)
+        return (
+            by_rate(numbers[enough] / clients, chances[enough], lambda rate: Counted(rate, move)),
+        )
 
     def _call_shown(self, move: float, view: View) -> Mixture:
         """Rounds that may not fit show whether the client was called: known, or nothing."""
@@ -141,7 +144,9 @@ class _Poisson(SamplerBase):
             (1 - float(chances[full].sum()) - few, Called(self.turn_rate, move)),
             (few * self.turn_rate, Called(1.0, move)),
         )
-        return rounds + (replaced(rates[::-1], chances[full][::-1], 2 * move) if full.any() else ())
+        if not full.any():
+            return rounds
+        return rounds + by_rate(rates[::-1], chances[full][::-1], lambda rate: Counted(rate, move))
 
     def _few(self, view: View) -> float:
         """Probability that the client decides whether there are enough clients to open a sum."""

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from pride_jax.privacy.amplification import without_replacement_divergences
-from pride_jax.privacy.losses import Mixture, Replaced, replaced
+from pride_jax.privacy.losses import Mixture, by_rate
+from pride_jax.privacy.pairs import Replaced
 from pride_jax.privacy.poisson import CyclicPoisson, TruncatedPoisson
 from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import SamplerBase
@@ -161,8 +162,12 @@ class FixedSize(SamplerBase):
           move: most that a client adds to a sum, in standard deviations of the noise.
           view: who reads; a plan never asks for clients that keep state.
         """
+
+        def pair(rate: float) -> Replaced:
+            return Replaced(rate, self.sensitivity * move)
+
         if view.reader != "colluding_clients":
-            return (((1.0, Replaced(self.rate, self.sensitivity * move)),),)
+            return (((1.0, pair(self.rate)),),)
         from scipy.stats import hypergeom
 
         clients = self.num_clients - view.colluders
@@ -170,7 +175,7 @@ class FixedSize(SamplerBase):
             return ()
         numbers = np.arange(max(1, self.size - view.colluders), min(self.size, clients) + 1)
         chances = hypergeom.pmf(numbers, self.num_clients, clients, self.size)
-        return (replaced(numbers / clients, chances, self.sensitivity * move),)
+        return (by_rate(numbers / clients, chances, pair),)
 
     def accountant(self) -> str:
         """Whose ε of Gaussian noise `mixtures` lead to, for a disclosure."""

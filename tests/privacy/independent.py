@@ -1,10 +1,10 @@
-"""An accountant written apart, from the definitions: brackets of ε that nothing of the package made.
+"""An accountant written apart, from the definitions: brackets of ε without the package's code.
 
 A round is a list of events that the reader sees, each with its probability and with two
 distributions, given as their masses between points of a line and the ratios at these points. The
-larger ratio of a cell's ends gives losses that are never too small, and that of its masses, which is
-what who sees no more than the cell can tell, losses that are never too large. They are put on a grid
-at random, means kept, so that the error of a sum of T is more than h √(T log(1/η) / 2) with
+larger ratio of a cell's ends gives losses that are never too small, and that of its masses, which
+is all that one can tell who sees only the cell, losses that are never too large. They are put on a
+grid at random, means kept, so that the error of a sum of T is more than h √(T log(1/η) / 2) with
 probability η at most (Hoeffding); this is the idea of Gopi, Lee & Wutschitz 2021, Numerical
 Composition of Differential Privacy. Sums are taken by the fast Fourier
 transform; what is cut off or wraps around is bounded by Chernoff and counted against either bound.

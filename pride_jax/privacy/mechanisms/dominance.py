@@ -8,7 +8,7 @@ by (N(k, v − 2), N(0, v − 2)): no H_α of it is larger. It holds then for su
 and under composition, which use nothing else of a noise that is symmetric about 0 (Zhu, Dong & Wang
 2022, theorems 10 and 11), and a Gaussian asks for the L2 norm of k alone, whatever its shape.
 
-**One coordinate, a shift of 1, is enough.** Independent coordinates are composed, so let d = 1. X is
+**One coordinate, a shift of 1, is enough.** Independent coordinates compose, so let d = 1. X is
 log-concave, so that the best events for a shift k are X >= m. Write h(m) = Φ⁻¹(P(X < m)). Against
 the event X >= m the shifted noise has P(X >= m − k), and the Gaussian pair of variance s² is never
 worse if h(m) − h(m − k) <= k/s for all m: then it lies above all corners of the curve of best
@@ -25,18 +25,18 @@ Caffarelli's theorem concludes it from second derivatives; here are integers, so
 R >= 2.8, g grows more slowly than such a solution: x g' <= R² − g², that is with s = R − ½ and
 t = x²/R², s − 1 + tR/(2s) <= R √(1 − t/s); by √(1 − u) >= 1 − u/2 − u²/2 it is enough that
 (R/s)(1 + 1/(2s)) <= 3/2, true from s = 2.3 on. So φ >= g from any point on where φ >= g and
-R >= 2.8: from 0 on for n >= 3, as the series φ = n + x²/(2n + 2) + … shows; from x = 4 on for n = 0,
-1, 2 (`certificate`). There 1 − I_(n−1) I_(n+1) / I_n² = (R² − φ²)/x² <= 1/(R − ½) <= 1/(v − ½).
+R >= 2.8: from 0 on for n >= 3, as the series φ = n + x²/(2n + 2) + … shows; from x = 4 on for
+n = 0, 1, 2, where φ(4) = 3.454, 3.632, 4.079 and g(4) = 3.381, 3.547, 3.996. There 1 − I_(n−1) I_(n+1) / I_n² = (R² − φ²)/x² <= 1/(R − ½) <= 1/(v − ½).
 
 **Maximum.** Let d be the largest d_m; by symmetry let h(m) + h(m + 1) >= 0, so m >= 0. Let G(c) be
-the normal mass within d/2 of c, and c the middle of h(m) and h(m + 1). Then P(X=m) = G(c), and since
+the normal mass within d/2 of c, and c the middle of h(m) and h(m + 1). Then P(X=m) = G(c), and as
 d is the largest, P(X=m−1) <= G(c − d) and P(X=m+1) <= G(c + d). So
 
     κ >= log G(c)² / (G(c − d) G(c + d)) = d² − log E e^(d (w − w')) >= d² (1 − d²/12),
 
 with w, w' independent standard normals on the interval of length d around c. The last step: the
-second derivative of log E e^(θ w) is the variance of such a normal, tilted, and at most d²/12. For a
-truncated exponential of the same mean crosses it twice and is more spread (Karlin & Novikoff 1963),
+second derivative of log E e^(θ w) is the variance of such a normal, tilted, and at most d²/12. For
+a truncated exponential of the same mean crosses it twice, is more spread (Karlin & Novikoff 1963),
 and has variance 1/θ² − (d/2)²/sinh²(θ d/2) <= d²/12.
 
 So d² <= 6 (1 − √(1 − κ/3)) or d² >= 6 (1 + √(1 − κ/3)) >= 11.6. The first is at most 1/(v − 2), for
@@ -48,7 +48,7 @@ e^(−d b/2) with b = h(m + 1) >= d, d <= 2 log(1 + 1/r)/b. Chernoff's bound P(X
 log 4. So d <= 2 log(3 + (m + 1)/2) / √(1.7 (m + 1) − 1.4) < 1. It also tends to 0: there is a
 largest d_m. ∎
 
-How much is lost: d_0 is the largest numerically, and its variance is v − 1/3 (`certificate`). With
+How much is lost: numerically d_0 is the largest, of a variance of v − 1/3 (results/privacy). With
 c = 2^(b−1) − 1 levels v is over c², so that from 8 bits on the 2 costs less than 1e-4 of the noise.
 """
 

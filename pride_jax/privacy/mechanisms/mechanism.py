@@ -33,9 +33,7 @@ class Setting(NamedTuple):
     client_state: bool
 
 
-def hidden(
-    known: Profile, setting: Setting, releases: int, move: float, view: View
-) -> Profile:
+def hidden(known: Profile, setting: Setting, releases: int, move: float, view: View) -> Profile:
     """What a reader who does not know the cohorts learns of releases with Gaussian noise.
 
     Args:
