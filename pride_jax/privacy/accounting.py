@@ -23,16 +23,14 @@ def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
     - Full participation, Gaussian or banded noise: all releases are one Gaussian mechanism, whose
       ε is exact (Balle & Wang 2018, theorem 8). For banded noise its sensitivity is that of the
       band matrix.
-    - Truncated Poisson, Gaussian noise: privacy losses composed on a grid (`losses`). If more
-      clients are drawn than there is capacity for, a random choice takes part.
+    - Truncated Poisson, Gaussian noise: privacy losses (`pairs.Called`) composed on a grid. If more
+      clients are drawn than there is capacity for, a random choice takes part. Who knows how many
+      were called sees sampling without replacement (`pairs.Counted`).
     - Cyclic Poisson, banded noise: ⌈rounds / groups⌉ truncated Poisson draws from a client's group,
       since no two of its turns share noise (Choquette-Choo et al. 2023, (Amplified) Banded Matrix
       Factorization).
-    - Fixed size, and Poisson for who knows how many were called: privacy losses of sampling without
-      replacement, at twice the clipping norm.
+    - Fixed size, Gaussian noise: privacy losses at twice the clipping norm (`pairs.Replaced`).
     - Skellam noise: as Gaussian noise that costs no less (`dominance`).
-
-    Who knows more never has a smaller ε.
 
     Args:
       plan: what is released.
@@ -40,11 +38,8 @@ def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
       reader: who reads; the plan's own if not given, see `Plan.reader`.
     """
     reader = plan.reader if reader is None else reader
-    at_most = READERS[READERS.index(reader) :: -1]
     releases = _releases(plan, rounds)
-    return max(
-        _epsilon(plan.mechanism, plan.setting, releases, plan.delta, each) for each in at_most
-    )
+    return _epsilon(plan.mechanism, plan.setting, releases, plan.delta, reader)
 
 
 def epsilon_known_cohort(plan: Plan, rounds: int | None = None) -> float:

@@ -1,9 +1,9 @@
 """Losses of many rounds: δ at ε, or ε at δ, of a round's losses added up.
 
 Sums are taken by the fast Fourier transform (Koskela, Jälkö & Honkela 2020, Computing Tight
-Differential Privacy Guarantees Using FFT) of probabilities that are tilted first, p(l) e^(λ l),
-with the λ that bounds δ best. Tilted losses have their mean near ε, so that even the smallest δ is
-a sum of numbers that rounding leaves alone.
+Differential Privacy Guarantees Using FFT). Where δ is small, probabilities are tilted first to
+p(l) e^(λ l), with the λ that bounds δ best: tilted losses have their mean near ε, so that even the
+smallest δ is a sum of numbers that rounding leaves alone.
 """
 
 import math
@@ -17,8 +17,11 @@ from pride_jax.privacy.losses import Losses
 MOST = 2**21
 """Losses, or sums of them, that are told apart at the most."""
 
-_OUTSIDE = math.log(1e-12)
+_OUTSIDE = math.log(1e-14)
 """Log of the tilted mass that may be outside the sums that are told apart, on either side."""
+
+_PLAIN = 1e-8
+"""A larger δ is summed without tilt: heavy tails, which a tilt raises, take many more sums."""
 
 
 def epsilon_of(losses: Losses, rounds: int, delta: float) -> float:
@@ -36,7 +39,8 @@ def epsilon_of(losses: Losses, rounds: int, delta: float) -> float:
     def bound(tilt: float) -> float:
         return (rounds * moments.log(tilt) + _log_most(tilt) - math.log(left)) / tilt
 
-    total = _add(losses, moments, rounds, _least(bound, moments, rounds))
+    tilt = 0.0 if left > _PLAIN else _least(bound, moments, rounds)
+    total = _add(losses, moments, rounds, tilt)
     if total is None or total.missing >= left:
         return math.inf
     # Divided by e^scale, as the tails are.
@@ -65,7 +69,8 @@ def delta_of(losses: Losses, rounds: int, epsilon: float) -> float:
     def bound(tilt: float) -> float:
         return rounds * moments.log(tilt) + _log_most(tilt) - tilt * epsilon
 
-    total = _add(losses, moments, rounds, _least(bound, moments, rounds))
+    tilt = _least(bound, moments, rounds)
+    total = _add(losses, moments, rounds, 0.0 if bound(tilt) > math.log(_PLAIN) else tilt)
     if total is None:
         return 1.0
     above, delta_at = total.tails()
@@ -174,7 +179,7 @@ def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | 
     steps = np.geomspace(1e-2, 30, 20) / (math.sqrt(rounds) * deviation)
 
     def reach(sign: int) -> float:
-        """How far from the middle tilted sums are but for a mass of 1e-12, by Chernoff's bound."""
+        """How far from the middle tilted sums are but for that mass, by Chernoff's bound."""
         return min(
             (
                 rounds * (moments.log(tilt + sign * step) - log_moment - sign * step * mean)

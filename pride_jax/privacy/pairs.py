@@ -198,7 +198,8 @@ class Counted:
 
     def spread(self) -> float:
         """Root mean square of the loss, roughly."""
-        return Called(self.rate, self.move).spread()
+        called = Called(self.rate, 2 * self.move).spread()
+        return max(Called(self.rate, self.move).spread(), called / 2)
 
     def beyond(self, loss: float) -> float:
         """Probability that the loss of either direction is more than one above 0: the larger."""

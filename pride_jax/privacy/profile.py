@@ -99,21 +99,28 @@ class LossProfile:
             expected *= 1e-4
 
     def _refined(self, cost: Callable[[Losses], float], delta: float) -> float:
-        """The cost on a grid whose every half changes it by less than 1 in 2000.
+        """The cost on grids of which each halves the last, until it changes by less than 1 in 2000.
 
-        Every grid's is a bound. A cost is infinite where its grid is too fine to be composed.
+        Every grid's is a bound. One that is too fine to be composed costs infinity.
         """
         farthest = reach(self.mixture, 2e-3 * delta / self.rounds)
+
+        def on(interval: float) -> float:
+            return max(cost(losses) for losses in on_grid(self.mixture, interval, farthest))
+
         interval = max(spread(self.mixture) / 8, 2 * farthest / MOST)
-        least = math.inf
+        found = on(interval)
+        while math.isinf(found) and farthest / interval > 8:
+            interval *= 4
+            found = on(interval)
         for _ in range(_HALVES):
-            found = max(cost(losses) for losses in on_grid(self.mixture, interval, farthest))
-            if least < math.inf and found >= 0.9995 * least:
-                return min(found, least)
-            least, interval = min(found, least), interval / 2
+            interval /= 2
             if 2 * farthest / interval > MOST:
                 break
-        return least
+            coarser, found = found, min(found, on(interval))
+            if found >= 0.9995 * coarser:
+                break
+        return found
 
 
 _HALVES = 8

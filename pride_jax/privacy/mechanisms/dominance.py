@@ -26,7 +26,8 @@ R >= 2.8, g grows more slowly than such a solution: x g' <= R² − g², that is
 t = x²/R², s − 1 + tR/(2s) <= R √(1 − t/s); by √(1 − u) >= 1 − u/2 − u²/2 it is enough that
 (R/s)(1 + 1/(2s)) <= 3/2, true from s = 2.3 on. So φ >= g from any point on where φ >= g and
 R >= 2.8: from 0 on for n >= 3, as the series φ = n + x²/(2n + 2) + … shows; from x = 4 on for
-n = 0, 1, 2, where φ(4) = 3.454, 3.632, 4.079 and g(4) = 3.381, 3.547, 3.996. There 1 − I_(n−1) I_(n+1) / I_n² = (R² − φ²)/x² <= 1/(R − ½) <= 1/(v − ½).
+n = 0, 1, 2, where φ(4) = 3.454, 3.632, 4.079 and g(4) = 3.381, 3.547, 3.996. There
+1 − I_(n−1) I_(n+1) / I_n² = (R² − φ²)/x² <= 1/(R − ½) <= 1/(v − ½).
 
 **Maximum.** Let d be the largest d_m; by symmetry let h(m) + h(m + 1) >= 0, so m >= 0. Let G(c) be
 the normal mass within d/2 of c, and c the middle of h(m) and h(m + 1). Then P(X=m) = G(c), and as

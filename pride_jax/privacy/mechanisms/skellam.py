@@ -56,9 +56,9 @@ class Skellam(Validated):
     colluders: int = 0
     """Clients that may tell their shares of the noise, and how many were called."""
     exchangeable: bool = False
-    """Whether those who are missing are a uniform choice of the called. If they may depend on who was
-    called, the noise that they leave may tell it, and nothing is amplified where some may be
-    missing."""
+    """Whether those who are missing are a uniform choice of the called. If it may depend on who was
+    called, the noise that they leave may tell, and nothing is amplified where some may be missing.
+    """
 
     draws_from_key = False
     """Whether the noise follows from the run's noise key: it comes from the system each time."""
