@@ -44,13 +44,15 @@ from .models.modules import from_module
 from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
 from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
-from .privacy.accounting import calibrate, epsilon
+from .privacy.accounting import calibrate, epsilon, epsilons
 from .privacy.clipping import Adaptive, Flat, Unclipped
 from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
+from .privacy.readers import READERS, Reader
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from .privacy.trade_off import TradeOff, trade_off
 from .privacy.values import Floats, Integers
 from .runs.experiment import run
 from .settings.experiment import Experiment
@@ -58,6 +60,7 @@ from .task import Scores, Task, classification, mean_gradient, next_token, regre
 from .types import Cohort, Model
 
 __all__ = [
+    "READERS",
     "WHOLE",
     "Adaptive",
     "Algorithm",
@@ -84,6 +87,7 @@ __all__ = [
     "Plan",
     "PrideError",
     "ProtocolError",
+    "Reader",
     "Role",
     "Round",
     "RoundInfo",
@@ -95,6 +99,7 @@ __all__ = [
     "Skellam",
     "Task",
     "TooFewError",
+    "TradeOff",
     "Unclipped",
     "borrowed_scatter",
     "by_examples",
@@ -108,6 +113,7 @@ __all__ = [
     "dirichlet",
     "ditto",
     "epsilon",
+    "epsilons",
     "evaluator",
     "fedavg",
     "feddyn",
@@ -142,6 +148,7 @@ __all__ = [
     "secret_key",
     "simulated",
     "threshold_paillier",
+    "trade_off",
     "truncated_poisson",
     "two_nn",
     "uniform",

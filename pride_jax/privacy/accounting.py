@@ -38,7 +38,7 @@ def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
       reader: who reads; the plan's own if not given, see `Plan.reader`.
     """
     reader = plan.reader if reader is None else reader
-    releases = _releases(plan, rounds)
+    releases = releases_of(plan, rounds)
     return _epsilon(plan.mechanism, plan.setting, releases, plan.delta, reader)
 
 
@@ -71,7 +71,7 @@ def profile(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
     Raises:
       ConfigError: nothing is released, or without noise.
     """
-    releases = _releases(plan, rounds)
+    releases = releases_of(plan, rounds)
     if releases == 0 or plan.mechanism.noise_multiplier == 0:
         raise ConfigError(
             f"releases={releases}, noise_multiplier={plan.mechanism.noise_multiplier}: expected "
@@ -182,12 +182,17 @@ def tuning_epsilon(plan: Plan, runs: int, rounds: int | None = None) -> float:
         raise ConfigError(f"runs={runs}: expected at least 1")
     if runs == 1 or plan.mechanism.noise_multiplier == 0:
         return epsilon(plan, rounds)
-    single = plan.mechanism.divergences(plan.setting, _releases(plan, rounds))
+    single = plan.mechanism.divergences(plan.setting, releases_of(plan, rounds))
     least = np.min((1 - 1 / ORDERS) * single + math.log(runs) / ORDERS)
     return from_divergences(single + 2 * least + math.log(runs) / (ORDERS - 1), plan.delta)
 
 
-def _releases(plan: Plan, rounds: int | None) -> int:
+def releases_of(plan: Plan, rounds: int | None) -> int:
+    """As many releases as are asked for; all of the plan's if not given.
+
+    Raises:
+      ConfigError: fewer than none.
+    """
     if rounds is None:
         return plan.rounds
     if rounds < 0:

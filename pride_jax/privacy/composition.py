@@ -7,6 +7,7 @@ smallest δ is a sum of numbers that rounding leaves alone.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +153,7 @@ def _log_most(tilt: float) -> float:
     return tilt * math.log(tilt) - (1 + tilt) * math.log1p(tilt)
 
 
-def _least(bound, moments: _Moments, rounds: int) -> float:
+def _least(bound: Callable[[float], float], moments: _Moments, rounds: int) -> float:
     """The tilt of the least bound."""
     from scipy.optimize import minimize_scalar
 
@@ -169,8 +170,6 @@ def _least(bound, moments: _Moments, rounds: int) -> float:
 
 def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | None:
     """The sum of all rounds' tilted losses; None where more than `MOST` would be told apart."""
-    from scipy.fft import irfft, next_fast_len, rfft
-
     interval, log_moment = losses.interval, moments.log(tilt)
     mean, deviation = moments.tilted(tilt)
     centre, middle = round(mean / interval), rounds * mean
@@ -194,14 +193,16 @@ def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | 
         return None
     lowest = math.floor((middle - down) / interval) - rounds * centre
     highest = math.ceil((middle + up) / interval) - rounds * centre
-    length = int(next_fast_len(max(highest - lowest + 1, 2), real=True))
+    # Of a length that is fast to transform.
+    needed = max(8, highest - lowest + 1)
+    length = min(odd << math.ceil(math.log2(needed / odd)) for odd in (1, 3, 5))
     # The sum of offsets from the centre, modulo the length.
     offsets = losses.lowest + np.arange(len(losses.probabilities)) - centre
     with np.errstate(divide="ignore"):
         log_probabilities = np.log(losses.probabilities)
     tilted = np.exp(log_probabilities + tilt * interval * (offsets + centre) - log_moment)
     each = np.bincount(offsets % length, weights=tilted, minlength=length)
-    summed = np.roll(irfft(rfft(each) ** rounds, length), -lowest)
+    summed = np.roll(np.fft.irfft(np.fft.rfft(each) ** rounds, length), -lowest)
     sums = interval * (rounds * centre + lowest + np.arange(length, dtype=np.float64))
     scale = rounds * log_moment - tilt * middle
     missing = math.exp(min(0.0, scale - tilt * up + _OUTSIDE))

@@ -18,6 +18,7 @@ from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import SamplerBase
 
 if TYPE_CHECKING:
+    from dp_accounting import DpEvent
     from jaxtyping import Array, Int
 
     from pride_jax.types import Cohort, Key
@@ -155,6 +156,14 @@ class _Poisson(SamplerBase):
         if view.smallest_cohort < 2:
             return 0.0
         return float(binom.pmf(view.smallest_cohort - 1, self.group_size - 1, self.turn_rate))
+
+    def event(self, noise_multiplier: float) -> "DpEvent":
+        """A client's turn under Gaussian noise, as dp_accounting has it."""
+        import dp_accounting
+
+        return dp_accounting.TruncatedSubsampledGaussianDpEvent(
+            self.group_size, self.turn_rate, self.capacity, noise_multiplier
+        )
 
     def accountant(self) -> str:
         """Whose ε of Gaussian noise `mixtures` lead to, for a disclosure."""

@@ -31,17 +31,18 @@ class GaussianProfile:
 
     def epsilon(self, delta: float) -> float:
         """ε >= 0 at this δ."""
-        from scipy.optimize import brentq
         from scipy.special import ndtri
 
-        if self.move == 0 or self.delta(0.0) <= delta:
+        if self.delta(0.0) <= delta:
             return 0.0
-
-        def excess(epsilon: float) -> float:
-            return self._log_delta(epsilon) - math.log(delta)
-
-        most = self.move**2 / 2 + self.move * abs(float(ndtri(delta)))
-        return float(brentq(excess, 0.0, 1.01 * most + 1e-9, xtol=1e-300, rtol=1e-14))
+        # Halved to the last bit; the upper end is never too small.
+        low, high = 0.0, self.move**2 / 2 + self.move * abs(float(ndtri(delta)))
+        while low < (middle := (low + high) / 2) < high:
+            if self._log_delta(middle) > math.log(delta):
+                low = middle
+            else:
+                high = middle
+        return high
 
     def delta(self, epsilon: float) -> float:
         """δ at this ε >= 0 (Balle & Wang 2018, theorem 8)."""
@@ -70,7 +71,7 @@ class RenyiProfile:
 
     def delta(self, epsilon: float) -> float:
         """δ at this ε >= 0."""
-        from dp_accounting.rdp import compute_delta
+        from dp_accounting.rdp.rdp_privacy_accountant import compute_delta
 
         return float(compute_delta(ORDERS.tolist(), list(self.divergences), epsilon)[0])
 

@@ -20,6 +20,7 @@ from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import SamplerBase
 
 if TYPE_CHECKING:
+    from dp_accounting import DpEvent
     from jaxtyping import Array, Int
 
     from pride_jax.types import Cohort, Key
@@ -136,6 +137,13 @@ class FixedSize(SamplerBase):
     def describe(self) -> str:
         """The sentence of a disclosure."""
         return f"{self.size} clients a round, uniformly without replacement."
+
+    def event(self, noise_multiplier: float) -> "DpEvent":
+        """A round under Gaussian noise, as dp_accounting has it; see `TradeOff.event`."""
+        import dp_accounting
+
+        noise = dp_accounting.GaussianDpEvent(noise_multiplier)
+        return dp_accounting.SampledWithoutReplacementDpEvent(self.num_clients, self.size, noise)
 
     def gaussian_divergences(
         self, noise_multiplier: float, smallest_cohort: int

@@ -17,6 +17,7 @@ from pride_jax.privacy.accounting import (
     tuning_epsilon,
 )
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.trade_off import trade_off
 from pride_jax.runs.environment import environment
 from pride_jax.runs.ledger import fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
@@ -116,10 +117,18 @@ def open_budget(
             "epsilon_with_tuning": tuned,
             "delta": plan.delta,
             "noise_multiplier": plan.mechanism.noise_multiplier,
+            "trade_off": _trade_off(plan, ledger.releases()),
         }
 
     folded = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
     return Budget(Hidden(folded, "key of noise and cohorts"), release, spent, cost)
+
+
+def _trade_off(plan: Plan, releases: int) -> dict[str, Any] | None:
+    """What the summary tells of all (ε, δ); None where nothing is hidden, or released."""
+    if plan.mechanism.noise_multiplier == 0 or releases == 0:
+        return None
+    return trade_off(plan, releases).to_dict()
 
 
 def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
@@ -142,6 +151,7 @@ NO_COST = dict.fromkeys(
         "epsilon_with_tuning",
         "delta",
         "noise_multiplier",
+        "trade_off",
     )
 )
 """What the summary of a run without a plan tells."""

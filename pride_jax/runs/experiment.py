@@ -378,6 +378,8 @@ def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder:
 
     curve = plots.learning_curve(rows, plots.baselines(summary))
     plots.save(curve, folder / "learning_curve.png")
+    if summary["trade_off"] is not None:
+        plots.save(plots.trade_off(summary["trade_off"]), folder / "trade_off.png")
     if not summary["confusion"]:
         return
     plots.save(plots.confusion_matrices(plots.confusions(summary)), folder / "confusion_matrix.png")

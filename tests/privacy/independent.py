@@ -51,11 +51,8 @@ def hidden_call(chance, rate, move, cells=CELLS):
     low, high = points[:-1], points[1:]
     still = mass(low, high, 0.0)
     moved = (1 - rate) * still + rate * mass(low, high, move)
-    with np.errstate(divide="ignore", over="ignore"):
-        ratios = np.logaddexp(
-            math.log1p(-rate) if rate < 1 else -np.inf,
-            math.log(rate) + move * points - move**2 / 2,
-        )
+    log_rest = math.log1p(-rate) if rate < 1 else -np.inf
+    ratios = np.logaddexp(log_rest, math.log(rate) + move * points - move**2 / 2)
     return Event(chance, moved, still, ratios[:-1], ratios[1:])
 
 
@@ -74,17 +71,69 @@ def replaced(chance, rate, move, cells=CELLS):
     return Event(chance, one, other, low, high)
 
 
+def counted(chance, rate, move, cells=CELLS):
+    """Called in a number that is seen, data or none: the worst others are as far off as possible.
+
+    One way they are at −1, the client at 1 or 0; the other way at 1, the client at −1 or 0. The
+    first has all losses above 0, the second, mirrored, all below.
+    """
+    points = np.concatenate([np.linspace(1.5 * move, 11 + 2 * move, cells), [np.inf]])
+    low, high = points[:-1], points[1:]
+    still, once, twice = (mass(low, high, shift * move) for shift in (0, 1, 2))
+    two, one = (1 - rate) * still + rate * twice, (1 - rate) * still + rate * once
+    log_rest = math.log1p(-rate) if rate < 1 else -np.inf
+    ratios = np.logaddexp(log_rest, math.log(rate) + 2 * move * points - 2 * move**2)
+    with np.errstate(invalid="ignore"):
+        ratios -= np.logaddexp(log_rest, math.log(rate) + move * points - move**2 / 2)
+    ratios[-1] = np.inf
+    ratios[0] = 0.0
+    below = replaced(1.0, rate, move, cells)
+    half = len(below.one) // 2
+    return _joined(
+        chance,
+        (two, one, ratios[:-1], ratios[1:]),
+        (below.other[:half], below.one[:half], -below.high[:half], -below.low[:half]),
+    )
+
+
+def _joined(chance, above, below):
+    """Losses above 0 of one pair and below 0 of another, with what is missing at 0."""
+    rest = [np.array([1 - above[side].sum() - below[side].sum()]) for side in (0, 1)]
+    one, other = (np.concatenate([above[s], below[s], rest[s]]) for s in (0, 1))
+    low, high = (np.concatenate([above[s], below[s], [0.0]]) for s in (2, 3))
+    return Event(chance, one, other, low, high)
+
+
+def _of_masses(chance, one, other):
+    kept = (one > 1e-290) & (other > 1e-290)
+    one, other = one[kept], other[kept]
+    ratios = np.log(one) - np.log(other)
+    return Event(chance, one, other, ratios, ratios)
+
+
 def skellam_call(chance, rate, variance, shift):
     """Exact probabilities of Skellam noise, which a called client's data moves by an integer."""
-    far = int(14 * math.sqrt(variance)) + shift + 40
-    line = np.arange(-far, far + 1)
-    still = ive(np.abs(line), variance)
-    called = ive(np.abs(line - shift), variance)
-    moved = (1 - rate) * still + rate * called
-    kept = (still > 1e-290) & (called > 1e-290)
-    still, moved = still[kept], moved[kept]
-    ratios = np.log(moved) - np.log(still)
-    return Event(chance, moved, still, ratios, ratios)
+    line = np.arange(-_far(variance, shift), _far(variance, shift) + 1)
+    still, moved = (ive(np.abs(line - at), variance) for at in (0, shift))
+    return _of_masses(chance, (1 - rate) * still + rate * moved, still)
+
+
+def skellam_counted(chance, rate, variance, shift):
+    """As `counted`, with exact probabilities of Skellam noise."""
+    line = np.arange(-_far(variance, shift), _far(variance, shift) + 1)
+    still, once, twice = (ive(np.abs(line - at), variance) for at in (0, shift, 2 * shift))
+    first = _of_masses(1.0, (1 - rate) * still + rate * twice, (1 - rate) * still + rate * once)
+    second = _of_masses(1.0, (1 - rate) * still + rate * once, still)
+    up, down = first.low > 0, second.low > 0
+    return _joined(
+        chance,
+        (first.one[up], first.other[up], first.low[up], first.low[up]),
+        (second.other[down], second.one[down], -second.low[down], -second.low[down]),
+    )
+
+
+def _far(variance, shift):
+    return int(14 * math.sqrt(variance)) + 2 * shift + 40
 
 
 def chances_of(clients, rate):

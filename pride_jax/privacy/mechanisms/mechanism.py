@@ -105,6 +105,14 @@ class Mechanism(Protocol):
         """Fewest of so many announced clients that must be in a sum for it to be opened."""
         ...
 
+    def gaussian_move(self, setting: Setting, releases: int) -> float:
+        """Most that a client of known cohorts moves releases, in standard deviations of a Gaussian.
+
+        So many releases cost no more than one of Gaussian noise with a client that moves it so far,
+        μ of Gaussian DP; infinite where no such is known.
+        """
+        ...
+
     def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
         """All (ε, δ) of so many releases against such a reader.
 

@@ -63,9 +63,13 @@ class ServerNoise(Validated):
         """None: the server adds the noise."""
         del setting, rng
 
+    def gaussian_move(self, setting: Setting, releases: int) -> float:
+        """Most that a client moves all releases, in standard deviations of one Gaussian: exact."""
+        return self.reach(setting, releases) / self.noise_multiplier
+
     def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
         """All (ε, δ) of so many releases against such a reader; for known cohorts exact."""
-        known = GaussianProfile(self.reach(setting, releases) / self.noise_multiplier)
+        known = GaussianProfile(self.gaussian_move(setting, releases))
         smallest = self.smallest_cohort(setting.sampler)
         view = View(reader, max(1, self.colluders), smallest, setting.client_state)
         return hidden(known, setting, releases, 1 / self.noise_multiplier, view)

@@ -137,6 +137,14 @@ class Skellam(Validated):
         least = self.smallest_cohort(sampler)
         return self.noise_variance * least / (least - self.dropouts - self.colluders)
 
+    def gaussian_move(self, setting: Setting, releases: int) -> float:
+        """Most that a client moves releases, in standard deviations of `dominance`'s Gaussian."""
+        del setting
+        if self.noise_variance < SMALLEST_VARIANCE:
+            return math.inf
+        each = self.values.max_squared_norm / gaussian_variance(self.noise_variance)
+        return math.sqrt(releases * each)
+
     def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
         """All (ε, δ) of so many releases against such a reader.
 
@@ -147,10 +155,10 @@ class Skellam(Validated):
         many are missing: a reader of models is told both.
         """
         sampler = self._accounted(setting.sampler)
-        renyi = RenyiProfile(tuple(releases * self.known_divergences()))
-        if self.noise_variance < SMALLEST_VARIANCE:
+        renyi = RenyiProfile(tuple((releases * self.known_divergences()).tolist()))
+        move = self.gaussian_move(setting, 1)
+        if math.isinf(move):
             return renyi
-        move = math.sqrt(self.values.max_squared_norm / gaussian_variance(self.noise_variance))
         known = Least((GaussianProfile(math.sqrt(releases) * move), renyi))
         if self.dropouts:
             reader = self._told_of_dropouts(reader)
