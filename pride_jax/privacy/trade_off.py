@@ -40,7 +40,7 @@ class TradeOff:
         """δ at this ε >= 0."""
         return self.profile.delta(epsilon)
 
-    def curve(self, points: int = 25) -> "Float64[np.ndarray, 'points 2']":
+    def curve(self, points: int = 16) -> "Float64[np.ndarray, 'points 2']":
         """Pairs (ε, δ), from ε = 0 to the ε of a hundredth of the plan's δ, evenly spaced."""
         import numpy as np
 
@@ -74,8 +74,9 @@ class TradeOff:
         sampler, mechanism = self.plan.sampler, self.plan.mechanism
         if isinstance(sampler, Full):
             return dp_accounting.GaussianDpEvent(1 / self.mu)
-        noise = 1 / mechanism.gaussian_move(self.plan.setting._replace(rounds=1), 1)
         turns = sampler.turns(self.releases)
+        one_turn = min(sampler.separation, self.plan.rounds)
+        noise = 1 / mechanism.gaussian_move(self.plan.setting, one_turn)
         return dp_accounting.SelfComposedDpEvent(sampler.event(noise), turns)
 
     def to_dict(self) -> dict[str, Any]:

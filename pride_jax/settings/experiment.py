@@ -216,8 +216,10 @@ class Privacy(Validated):
     """Rounds whose noise is correlated, for `banded`."""
     dropouts: int = 0
     """Clients that may be missing from a sum of `skellam`; with more, nothing is opened."""
+    exchangeable_dropouts: bool = False
+    """Whether those missing are any of the called alike; if not, `dropouts` void amplification."""
     colluders: int = 1
-    """Clients that may tell their shares of `skellam` noise."""
+    """Clients that may tell their shares of `skellam` noise, and how many were called."""
     tuning_runs: int = 1
     """Runs on the same clients' data from which these settings were chosen; their cost is told."""
     seed: int | None = None

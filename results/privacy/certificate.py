@@ -16,7 +16,7 @@ from pride_jax.privacy.mechanisms.dominance import gaussian_variance
 from pride_jax.runs.environment import environment
 
 FOLDER = Path(__file__).parent
-VARIANCES = [4.0, 5.0, 6.0, 8.0, *(round(10 ** (k / 4), 2) for k in range(4, 29))]
+VARIANCES = [4.0, 5.0, 6.0, 8.0, *(round(10 ** (k / 4), 2) for k in range(4, 25))]
 
 
 def main() -> None:

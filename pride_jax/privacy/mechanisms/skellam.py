@@ -247,17 +247,23 @@ class Skellam(Validated):
 
     def accountant(self, sampler: Accounted) -> str:
         """Whose ε it is, for a disclosure."""
-        del sampler
-        return (
-            "Rényi divergences (Agarwal et al. 2021), subsampled where clients are, with the "
-            "rounds in which a cohort may be too large or too small at their full cost"
-        )
+        if self.noise_variance < SMALLEST_VARIANCE:
+            return "Rényi divergences (Agarwal et al. 2021), without amplification"
+        gaussian = f"Gaussian noise of variance {gaussian_variance(self.noise_variance):.6g}"
+        if isinstance(sampler, Full):
+            return f"{gaussian}, which costs no less, by its exact curve (Balle & Wang 2018)"
+        if self.dropouts and not self.exchangeable:
+            return f"{gaussian}, which costs no less, without amplification: clients may be missing"
+        return f"{gaussian}, which costs no less, by {sampler.accountant()}"
 
     def against(self) -> str:
         """Against whom ε holds, for a disclosure."""
+        held = "who sees the released models"
+        if self.colluders:
+            held += f", even for {self.colluders} colluding clients, who know how many were called"
         return (
-            "It holds against who sees the released models; aggregator, key holder and clients, "
-            "who see sums with the noise in them, know the cohorts besides."
+            f"It holds against {held}; aggregator and key holder, who see sums with the noise in "
+            "them, know the cohorts besides."
         )
 
     def caveat(self) -> str:
