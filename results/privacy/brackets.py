@@ -1,8 +1,10 @@
 """ε of random plans, and of corners, beside the bracket of an accountant that was written apart.
 
-``python -m results.privacy.brackets`` writes ``brackets.json``; the tests do the same for a few.
+``python -m results.privacy.brackets`` writes ``brackets.json``, plan by plan, and goes on where it was
+ended. The tests do the same for a few plans.
 """
 
+import importlib
 import math
 import sys
 import time
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pride_jax.files import write_json
+from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
@@ -30,17 +32,21 @@ from pride_jax.runs.environment import environment
 
 FOLDER = Path(__file__).parent
 EACH = 5
-INTEGERS = Integers(100, 10)
+INTEGERS = Integers(100, 8)
 
 
 def main() -> None:
     """Brackets every plan and writes the file."""
     sys.path.insert(0, str(FOLDER.parents[1] / "tests" / "privacy"))
-    from described import bracket_of
-
+    bracket_of = importlib.import_module("described").bracket_of
+    path = FOLDER / "brackets.json"
+    done = {str(row["plan"]): row for row in read_json(path)["rows"]} if path.exists() else {}
     epsilon(_plan(full(9), Gaussian(9.0), 1, 1e-3))
     rows = []
     for name, plan, reader in [*corners(), *random_plans(np.random.default_rng(0))]:
+        if (key := str(plan.to_dict())) in done and done[key]["reader"] == reader:
+            rows.append(done[key])
+            continue
         start = time.process_time()
         found = epsilon(plan, reader=reader)
         seconds = time.process_time() - start
@@ -57,8 +63,11 @@ def main() -> None:
             }
         )
         width, over, under = 1 - low / high, found / high - 1, found / low - 1
-        print(f"{name:28} {found:10.5g} {width:7.4f} {under:8.4f} {over:8.4f} {seconds:6.2f}")
-        write_json(FOLDER / "brackets.json", {"environment": environment(), "rows": rows})
+        print(
+            f"{name:28} {found:10.5g} {width:7.4f} {under:8.4f} {over:8.4f} {seconds:6.2f}",
+            flush=True,
+        )
+        write_json(path, {"environment": environment(), "rows": rows})
 
 
 def corners() -> list[tuple[str, Plan, Reader]]:
