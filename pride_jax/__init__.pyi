@@ -19,7 +19,6 @@ from .engine.evaluation import Metrics, evaluator
 from .engine.on_device import on_device
 from .engine.rounds import Algorithm, RoundInfo, ServerState
 from .engine.secure import SecureAggregation
-from .engine.server import secret_key
 from .engine.simulated import one_by_one, simulated
 from .errors import ConfigError, DataError, PrideError, ProtocolError, RunError, TooFewError
 from .federated import federated
@@ -50,10 +49,11 @@ from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
+from .privacy.randomness import secret_key, study_key
 from .privacy.readers import READERS, Reader
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .privacy.trade_off import TradeOff, trade_off
-from .privacy.values import Floats, Integers
+from .privacy.values import DeviceIntegers, Floats, Integers
 from .runs.experiment import run
 from .settings.experiment import Experiment
 from .task import Scores, Task, classification, mean_gradient, next_token, regression
@@ -72,6 +72,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Dataset",
+    "DeviceIntegers",
     "Experiment",
     "FederatedData",
     "Flat",
@@ -147,6 +148,7 @@ __all__ = [
     "scaffold",
     "secret_key",
     "simulated",
+    "study_key",
     "threshold_paillier",
     "trade_off",
     "truncated_poisson",

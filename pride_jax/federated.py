@@ -12,7 +12,7 @@ from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
 from pride_jax.engine.server import Server, keeps_state, server_part
 from pride_jax.errors import ConfigError
-from pride_jax.methods.method import Hyper, Method, MethodOf
+from pride_jax.methods.method import Hyper, Method, MethodOf, uniform
 from pride_jax.privacy.client_state import check_client_state
 from pride_jax.privacy.clipping import Clipping, Unclipped
 from pride_jax.privacy.plan import Plan
@@ -76,6 +76,7 @@ def halves_of(
     if isinstance(sampler, Plan):
         _check_plan(sampler, len(sizes), clipping)
         check_client_state(sampler, keeps_state(of_numbers(numbers)))
+        _check_weighting(sampler, of_numbers(numbers))
         plan, drawn, norm = sampler, sampler.sampler, sampler.clipping.norm
     else:
         plan, drawn, norm = None, sampler or full(len(sizes)), _norm_without_plan(clipping)
@@ -111,4 +112,18 @@ def _check_plan(plan: Plan, num_clients: int, clipping: Clipping | Unclipped) ->
         raise ConfigError(
             f"The plan's num_clients={plan.sampler.num_clients}, but the data have {num_clients}: "
             "they must be the same, or the accounting is wrong"
+        )
+
+
+def _check_weighting(plan: Plan, method: Method) -> None:
+    """Refuses weights that tell numbers of examples, where these are not public.
+
+    Raises:
+      ConfigError: as above.
+    """
+    if method.weighting is not uniform and not plan.public_sizes:
+        raise ConfigError(
+            f"weighting={getattr(method.weighting, '__name__', method.weighting)} with a privacy "
+            "plan: expected uniform, since ε does not cover clients' numbers of examples; or a "
+            "plan with public_sizes=True, if these are public"
         )

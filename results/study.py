@@ -2,6 +2,7 @@
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
@@ -70,7 +71,7 @@ def _ten_parties(results: Path) -> list[list[str]]:
 
 
 def _private(results: Path) -> list[list[str]]:
-    rows = []
+    rows, groups = [], read_json(results / "privacy" / "groups.json")["rows"]
     for name, sweep in read_json(results / "privacy" / "accuracy.json")["with_noise"].items():
         target = sweep["config"]["privacy"]["epsilon"]
         runs = [run for run in sweep["runs"] if float(run["settings"]["privacy.epsilon"]) == target]
@@ -78,9 +79,11 @@ def _private(results: Path) -> list[list[str]]:
         reached = mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 2)
         clients = sweep["config"]["partition"]["clients"]
         theirs, accuracy = PUBLISHED[name]
+        of_example = only(groups, clients=name, settings={"privacy.epsilon": f"{target:g}"})
         rows.append(
             [
-                f"MNIST, {clients:,} clients of two classes each, client-level DP",
+                f"MNIST, {clients:,} clients of two classes each{_held(of_example)}, client-level "
+                "DP",
                 f'{accuracy:.0%} at "ε = {theirs:g}" (Geyer et al., under an accounting that does '
                 "not hold)",
                 f"**{reached}%** at ({target:g}, {runs[0]['delta']:g})",
@@ -88,6 +91,15 @@ def _private(results: Path) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _held(of_example: dict[str, Any]) -> str:
+    """How many clients hold one digit, and what that leaves of ε for it."""
+    if of_example["holders"] == 1:
+        return ""
+    epsilon = of_example["epsilon_of_holders"]
+    promised = "no ε" if epsilon is None else f"ε = {epsilon:.3g}"
+    return f", {of_example['holders']} of whom hold the same digits ({promised} for a digit)"
 
 
 def speed(results: Path) -> str:

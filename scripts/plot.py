@@ -1,7 +1,8 @@
 """Draw anew from saved numbers: ``python scripts/plot.py runs/iris_two_party``, or ``results``.
 
 The folder of a run or a sweep gets its own pictures again. A study of this repository's results/
-gets its pictures and the tables of its page.
+gets its pictures and the tables of its page. The code that came with a run is not run, unless
+--trust-code says that you have read it.
 """
 
 import argparse
@@ -18,17 +19,24 @@ def main() -> int:
     """Reads the command line, draws, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("folder", type=Path, help="of a run, a sweep, or a study in results/")
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument(
+        "--trust-code", action="store_true", help="run the code in the run's own folder"
+    )
+    arguments = parser.parse_args()
     try:
-        draw(folder)
+        draw(arguments.folder.resolve(), arguments.trust_code)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def draw(folder: Path) -> None:
+def draw(folder: Path, trusted: bool) -> None:
     """Draws what the folder has, and says which pictures were left and why.
+
+    Args:
+      folder: of a run, a sweep or a study.
+      trusted: whether the run's own copy of its code may be run.
 
     Raises:
       RunError: there is no such folder, or nothing to draw in it.
@@ -41,7 +49,7 @@ def draw(folder: Path) -> None:
 
         print(*draw(folder), sep="\n")
     if not studied or (folder / "metrics.jsonl").exists():
-        drawn, left = redraw(folder)
+        drawn, left = redraw(folder, trusted)
         print(*drawn, sep="\n")
         for path, why in left.items():
             print(f"left as it is: {path}: {why}", file=sys.stderr)

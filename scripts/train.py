@@ -90,11 +90,16 @@ def assist(config: Experiment, workdir: Path) -> int:
 def train(config: Experiment, workdir: Path, resume: bool) -> int:
     """Runs an experiment with its progress on the terminal."""
     from pride_jax.files import read_json
-    from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
+    from pride_jax.reporting.terminal import (
+        progress,
+        show_disclosure,
+        show_note,
+        show_summary,
+    )
     from pride_jax.runs.experiment import run
 
     with progress(config) as report:
-        summary = run(config, workdir, resume=resume, report=report)
+        summary = run(config, workdir, resume=resume, report=report, note=show_note)
     show_summary(summary, workdir)
     show_disclosure(read_json(workdir / "disclosure.json"))
     return 0

@@ -1,6 +1,7 @@
 """Strictness for every test, and the real MNIST for those that need it."""
 
 import os
+import tempfile
 
 import jax
 import pytest
@@ -9,6 +10,13 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Most time goes to compiling: a program that was compiled before is loaded instead. Each process
+# has a folder of its own, since JAX does not write these files as a whole.
+PROGRAMS = tempfile.TemporaryDirectory(prefix="pride_jax_programs_")
+jax.config.update("jax_compilation_cache_dir", PROGRAMS.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """No secret key prints: not in a state, plan, budget or error, and none is pickled."""
 
 import copy
+import hashlib
 import pickle
 
 import jax
@@ -20,15 +21,16 @@ from pride_jax.models.networks import logistic
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.privacy.sampling import full
 from pride_jax.runs.budget import open_budget
 from pride_jax.settings.experiment import Privacy
 from pride_jax.task import classification
 from pride_jax.types import Hidden
 
-SEED = bytes([0x9A, 0x3B, 0xC4, 0x71, 0x5E, 0x08, 0xD2, 0xF6])
+SEED = hashlib.sha256(b"a seed").digest()
 WORDS = np.frombuffer(SEED, np.uint32)
-SECRET = jax.random.wrap_key_data(jnp.asarray(WORDS), impl="threefry2x32")
+SECRET = secret_key(SEED)
 PLAN = Plan(
     sampler=full(4),
     clipping=Flat(1.0),
@@ -106,7 +108,12 @@ def test_a_missing_key_is_named_without_one(algorithm):
 
 def test_a_budget_hides_its_key(tmp_path):
     settings = Privacy(
-        clipping_norm=1.0, mechanism="banded", band=2, noise_multiplier=2.0, delta=1e-2
+        clipping_norm=1.0,
+        mechanism="banded",
+        band=2,
+        noise="floats",
+        noise_multiplier=2.0,
+        delta=1e-2,
     )
     budget = open_budget(settings, PLAN, tmp_path, SEED, 0, "digest")
     derived = jax.random.key_data(budget.key.value)

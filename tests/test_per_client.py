@@ -23,6 +23,7 @@ from pride_jax.models.networks import mlp
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampling import fixed_size, full
 from pride_jax.privacy.values import Integers
 from pride_jax.settings.experiment import Aggregation, Engine, Experiment
@@ -63,7 +64,7 @@ def rounds(adder, *, data=None, sampler=None, weighting=by_examples, count=2):
         sampler,
         adder(SecureAggregation(protocol, key_holder, bits, limit, network=overheard)),
     )
-    key = jax.random.key(5) if private else None
+    key = study_key(5) if private else None
     state, info = algorithm.rounds(algorithm.init(jax.random.key(3), key), count)
     return algorithm.params(state), sent, info
 

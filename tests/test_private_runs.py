@@ -1,21 +1,24 @@
 """A private run tells what it cost, stops in time, and forgets no release when it dies."""
 
+import functools
 import json
+import shutil
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.privacy.sampling import truncated_poisson
 from pride_jax.runs import budget, experiment, ledger, prepared
+from pride_jax.runs.environment import environment
 from pride_jax.runs.experiment import run
 from pride_jax.settings.experiment import (
     Aggregation,
@@ -53,12 +56,33 @@ SKELLAM = replace(
 )
 
 
+@functools.cache
+def clean_environment():
+    """One in which the same keys give the same bits."""
+    return environment() | {"git_commit": "abc", "git_changes": False}
+
+
 @pytest.fixture
 def clean(monkeypatch):
-    """An environment in which the same keys give the same bits."""
-    here = budget.environment() | {"git_commit": "abc", "git_changes": False}
-    monkeypatch.setattr(budget, "environment", lambda: here)
-    return here
+    """That environment, wherever a run asks for it."""
+    monkeypatch.setattr(budget, "environment", clean_environment)
+    return clean_environment()
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The folder of a finished run of ``PRIVATE`` in that environment; not to be changed."""
+    folder = tmp_path_factory.mktemp("ended") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "environment", clean_environment)
+        run(PRIVATE, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(ended, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(ended, tmp_path / "run")
 
 
 def rows_of(folder):
@@ -87,15 +111,15 @@ def die_after(folder, round_):
             file.unlink()
 
 
-def test_every_row_tells_what_was_spent_so_far(tmp_path):
-    summary = run(PRIVATE, tmp_path / "run")
-    rows = rows_of(tmp_path / "run")
+def test_every_row_tells_what_was_spent_so_far(ended):
+    summary = json.loads((ended / "summary.json").read_text())
+    rows = rows_of(ended)
     assert [row["releases"] for row in rows] == [0, 2, 4, 6]
     for row in rows:
         assert row["epsilon"] == epsilon(PLAN, row["releases"])
         assert row["epsilon_known_cohort"] == epsilon_known_cohort(PLAN, row["releases"])
     assert (summary["epsilon"], summary["delta"]) == (epsilon(PLAN), 1e-2)
-    guarantee = told(tmp_path / "run")
+    guarantee = told(ended)
     for said in ("Client-level", f"ε = {epsilon(PLAN):.4g} at δ = 0.01", "PLD", "probability 0.5"):
         assert said in guarantee
 
@@ -134,9 +158,7 @@ def test_a_run_that_could_not_release_anything_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_died_is_done_again_to_the_same_bits_and_costs_nothing_more(tmp_path, clean):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_a_run_that_died_is_done_again_to_the_same_bits_and_costs_nothing_more(folder, clean):
     before = parameters(folder)
     die_after(folder, 4)
     summary = run(PRIVATE, folder, resume=True)
@@ -154,9 +176,7 @@ def test_rounds_that_can_be_done_again_are_affordable(tmp_path, clean):
     assert same(before, parameters(folder))
 
 
-def test_a_run_that_dies_before_its_first_checkpoint_of_rounds_costs_nothing_more(tmp_path, clean):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_a_run_that_dies_before_its_first_checkpoint_of_rounds_costs_nothing_more(folder, clean):
     before = parameters(folder)
     die_after(folder, 0)
     for file in (folder / "checkpoints").glob("*.npz"):
@@ -166,9 +186,7 @@ def test_a_run_that_dies_before_its_first_checkpoint_of_rounds_costs_nothing_mor
     assert summary["releases"] == 6
 
 
-def test_elsewhere_lost_rounds_get_other_noise_and_are_charged(tmp_path, clean, monkeypatch):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_elsewhere_lost_rounds_get_other_noise_and_are_charged(folder, clean, monkeypatch):
     before = parameters(folder)
     die_after(folder, 4)
     monkeypatch.setattr(budget, "environment", lambda: clean | {"processor": "another"})
@@ -177,6 +195,24 @@ def test_elsewhere_lost_rounds_get_other_noise_and_are_charged(tmp_path, clean, 
     assert summary["releases"] == 8
     assert summary["epsilon"] == epsilon(PLAN, 8)
     assert [entry.attempt for entry in ledger.read(folder / "ledger.jsonl")] == [0, 0, 0, 1]
+
+
+def test_under_another_jax_setting_lost_rounds_get_other_noise_and_are_charged(folder, clean):
+    die_after(folder, 4)
+    with jax.default_matmul_precision("bfloat16"):
+        assert run(PRIVATE, folder, resume=True)["releases"] == 8
+
+
+def test_another_seed_is_not_taken_for_the_runs_own(folder, clean):
+    """Its cohorts and noise on the same rounds would be further releases that nobody counts."""
+    seed = folder / "secrets" / "noise_and_cohorts"
+    own = seed.read_bytes()
+    die_after(folder, 4)
+    seed.write_bytes(own[::-1])
+    with pytest.raises(RunError, match="another seed of cohorts and noise"):
+        run(PRIVATE, folder, resume=True)
+    seed.write_bytes(own)
+    assert run(PRIVATE, folder, resume=True)["releases"] == 6
 
 
 def test_shares_of_integer_noise_are_always_new_and_always_charged(tmp_path, clean):
@@ -213,9 +249,7 @@ def test_a_release_that_cannot_be_written_down_is_not_made(tmp_path):
     assert not list((folder / "checkpoints").glob("[1-9].npz"))
 
 
-def test_lost_secrets_are_not_replaced(tmp_path):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_lost_secrets_are_not_replaced(folder):
     die_after(folder, 4)
     (folder / "secrets" / "noise_and_cohorts").unlink()
     (folder / "secrets").rmdir()
@@ -223,13 +257,11 @@ def test_lost_secrets_are_not_replaced(tmp_path):
         run(PRIVATE, folder, resume=True)
 
 
-def test_secrets_are_in_their_folder_only(tmp_path):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_secrets_are_in_their_folder_only(folder):
     seed = (folder / "secrets" / "noise_and_cohorts").read_bytes()
     words = {str(number) for number in np.frombuffer(seed, np.uint32)}
-    apart = jax.random.fold_in(secret_key(seed), budget._PURPOSE)
-    derived = jax.random.key_data(jax.random.split(jax.random.fold_in(apart, 0)))
+    attempt = jax.random.fold_in(secret_key(seed), 0)
+    derived = jax.random.key_data(jax.random.split(attempt))
     forms = [seed, *(np.asarray(key).tobytes() for key in derived)]
     for file in folder.rglob("*"):
         if file.is_file() and file.parent.name != "secrets":
@@ -238,9 +270,7 @@ def test_secrets_are_in_their_folder_only(tmp_path):
             assert not any(word.encode() in content for word in words)
 
 
-def test_a_plan_calibrated_otherwise_is_refused_on_resume(tmp_path):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_a_plan_calibrated_otherwise_is_refused_on_resume(folder):
     die_after(folder, 4)
     plan = json.loads((folder / "plan.json").read_text())
     plan["mechanism"]["noise_multiplier"] = 2.01
@@ -249,27 +279,21 @@ def test_a_plan_calibrated_otherwise_is_refused_on_resume(tmp_path):
         run(PRIVATE, folder, resume=True)
 
 
-def test_a_lost_ledger_is_not_begun_anew(tmp_path):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_a_lost_ledger_is_not_begun_anew(folder):
     die_after(folder, 4)
     (folder / "ledger.jsonl").unlink()
     with pytest.raises(RunError, match=r"ledger.jsonl lacks round 0"):
         run(PRIVATE, folder, resume=True)
 
 
-def test_other_data_gives_other_noise_on_resume(tmp_path, clean):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_other_data_gives_other_noise_on_resume(folder, clean):
     die_after(folder, 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prepared, "_digest", lambda data: "of one client less")
         assert run(PRIVATE, folder, resume=True)["releases"] == 8
 
 
-def test_a_folder_in_use_is_refused(tmp_path):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_a_folder_in_use_is_refused(folder):
     die_after(folder, 4)
     with claimed(folder), pytest.raises(RunError, match="in use by another process"):
         run(PRIVATE, folder, resume=True)
@@ -283,9 +307,7 @@ def test_empty_cohorts_are_rounds_like_others(tmp_path):
     assert 0 in clients and len(clients) == 6
 
 
-def test_a_changed_plan_is_refused_on_resume(tmp_path):
-    folder = tmp_path / "run"
-    run(PRIVATE, folder)
+def test_a_changed_plan_is_refused_on_resume(folder):
     changed = replace(PRIVATE, privacy=replace(PRIVATE.privacy, noise_multiplier=1.0))
     with pytest.raises(RunError, match=r"privacy.noise_multiplier: 2.0 -> 1.0"):
         run(changed, folder, resume=True)

@@ -20,15 +20,14 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import iid
-from pride_jax.engine.contribution import floats
+from pride_jax.engine.contribution import Contribution, floats
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.secure import SecureAggregation, encode_of
-from pride_jax.engine.server import secret_key
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
-from pride_jax.federated import federated
+from pride_jax.federated import federated, halves_of
 from pride_jax.methods.fedavg import fedavg
-from pride_jax.methods.method import uniform
+from pride_jax.methods.method import by_examples, uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.clipping import Adaptive, Flat
@@ -36,6 +35,7 @@ from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key, study_key
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from pride_jax.privacy.values import Integers
 from pride_jax.task import classification
@@ -57,7 +57,7 @@ POISSON = replace(FULL, sampler=truncated_poisson(CLIENTS, 0.5))
 SHARES = Skellam(2.0, Integers(LENGTH, 16), colluders=1)
 SKELLAM = replace(FULL, mechanism=SHARES)
 SILENT = Gaussian(0.0)
-KEY, PRIVATE = jax.random.key(4), jax.random.key(5)
+KEY, PRIVATE = jax.random.key(4), study_key(5)
 
 
 def dp_fedavg(plan, rate=0.0, *, data=DATA, adder=None, **options):
@@ -148,7 +148,7 @@ def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
     state = algorithm.init(KEY, PRIVATE)
     total = steps_of(everyone, 1)[0] * CLIENTS
     for number in range(8):
-        private = jax.random.key(number)
+        private = study_key(number)
         _, info = algorithm.round(algorithm.init(KEY, private))
         sizes.add(int(info.clients))
         step = steps_of(algorithm, 1, private)[0]
@@ -158,7 +158,7 @@ def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
             assert not step.any()
     assert len(sizes) > 2
     mean = np.mean(
-        [steps_of(algorithm, 1, jax.random.key(100 + number))[0] for number in range(40)], axis=0
+        [steps_of(algorithm, 1, study_key(100 + number))[0] for number in range(40)], axis=0
     )
     assert np.linalg.norm(mean - total / CLIENTS) < 0.3 * np.linalg.norm(total / CLIENTS)
     assert int(state.round) == 0
@@ -167,7 +167,7 @@ def test_the_sum_is_divided_by_the_expected_cohort_whoever_came():
 def test_a_run_is_the_same_for_the_same_secret_key_only():
     algorithm = dp_fedavg(POISSON, rate=0.3)
     np.testing.assert_array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2))
-    assert not np.array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2, jax.random.key(6)))
+    assert not np.array_equal(steps_of(algorithm, 2), steps_of(algorithm, 2, study_key(6)))
 
 
 finite_or_not = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -234,7 +234,7 @@ def test_cohorts_too_small_to_hide_one_another_are_not_opened():
     algorithm = dp_fedavg(plan, adder=simulated(secure(masking())))
     seen = set()
     for number in range(12):
-        _, info = algorithm.round(algorithm.init(KEY, jax.random.key(number)))
+        _, info = algorithm.round(algorithm.init(KEY, study_key(number)))
         assert int(info.unopened) == (int(info.clients) < 3)
         seen.add(int(info.unopened))
     assert seen == {0, 1}
@@ -242,8 +242,8 @@ def test_cohorts_too_small_to_hide_one_another_are_not_opened():
 
 def test_gaussian_noise_covers_what_rounding_adds():
     plan = replace(FULL, mechanism=Gaussian(2.0, Integers(LENGTH, 4)))
-    scale = plan.mechanism.noise_scale(NORM)
-    assert scale > 1.5 * FULL.mechanism.noise_scale(NORM)
+    scale = plan.mechanism.noise_scale(plan.setting, NORM)
+    assert scale > 1.5 * FULL.mechanism.noise_scale(FULL.setting, NORM)
     noise = steps_of(dp_fedavg(plan, adder=simulated(secure(plain(), 4))), 8)
     assert deviation_fits(noise, scale / CLIENTS)
 
@@ -262,8 +262,12 @@ def test_adaptive_clipping_finds_the_quantile_of_the_norms():
     [
         ({}, {"clipping": Flat(1.0)}, r"clipping=Flat\(norm=1.0\).*the plan clips"),
         ({"sampler": full(13)}, {}, "num_clients=13, but .* have 12"),
-        ({"mechanism": Gaussian(2.0, Integers(9, 16))}, {}, "dimension=9.*on_device adds floats"),
-        ({}, {"adder": simulated(secure(plain()))}, r"adds Floats\(\).*Integers"),
+        (
+            {"mechanism": Gaussian(2.0, Integers(9, 16))},
+            {},
+            "dimension=9.*on_device adds DeviceIntegers",
+        ),
+        ({}, {"adder": simulated(secure(plain()))}, r"adds DeviceIntegers\(.*Integers"),
         (
             {"mechanism": Gaussian(2.0, Integers(LENGTH, 8))},
             {"adder": simulated(secure(plain()))},
@@ -294,8 +298,8 @@ def test_noise_and_cohorts_need_a_key_of_their_own():
 
 def test_secret_keys_come_from_the_system_unless_given():
     assert (jax.random.key_data(secret_key()) != jax.random.key_data(secret_key())).any()
-    data = jax.random.key_data(secret_key(bytes(range(8))))
-    assert data.tobytes() == bytes(range(8))
+    data = jax.random.key_data(secret_key(bytes(range(32))))
+    assert data.tobytes() == bytes(range(32))
 
 
 @pytest.mark.parametrize("client", [0, 7])
@@ -320,3 +324,26 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
 def test_a_clients_data_changes_the_count_of_short_updates_by_at_most_a_half(update, counted):
     contributed, _ = floats(KEY, {"w": jnp.array(update)}, jnp.float32(5.0), jnp.float32(1.0))
     assert float(contributed.within) == counted
+
+
+def released_of_nothing(sizes, plan, weighting):
+    """A round's model where every update is zero, for clients of these numbers of examples."""
+    method = fedavg(classification(MODEL, 3), optax.sgd(0.0), weighting=weighting)
+    server, _ = halves_of(method, np.array(sizes, np.int32), plan)
+    state = server.init(KEY, PRIVATE, 0, {})
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), server.update)
+    sums = Contribution(nothing, jnp.zeros(()))
+    after = server.finish(jnp.array(sizes), state, server.draw(state), sums)
+    return flat(after.own.params) - flat(state.own.params)
+
+
+def test_how_many_examples_a_client_has_shows_in_the_noise_of_weighted_rounds_and_in_no_others():
+    """The adversary knows all other clients' sizes, and reads the noise's scale off the model."""
+    few, many = [5] * (CLIENTS - 1) + [1], [5] * (CLIENTS - 1) + [5]
+    one, other = (released_of_nothing(sizes, FULL, uniform) for sizes in (few, many))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ConfigError, match="ε does not cover clients' numbers of examples"):
+        released_of_nothing(few, FULL, by_examples)
+    public = replace(FULL, public_sizes=True)
+    one, other = (released_of_nothing(sizes, public, by_examples) for sizes in (few, many))
+    assert one.std() / other.std() == pytest.approx(sum(many) / sum(few), rel=1e-5)

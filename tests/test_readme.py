@@ -6,6 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
+import optax
+from jax.random import key
+
+import pride_jax as pride
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -26,6 +33,12 @@ def printed(example, folder):
 def test_the_training_example_runs_and_learns(tmp_path):
     (accuracy,) = printed(TRAINING, tmp_path)
     assert accuracy > 0.85
+    model = pride.mlp(features=(8, 8, 1), outputs=10, hidden=(64,))
+    params = pride.read_parameters(tmp_path / "digits.safetensors", model)
+    task, dataset = pride.classification(model, outputs=10), pride.load_dataset("digits")
+    assert round(pride.evaluator(task, dataset)(params).accuracy, 4) == round(accuracy, 4)
+    begun = pride.fedavg(task._replace(init=lambda key: params), optax.sgd(0.5)).init(key(0))
+    jax.tree.map(np.testing.assert_array_equal, begun.params, params)
 
 
 def test_the_method_trains_from_the_config_beside_it(tmp_path):

@@ -19,7 +19,7 @@ import pytest
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import run
-from pride_jax.runs.hosts import Order, Task, joined, meet
+from pride_jax.runs.hosts import Action, Order, check_alike, joined, meet
 from pride_jax.settings.experiment import Engine
 from pride_jax.settings.files import load_config
 
@@ -38,6 +38,25 @@ config = Experiment(
     ),
     evaluation=Evaluation(every=20),
 )
+"""
+KEEPING = """
+from pride_jax.settings import *
+
+config = Experiment(
+    rounds=4,
+    data=Data("flowers.py:flowers"),
+    partition=Partition("iid", clients=5, held_out=0.3),
+    model=Model("logistic"),
+    method=Method(personal=("layers/0/bias",)),
+    cohort=Cohort("fixed_size", size=3),
+    evaluation=Evaluation(every=2),
+)
+"""
+FLOWERS = """
+from pride_jax.data.datasets import load_dataset
+
+def flowers():
+    return load_dataset("iris")
 """
 
 
@@ -75,10 +94,16 @@ def started(config, workdir, processes, *arguments) -> Iterator[list[subprocess.
             each.wait()
 
 
-def last_checkpoint(workdir):
-    latest = max((workdir / "checkpoints").glob("*.npz"), key=lambda path: int(path.stem))
+def last_saved(folder):
+    latest = max(folder.glob("*.npz"), key=lambda path: int(path.stem))
     with np.load(latest) as saved:
         return dict(saved)
+
+
+def assert_close(one, other):
+    assert one.keys() == other.keys() and one
+    for name, leaf in one.items():
+        np.testing.assert_allclose(leaf, other[name], rtol=1e-3, atol=1e-5)
 
 
 def wait_for_rows(workdir, count):
@@ -102,9 +127,39 @@ def test_two_processes_give_the_numbers_of_one(config, tmp_path):
     for here, there in zip(*rows, strict=True):
         assert here.get("clients") == there.get("clients")
         assert here["test_loss"] == pytest.approx(there["test_loss"], rel=1e-4)
-    saved = [last_checkpoint(tmp_path / name) for name in ("one", "two")]
-    for name, leaf in saved[0].items():
-        np.testing.assert_allclose(leaf, saved[1][name], rtol=1e-3, atol=1e-5)
+    assert_close(*(last_saved(tmp_path / name / "checkpoints") for name in ("one", "two")))
+
+
+def test_what_clients_keep_is_saved_by_two_processes_and_resumed_by_one(tmp_path):
+    (tmp_path / "flowers.py").write_text(FLOWERS)
+    path, two = tmp_path / "keeping.py", tmp_path / "two"
+    path.write_text(KEEPING)
+    one = run(load_config(path), tmp_path / "one")
+    expected = last_saved(tmp_path / "one" / "clients")
+    (biases,) = expected.values()
+    assert len(np.unique(biases, axis=0)) == 5
+    with started(path, two, 2) as everyone:
+        assert [each.wait() for each in everyone] == [0, 0]
+    assert_close(last_saved(two / "clients"), expected)
+    # As it was between the states of round 4 and their checkpoint.
+    (two / "summary.json").unlink()
+    (two / "checkpoints" / "4.npz").unlink()
+    (two / "clients" / "4.npz").unlink()
+    alone = replace(load_config(path), engine=Engine(devices=1))
+    resumed = run(alone, two, resume=True)
+    assert_close(last_saved(two / "clients"), expected)
+    assert resumed["held_out"]["personal"] == pytest.approx(one["held_out"]["personal"], rel=1e-3)
+
+
+def test_processes_with_other_code_are_refused_by_its_name():
+    same, other = {"nets.py": "aa", "sets.py": "bb"}, {"nets.py": "aa", "sets.py": "cc"}
+    check_alike([same, same, same])
+    with pytest.raises(
+        ConfigError, match=r"sets\.py: .* was bb in process 0, and is cc in process 2"
+    ):
+        check_alike([same, same, other])
+    with pytest.raises(ConfigError, match=r"sets\.py: .* was bb in process 0, and is none in proc"):
+        check_alike([same, {"nets.py": "aa"}])
 
 
 def test_a_lost_process_ends_the_run_and_another_number_continues_it(config, tmp_path):
@@ -189,7 +244,7 @@ def test_a_port_that_is_taken_is_told():
 
 
 def test_an_order_does_not_print_its_key():
-    assert "12345" not in repr(Order(Task.BEGIN, 7, (12345, 67890)))
+    assert "12345" not in repr(Order(Action.BEGIN, 7, (12345, 67890)))
 
 
 def test_a_number_of_processes_needs_a_coordinator(config, tmp_path):

@@ -5,11 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pride_jax.models.modules import from_module
-from pride_jax.models.networks import CNN
 from pride_jax.types import Key, Model, Params, Update
 
 
@@ -111,7 +108,7 @@ def match_gradient(
 
     Args:
       key: of the restarts.
-      model: it must be differentiable twice, see `twice_differentiable_cnn`.
+      model: it must be differentiable twice.
       params: that the client received.
       update: that it sent, or what an attacker holds in its place.
       labels: of the examples, in the order in which the images come back.
@@ -162,20 +159,3 @@ def total_variation(images: Float[Array, "batch height width channels"]) -> Floa
     down = jnp.mean(jnp.abs(images[:, 1:] - images[:, :-1]))
     across = jnp.mean(jnp.abs(images[:, :, 1:] - images[:, :, :-1]))
     return down + across
-
-
-class _CNN(CNN):
-    def __init__(
-        self, height: int, width: int, channels: int, classes: int, *, rngs: nnx.Rngs
-    ) -> None:
-        super().__init__(height, width, channels, classes, rngs=rngs)
-        self.conv1 = nnx.Conv(channels, 32, (5, 5), rngs=rngs)
-        self.conv2 = nnx.Conv(32, 64, (5, 5), rngs=rngs)
-
-
-def twice_differentiable_cnn(features: tuple[int, int, int], classes: int) -> Model:
-    """`models.cnn` as an attacker runs it: the same function of the same parameters.
-
-    Its convolutions are Flax's own, since those of `layers` have gradients but no second ones.
-    """
-    return from_module(lambda rngs: _CNN(*features, classes, rngs=rngs))

@@ -28,6 +28,7 @@ from pride_jax.methods.fedavg import fedavg
 from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import study_key
 from pride_jax.runs.lines import as_line
 from pride_jax.runs.prepared import Prepared, adder_of, prepare, simulated_of
 from pride_jax.settings import build, learning
@@ -141,7 +142,7 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
     simulated = simulated_of(prepared)
     data, dataset = simulated.data, simulated.dataset
     longest = int(data.sizes.max())
-    examples = longest if config.cohort.weighting == "examples" else 1
+    examples = longest if config.weighting == "examples" else 1
     shape = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
     model = learning.build_model(config, shape)
     added = with_canaries(model, data, setting.canaries, examples)
@@ -205,7 +206,7 @@ def _one_run(config: Experiment, prepared: Prepared, plan: Plan, added: Populati
         classification(added.model, simulated_of(prepared).dataset.outputs),
         learning.build_client_optimizer(config, {}),
         keep_present(optax.sgd(1.0)),
-        weighting=learning.WEIGHTINGS[config.cohort.weighting],
+        weighting=learning.WEIGHTINGS[config.weighting],
         training=learning.build_training(config, {}),
     )
     mesh = build.build_mesh(config.engine)
@@ -214,7 +215,7 @@ def _one_run(config: Experiment, prepared: Prepared, plan: Plan, added: Populati
 
     def one(key: Key) -> tuple[Float[Array, "canaries"], Float[Array, "canaries"]]:
         training_key, private = jax.random.split(key)
-        last, _ = algorithm.rounds(algorithm.init(training_key, private), plan.rounds)
+        last, _ = algorithm.rounds(algorithm.init(training_key, study_key(private)), plan.rounds)
         params = algorithm.params(last)
         return params["present"], params["canaries"]
 

@@ -46,10 +46,9 @@ from pride_jax.attacks.inversion import (
     invert_dense_by_all_units,
     invert_dense_by_each_unit,
     match_gradient,
-    twice_differentiable_cnn,
 )
 from pride_jax.attacks.similarity import psnr, ssim
-from pride_jax.models.networks import two_nn
+from pride_jax.models.networks import cnn, two_nn
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
 from pride_jax.runs.lines import as_line
@@ -198,7 +197,7 @@ def _attack_2nn(scene: Scene, plans: dict[float, Plan]) -> tuple[list[Row], list
 
 
 def _attack_cnn(scene: Scene, plans: dict[float, Plan]) -> tuple[list[Row], list[Picture]]:
-    setting, model = scene.setting, twice_differentiable_cnn(FEATURES, CLASSES)
+    setting, model = scene.setting, cnn(FEATURES, CLASSES)
     params = model.init(jax.random.key(0))
     unflatten = ravel_pytree(params)[1]
 

@@ -42,6 +42,7 @@ from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampling import full
 from pride_jax.runs.lines import as_line
 from pride_jax.task import classification
@@ -205,7 +206,8 @@ def _run_all(setting: Setting, dataset: Dataset, data: FederatedData, plan: Plan
     inputs = normalize(jnp.asarray(dataset.test_inputs), data.shift, data.scale)
 
     def one(key: Key) -> _Runs:
-        state = algorithm.init(*jax.random.split(key))
+        training_key, private = jax.random.split(key)
+        state = algorithm.init(training_key, study_key(private))
 
         def advance(state: ServerState, nothing: None) -> tuple[ServerState, Params]:
             del nothing

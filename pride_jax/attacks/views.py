@@ -17,6 +17,7 @@ from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
+from pride_jax.engine.contribution import of_plan
 from pride_jax.engine.secure import SecureAggregation, add_shares, encode_of
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.mechanisms.skellam import Skellam
@@ -146,8 +147,7 @@ def noised_mean(
       updates: of all the plan's clients.
       plan: calibrated.
     """
-    total = jnp.sum(clipped(updates, plan.clipping.norm), axis=0)
-    return _release(key, total, plan) / plan.sampler.expected_cohort
+    return _release(key, updates, plan) / plan.sampler.expected_cohort
 
 
 def noised_alone(key: Key, update: Float[Array, "length"], plan: Plan) -> Float[Array, "length"]:
@@ -160,12 +160,17 @@ def noised_alone(key: Key, update: Float[Array, "length"], plan: Plan) -> Float[
       update: the client's that is not known.
       plan: calibrated, ``gaussian``.
     """
-    return _release(key, clip_by_norm(update, plan.clipping.norm)[0], plan)
+    return _release(key, update[None], plan)
 
 
-def _release(key: Key, total: Float[Array, "length"], plan: Plan) -> Float[Array, "length"]:
-    start = jnp.zeros((), jnp.int32)
-    return plan.release(key, plan.init(key, total, start), start, total, jnp.zeros(()))[0]
+def _release(
+    key: Key, updates: Float[Array, "clients length"], plan: Plan
+) -> Float[Array, "length"]:
+    start, encode = jnp.zeros((), jnp.int32), of_plan(plan)
+    state = plan.init(key, updates[0], start)
+    made, _ = jax.vmap(lambda update: encode(key, update, state.norm, jnp.ones(())))(updates)
+    total, within = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), made)
+    return plan.release(key, state, start, total, within)[0]
 
 
 def noised_integers(

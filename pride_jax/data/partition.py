@@ -171,6 +171,14 @@ def hold_out_of_each(
     )
 
 
+def most_holders(partition: Partition) -> int:
+    """The most clients that hold one same example, each client counted once."""
+    owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
+    count = int(partition.index.max()) + 1
+    held = np.unique(owners * count + partition.index) % count
+    return int(np.bincount(held).max())
+
+
 def with_pooled(partition: Partition) -> Partition:
     """One more client, the last, that holds what all hold: whom a central model is trained for."""
     index, sizes = partition

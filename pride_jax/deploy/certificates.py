@@ -26,6 +26,8 @@ _VALID = datetime.timedelta(days=825)
 def make_certificates(folder: Path, hosts: list[str]) -> None:
     """Writes ``ca.crt``, for everyone, and the SuperLink's certificate and key.
 
+    The folder is then its owner's alone.
+
     The authority's own key signs this one certificate and is forgotten: make new ones instead.
 
     Args:
@@ -58,6 +60,9 @@ def make_certificates(folder: Path, hosts: list[str]) -> None:
         )
         .sign(authority, SHA256())
     )
+    folder.mkdir(parents=True, exist_ok=True)
+    # The SuperLink's log and database, which come here, tell whom the server called.
+    folder.chmod(0o700)
     write_owner_only(
         folder / "secrets" / KEY,
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),

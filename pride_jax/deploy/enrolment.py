@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from pride_jax.aggregation.key_files import KeyFiles
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Role, Secret
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
@@ -79,12 +80,7 @@ def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
       PrideError: a folder cannot be made, or the protocol has no key holders.
     """
     settings = config.aggregation
-    files = build_key_files(settings)
-    if files is None:
-        raise ConfigError(
-            f"aggregation.protocol={settings.protocol!r} has no key holder: enrol them for "
-            "paillier, threshold, bfv or ckks only"
-        )
+    files = _key_files(config)
     _make_folder(folder)
     protocol, folders = build_secure_sum(settings), []
     secret, public_key = protocol.keygen(os.urandom, Role.KEY_HOLDER)
@@ -175,11 +171,20 @@ def load_key(folder: Path, config: Experiment, number: int) -> Secret:
     """A key holder's own secret.
 
     Raises:
+      ConfigError: the settings have no key holders.
       ProtocolError: it is missing, damaged or open to others.
     """
+    return _key_files(config).load_holder(folder / SECRETS, number)
+
+
+def _key_files(config: Experiment) -> KeyFiles:
     files = build_key_files(config.aggregation)
-    assert files is not None, "a key holder is enrolled only where there is a key"
-    return files.load_holder(folder / SECRETS, number)
+    if files is None:
+        raise ConfigError(
+            f"aggregation.protocol={config.aggregation.protocol!r} has no key holder: expected "
+            "paillier, threshold, bfv or ckks"
+        )
+    return files
 
 
 def _make_folder(folder: Path) -> None:

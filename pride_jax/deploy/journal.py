@@ -3,7 +3,7 @@
 A holder opens one sum a round. So the question to the holders is on disk before it is asked, and a
 server that was killed asks that very question again; the opened sum is on disk before the model
 steps, and rounds since the last checkpoint are done again from it. It holds what the server was
-sent: protected messages, and sums.
+sent, protected messages, and sums before the server's noise: only the server's owner may read it.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,10 @@ import msgpack
 import numpy as np
 from jaxtyping import Int64
 
+from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.deploy.agreement import Record
 from pride_jax.errors import RunError
-from pride_jax.files import explained, write_atomically
+from pride_jax.files import explained
 
 
 class Done(NamedTuple):
@@ -58,17 +59,17 @@ class Journal(NamedTuple):
 
 
 def journal(folder: Path, every: int) -> Journal:
-    """Opens a folder of questions and sums, making it if needed.
+    """Opens a folder of questions and sums for nobody but its owner, making it if needed.
 
     Args:
       folder: the folder.
       every: rounds from one checkpoint to the next.
 
     Raises (all functions):
-      RunError: the folder cannot be written, or a file in it is damaged.
+      PrideError: the folder cannot be written or is open to others, or a file in it is damaged.
     """
     with explained("write to", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def file(round_: int, what: str) -> Path:
         return folder / f"{round_}.{what}"
@@ -103,9 +104,7 @@ def journal(folder: Path, every: int) -> Journal:
 
 
 def _write(path: Path, content: Record) -> None:
-    packed = msgpack.packb(content)
-    assert packed is not None, "it is given bytes, not a stream"
-    write_atomically(path, packed)
+    write_owner_only(path, msgpack.Packer().pack(content), replace=True)
 
 
 def _read(path: Path) -> Record | None:
@@ -113,6 +112,6 @@ def _read(path: Path) -> Record | None:
         return None
     with explained("read", path):
         try:
-            return msgpack.unpackb(path.read_bytes())
+            return msgpack.unpackb(read_owner_only(path))
         except ValueError as error:
             raise RunError(f"{path} is damaged ({error}): restore it, or start anew") from None

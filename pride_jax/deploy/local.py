@@ -76,6 +76,8 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     check_protocol(config)
     unfinished = folder.with_suffix(".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
+    # When a role's folder was changed tells that the role was called.
+    unfinished.mkdir(mode=0o700, parents=True)
     dataset = build.build_dataset(config)
     partition = build.build_partition(config, dataset)
     enrolments = []

@@ -135,7 +135,8 @@ def _keys(me: Me, request: Record) -> Record:
     round_ = request["round"]
     _refuse_opened(me.folder, round_)
     secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
-    assert isinstance(secret, masking.MaskingSecret), "only masking has keys for a round"
+    if not isinstance(secret, masking.MaskingSecret):
+        raise _not_spoken(me, "keys")
     content = round_.to_bytes(8, "big") + secret.to_bytes()
     (me.folder / SECRETS / _USED).unlink(missing_ok=True)
     write_owner_only(me.folder / SECRETS / _FRESH, content, replace=True)
@@ -145,10 +146,19 @@ def _keys(me: Me, request: Record) -> Record:
 def _letter(me: Me, request: Record) -> Record:
     directory = _called(me, request)
     letters = me.agreement.protocol.letters
-    assert letters is not None, "protocols whose clients open sums have letters"
+    if letters is None:
+        raise _not_spoken(me, "letter")
     secret = _round_secret(me.folder, _FRESH, directory.round)
     letter = letters.write(os.urandom, directory, secret, me.number)
     return {"letter": to_bytes(sign_message(load_signing_key(me.folder), letter))}
+
+
+def _not_spoken(me: Me, kind: str) -> ProtocolError:
+    name = me.agreement.config.aggregation.protocol
+    return ProtocolError(
+        f"kind={kind!r} with aggregation.protocol={name!r}: expected only where clients open the "
+        "sums, as with masking"
+    )
 
 
 def _train(me: Me, request: Record) -> Record:

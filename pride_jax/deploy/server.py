@@ -52,6 +52,7 @@ from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
+from pride_jax.runs.figures import own_folder
 from pride_jax.runs.prepared import Prepared, RealParties
 from pride_jax.settings import build, protocols
 from pride_jax.types import Cohort
@@ -109,12 +110,14 @@ def _serve(folder: Path, network: Network) -> None:
     use_cores(agreement.config.engine.devices)
     keep_programs()
     workdir = Path(settings["workdir"])
-    ask = _introduced(agreement, network, settings, workdir)
+    notes = own_folder(workdir, agreement.config.privacy.hides)
+    ask = _introduced(agreement, network, settings, notes)
     run_in(prepare(agreement, ask, workdir), workdir)
 
 
 def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
     """Everything a run with real parties is made of, as far as the server has it."""
+    notes = own_folder(workdir, agreement.config.privacy.hides)
     config, roster, plan = agreement.config, agreement.roster, agreement.plan
     dataset = build.build_dataset(config)
     mesh = build.build_mesh(config.engine)
@@ -126,7 +129,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
         agreement,
         ask,
         journal(workdir / "sums", config.evaluation.every),
-        workdir,
+        notes,
         server,
     )
     one_round = host_round(server, jnp.asarray(roster.sizes, jnp.int32), secure, collect)
@@ -150,6 +153,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
         algorithm=algorithm,
         evaluate=evaluator(task, dataset, mesh),
         sizes=np.asarray(roster.sizes),
+        holders=1,
         test_examples=len(dataset.test_targets),
         inputs=lambda: roster.digest,
         hyper={},
@@ -158,7 +162,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
 
 
 def _introduced(
-    agreement: Agreement, network: Network, settings: dict[str, Any], workdir: Path
+    agreement: Agreement, network: Network, settings: dict[str, Any], notes: Path
 ) -> Ask:
     """Waits until everyone in the roster has said, and signed, who it is.
 
@@ -198,7 +202,7 @@ def _introduced(
                 continue
             strangers.add(node)
             why = str(reply.get("refused", "it has not the keys of anyone in the roster"))
-            _note(workdir, None, None, f"node {node} is not listened to: {why}")
+            _note(notes, None, None, f"node {node} is not listened to: {why}")
         if not asked:
             time.sleep(_LOOK_SECONDS)
     missing = [name for name in keys if name not in known]
@@ -211,8 +215,8 @@ def _introduced(
             "again with --resume"
         )
     for role, number in missing:
-        _note(workdir, None, number, f"{role}: did not join in time ({why}); the others suffice")
-    return _ask(network, known, patience, workdir)
+        _note(notes, None, number, f"{role}: did not join in time ({why}); the others suffice")
+    return _ask(network, known, patience, notes)
 
 
 def _name(
@@ -228,7 +232,7 @@ def _name(
 
 
 def _ask(
-    network: Network, known: Mapping[tuple[str, int], int], patience: float, workdir: Path
+    network: Network, known: Mapping[tuple[str, int], int], patience: float, notes: Path
 ) -> Ask:
     def replies(
         role: str, kind: str, record: Record, numbers: Sequence[int]
@@ -249,10 +253,10 @@ def _ask(
                         "seconds": time.monotonic() - start,
                         PROCESSOR_SECONDS: _number_in(reply, PROCESSOR_SECONDS),
                     }
-                    metrics.append(workdir / EXCHANGES, row)
+                    metrics.append(notes / EXCHANGES, row)
                     if "refused" in reply:
                         reason = f"{role}, {kind}: {reply['refused']}"
-                        _note(workdir, record["round"], number, reason)
+                        _note(notes, record["round"], number, reason)
                     else:
                         yield number, reply
                 if waiting:
@@ -262,7 +266,7 @@ def _ask(
             waited = f"no answer within {time.monotonic() - start:.0f} s"
             for node, number in waiting.items():
                 reason = f"{role}, {kind}: {why.get(node, waited)}"
-                _note(workdir, record["round"], number, reason)
+                _note(notes, record["round"], number, reason)
 
     def parties(kind: str, record: Record, ids: Sequence[int]) -> dict[int, Record]:
         return dict(replies(_PARTY, kind, record, ids))
@@ -279,7 +283,7 @@ def _collect(
     agreement: Agreement,
     ask: Ask,
     kept: Journal,
-    workdir: Path,
+    notes: Path,
     server: Server,
     state: ServerState,
     cohort: Cohort,
@@ -293,9 +297,9 @@ def _collect(
         asked = kept.question(round_)
         try:
             if asked is None:
-                asked = _gather(agreement, ask, workdir, server, state, called)
+                asked = _gather(agreement, ask, notes, server, state, called)
                 kept.ask(round_, asked)
-            done = _opened(agreement, ask, workdir, asked)
+            done = _opened(agreement, ask, notes, asked)
         except TooFewError:
             if agreement.plan is None:
                 raise
@@ -333,7 +337,7 @@ def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:
 def _gather(
     agreement: Agreement,
     ask: Ask,
-    workdir: Path,
+    notes: Path,
     server: Server,
     state: ServerState,
     called: list[int],
@@ -349,12 +353,12 @@ def _gather(
     sent = 0
     if protocol.letters is not None:
         keys = ask.parties("keys", record, directory.roster)
-        publics = _public_keys(keys, workdir, round_)
+        publics = _public_keys(keys, notes, round_)
         record |= {"keyed": list(publics), "publics": list(publics.values())}
         directory = directory_from(agreement, record)
         given = ask.parties("letter", record, directory.roster)
-        letters = _read(given, "letter", workdir, round_)
-        collected, accepted = _taken(protocol.letters.collect, directory, letters, workdir)
+        letters = _read(given, "letter", notes, round_)
+        collected, accepted = _taken(protocol.letters.collect, directory, letters, notes)
         directory = directory if collected is None else collected
         record["letters"] = [to_bytes(letter) for letter in accepted]
         sent += sum(map(len, (*publics.values(), *record["letters"])))
@@ -362,15 +366,15 @@ def _gather(
     params = np.asarray(flat).astype("<f4").tobytes()
     given = ask.parties("train", record | {"params": params}, sorted(directory.members))
     trained = time.perf_counter()
-    messages = _read(given, "message", workdir, round_)
-    accepted = _taken(protocol.combine, directory, messages, workdir)[1]
+    messages = _read(given, "message", notes, round_)
+    accepted = _taken(protocol.combine, directory, messages, notes)[1]
     needed = max(directory.terms.smallest_cohort, protocol.quorum(directory))
     if protocol.openers != Role.CLIENT:
         needed = directory.terms.smallest_cohort
     if len(accepted) < needed:
         raise TooFewError(
             f"Round {round_}: {len(accepted)} of {len(called)} parties sent what can be added, "
-            f"expected at least {needed}; {workdir / REFUSALS} tells why. Go on with --resume once "
+            f"expected at least {needed}; {notes / REFUSALS} tells why. Go on with --resume once "
             "they are back"
         )
     kept = [to_bytes(message) for message in accepted]
@@ -383,7 +387,7 @@ def _gather(
     }
 
 
-def _opened(agreement: Agreement, ask: Ask, workdir: Path, asked: Record) -> Done:
+def _opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
     """The sum, from whoever holds what opens it.
 
     Raises:
@@ -392,7 +396,7 @@ def _opened(agreement: Agreement, ask: Ask, workdir: Path, asked: Record) -> Don
     protocol, start = agreement.protocol, time.perf_counter()
     directory = directory_from(agreement, asked)
     total = protocol.combine(directory, [from_bytes(message) for message in asked["messages"]])
-    shares = _shares(agreement, ask, workdir, directory, total, asked)
+    shares = _shares(agreement, ask, notes, directory, total, asked)
     summed = protocol.open(directory, total, shares)
     sent: int = asked["bytes_sent"]
     if protocol.openers == Role.CLIENT:
@@ -409,7 +413,7 @@ def _opened(agreement: Agreement, ask: Ask, workdir: Path, asked: Record) -> Don
 
 
 def _shares(
-    agreement: Agreement, ask: Ask, workdir: Path, directory: Directory, total: Total, asked: Record
+    agreement: Agreement, ask: Ask, notes: Path, directory: Directory, total: Total, asked: Record
 ) -> list[Share]:
     """What opens a total, each holder's share signed by that holder; others are noted.
 
@@ -428,7 +432,7 @@ def _shares(
                 share = share_from_bytes(_bytes_in(reply, "share"), {number: keys[number]})
                 protocol.check_share(directory, total, share)
             except ProtocolError as error:
-                _note(workdir, round_, number, f"{role}: {error}")
+                _note(notes, round_, number, f"{role}: {error}")
             else:
                 yield share
 
@@ -447,10 +451,14 @@ def _shares(
     else:
         return [protocol.share(directory, Secret(), total)]
     if len(shares) < needed:
+        counted = f"{len(shares)} of {len(keys)} {who} helped to open the sum, expected at least"
+        told = f"{counted} {needed}"
+        if agreement.config.privacy.hides:
+            # How many parties were called is for the run's owner.
+            told = f"too few {who} helped to open the sum"
         raise RunError(
-            f"Round {round_}: {len(shares)} of {len(keys)} {who} helped to open the sum, expected "
-            f"at least {needed}; {workdir / REFUSALS} tells why. Go on with --resume once they are "
-            "back"
+            f"Round {round_}: {told}; {notes / REFUSALS} tells why. Go on with --resume once they "
+            "are back"
         )
     return shares
 
@@ -459,7 +467,7 @@ _DIRECTORY = ("round", "cohort", "keyed", "publics", "letters")
 """Of what is asked: what `directory_from` takes."""
 
 
-def _read(given: Mapping[int, Record], name: str, workdir: Path, round_: int) -> list[Message]:
+def _read(given: Mapping[int, Record], name: str, notes: Path, round_: int) -> list[Message]:
     """The messages in parties' replies, without those that are none, or in another's name."""
     messages = []
     for client, reply in given.items():
@@ -469,18 +477,18 @@ def _read(given: Mapping[int, Record], name: str, workdir: Path, round_: int) ->
                 raise NotInRosterError(message.client, f"party {client} sent it")
             messages.append(message)
         except MessageError as error:
-            _note(workdir, round_, client, str(error))
+            _note(notes, round_, client, str(error))
     return messages
 
 
-def _public_keys(given: Mapping[int, Record], workdir: Path, round_: int) -> dict[int, bytes]:
+def _public_keys(given: Mapping[int, Record], notes: Path, round_: int) -> dict[int, bytes]:
     """The keys for a round that are keys, by whose they are; others are noted."""
     publics = {}
     for client, reply in given.items():
         try:
             masking.public_from_bytes(_bytes_in(reply, "public"))
         except ProtocolError as error:
-            _note(workdir, round_, client, f"{_PARTY}, keys: {error}")
+            _note(notes, round_, client, f"{_PARTY}, keys: {error}")
         else:
             publics[client] = reply["public"]
     return publics
@@ -505,7 +513,7 @@ def _taken(
     take: Callable[[Directory, Sequence[Message]], _Taken],
     directory: Directory,
     messages: Sequence[Message],
-    workdir: Path,
+    notes: Path,
 ) -> tuple[_Taken | None, Sequence[Message]]:
     """What is made of the good messages, and these; the others, and why, are noted.
 
@@ -514,13 +522,13 @@ def _taken(
     try:
         result, accepted, refused = sift(functools.partial(take, directory), messages)
     except TooFewError as error:
-        _note(workdir, directory.round, None, str(error))
+        _note(notes, directory.round, None, str(error))
         return None, ()
     for each in refused:
-        _note(workdir, directory.round, each.client, str(each))
+        _note(notes, directory.round, each.client, str(each))
     return result, accepted
 
 
-def _note(workdir: Path, round_: int | None, who: int | None, reason: str) -> None:
+def _note(notes: Path, round_: int | None, who: int | None, reason: str) -> None:
     """Writes down what was refused, or missing."""
-    metrics.append(workdir / REFUSALS, {"round": round_, "from": who, "reason": reason})
+    metrics.append(notes / REFUSALS, {"round": round_, "from": who, "reason": reason})

@@ -1,4 +1,4 @@
-"""Updates added as floats on the devices: a round, or any number of rounds, is one program."""
+"""Updates added on the devices: a round, or any number of rounds, is one program."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from jaxtyping import Array, Int
 
 from pride_jax.data.federated import FederatedData, place
 from pride_jax.engine.cohort import clients_mesh
-from pride_jax.engine.contribution import floats
+from pride_jax.engine.contribution import Encode, floats, of_plan
 from pride_jax.engine.federation import (
     Adder,
     Federation,
@@ -33,15 +33,15 @@ from pride_jax.engine.rounds import (
     repeated,
     round_info,
 )
+from pride_jax.engine.server import Server
 from pride_jax.engine.states import States
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.values import Floats
+from pride_jax.privacy.values import DeviceIntegers, Floats
 from pride_jax.types import Cohort
 
 
 def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
-    """Adds floats on the devices.
+    """Adds on the devices: floats, or with a privacy plan integers, whose sums have no order.
 
     Args:
       mesh: devices, see `clients_mesh`; all there are if not given.
@@ -49,13 +49,13 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     """
 
     def adder(federation: Federation) -> Algorithm:
-        _check_floats(federation.server.plan)
+        encode = _encode_of(federation.server)
         devices = mesh or clients_mesh(jax.devices())
         data = place(federation.data, devices)
         federation = federation._replace(data=data)
         states = states_in(federation, devices)
         most = chunk_of(federation, devices, chunk)
-        work_with = work_of(federation, floats, devices, "sum")
+        work_with = work_of(federation, encode, devices, "sum")
         init = starting(federation.server, federation.clients, states, devices)
         params = federation.server.params
         if states.on_host:
@@ -76,17 +76,22 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     return adder
 
 
-def _check_floats(plan: Plan | None) -> None:
-    """Refuses a plan that was made for integers.
+def _encode_of(server: Server) -> Encode:
+    """What clients make of their updates.
 
     Raises:
-      ConfigError: as above.
+      ConfigError: the plan was made for what a secure sum adds, or for other updates.
     """
-    if plan is not None and plan.mechanism.values != Floats():
+    plan = server.plan
+    if plan is None or plan.mechanism.values == Floats():
+        return floats
+    expected, found = DeviceIntegers(server.length), plan.mechanism.values
+    if not isinstance(found, DeviceIntegers) or found.dimension < server.length:
         raise ConfigError(
-            f"The plan adds {plan.mechanism.values}, but on_device adds floats: make the plan "
-            "without them, or add integers with a protocol"
+            f"The plan adds {found}, but on_device adds {expected}, or Floats() for studies: make "
+            "the plan for these, or add integers with a protocol"
         )
+    return of_plan(plan)
 
 
 _Round = Callable[[FederatedData, ServerState], tuple[ServerState, RoundInfo]]

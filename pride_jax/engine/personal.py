@@ -22,6 +22,19 @@ ModelOf = Callable[[Int[Array, ""], Any], Params]
 """A client's id, and whatever else it takes -> the parameters of its own model."""
 
 
+def has_own_models(method: Method, sent: Sent, states: Any) -> bool:
+    """Whether a client's own model is anything but what the server sends.
+
+    Args:
+      method: says what a client's own model is.
+      sent: what the server sends.
+      states: of all clients, ``[clients, …]``.
+    """
+    model = method.personal(sent, jax.tree.map(lambda leaf: leaf[0], states))
+    received = {id(leaf) for leaf in jax.tree.leaves(sent)}
+    return any(id(leaf) not in received for leaf in jax.tree.leaves(model))
+
+
 def personal_totals(
     task: Task, method: Method, held_out: FederatedData
 ) -> Callable[[Sent, Any], Float[np.ndarray, "clients 2"]]:

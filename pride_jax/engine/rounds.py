@@ -55,7 +55,9 @@ class ServerState(NamedTuple):
 class RoundInfo(NamedTuple):
     """Diagnostics of a round, or of several added up; computed from clients' data, outside any ε.
 
-    Real clients keep what is computed from their data to themselves: then it is None.
+    Under a plan it is for the run's owner alone: who knows how many clients were called has a
+    larger ε, see `epsilon_known_cohort`. Real clients keep what is computed from their data to
+    themselves: then it is None.
 
     Attributes:
       clients: that took part, those without examples included.

@@ -1,6 +1,5 @@
 """Updates added as integers on the host, by a protocol that hides them: rounds, and their terms."""
 
-import math
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from jaxtyping import Int, Int32, Int64
 from pride_jax.aggregation.fixed_point import REFUSED, dequantize
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
 from pride_jax.aggregation.simulation import Network, Transport, perfect
-from pride_jax.engine.contribution import Contribution, Encode, integers
+from pride_jax.engine.contribution import Contribution, Encode, integers, of_plan
 from pride_jax.engine.federation import without_clients
 from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
@@ -79,18 +78,23 @@ def host_round(
     like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), server.update)
     flat, unflatten = ravel_pytree(like)
 
+    def opened(total: Int64[np.ndarray, "length"]) -> Contribution:
+        """Floats; with a plan its integers, on whose grid the noise is, which 32 bits hold."""
+        if server.plan is None:
+            floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
+            return Contribution(unflatten(floats), jnp.zeros(()))
+        return Contribution(jnp.asarray(total.astype(np.int32)), jnp.zeros((), jnp.int32))
+
     def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
         own = without_clients(state)
         cohort = draw(own)
         total, contributors, info, clients = collect(state, cohort)
         if total is None:
-            floats = jnp.zeros_like(flat)
+            total = np.zeros(flat.shape, np.int64)
         else:
-            floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
             in_sum = cohort.mask & np.isin(jax.device_get(cohort.ids), contributors)
             cohort = cohort._replace(mask=in_sum)
-        sums = Contribution(unflatten(floats), jnp.zeros(()))
-        return finish(sizes, own, cohort, sums)._replace(clients=clients), info
+        return finish(sizes, own, cohort, opened(total))._replace(clients=clients), info
 
     return one_round
 
@@ -100,8 +104,7 @@ def encode_of(secure: SecureAggregation, plan: Plan | None) -> Encode:
 
     With a plan, rounding keeps the L2 norm within the bound that the noise is made for.
     """
-    bound = math.inf if plan is None else plan.mechanism.values.max_squared_norm
-    return integers(secure.limit, secure.bits, bound)
+    return integers(secure.limit, secure.bits) if plan is None else of_plan(plan)
 
 
 def unopened(info: RoundInfo, transport: Transport, seconds: float, clients: Kept) -> Collected:

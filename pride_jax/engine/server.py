@@ -1,13 +1,12 @@
 """The server's part of a round, which needs no examples, as pure functions."""
 
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from pride_jax.engine.cohort import Broadcast, Clients
 from pride_jax.engine.contribution import Contribution
@@ -17,7 +16,9 @@ from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method, MethodOf, Sent, Update, Weighting, parts
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import check_secret
 from pride_jax.privacy.sampler import Sampler
+from pride_jax.privacy.values import Integers
 from pride_jax.types import Cohort, Hidden, Key, Params
 
 
@@ -89,6 +90,8 @@ def server_part(
                 "make one with secret_key()"
             )
         model_key, training_key, sampling_key = public_keys(key)
+        if plan is not None and private is not None:
+            check_secret(private)
         if private is not None:
             sampling_key, noise_key = jax.random.split(private)
         else:
@@ -122,6 +125,8 @@ def server_part(
             taking_part = jnp.sum(cohort.mask.astype(jnp.float32))
         else:
             noise_key = state.keys.noise.value
+            if isinstance(plan.mechanism.values, Integers):
+                total = shaped(update, total)
             total, privacy = plan.release(noise_key, privacy, state.round, total, sums.within)
             # Denominators that nobody changes by coming.
             expected = plan.sampler.expected_cohort
@@ -198,17 +203,16 @@ def client_weights(
     return jnp.where(cohort.mask, weights, 0.0)
 
 
+def shaped(like: PyTree[Array], flat: Shaped[Array, "length"]) -> PyTree[Array]:
+    """Numbers in the shapes of the leaves that ``ravel_pytree`` would put behind one another."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    pieces = jnp.split(flat, ends[:-1])
+    made = [piece.reshape(leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)]
+    return jax.tree.unflatten(structure, made)
+
+
 def mean_update(total: Update, weight: Float[Array, ""]) -> Update:
     """A weighted sum over a cohort, divided by its weight; zeros if nobody weighs anything."""
     divisor = jnp.where(weight > 0, weight, 1.0)
     return jax.tree.map(lambda leaf: leaf / divisor, total)
-
-
-def secret_key(seed: bytes | None = None) -> Key:
-    """A secret key for cohorts and noise.
-
-    Args:
-      seed: 8 random bytes, all that JAX's default keys hold; the operating system's if None.
-    """
-    words = np.frombuffer(os.urandom(8) if seed is None else seed, np.uint32)
-    return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")

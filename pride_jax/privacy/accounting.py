@@ -11,8 +11,8 @@ from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS, from_divergences
 from pride_jax.privacy.clipping import Clipping
 from pride_jax.privacy.mechanisms.mechanism import Setting
-from pride_jax.privacy.plan import Mechanism, Plan
-from pride_jax.privacy.profile import Profile
+from pride_jax.privacy.plan import Mechanism, Plan, releases_distance
+from pride_jax.privacy.profile import Charged, Profile
 from pride_jax.privacy.readers import READERS, Reader
 from pride_jax.privacy.sampling import Accounted
 
@@ -78,7 +78,7 @@ def profile(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
             "some of both"
         )
     reader = plan.reader if reader is None else reader
-    return plan.mechanism.profile(plan.setting, releases, reader)
+    return _profile(plan.mechanism, plan.setting, releases, reader)
 
 
 def calibrate(
@@ -206,4 +206,10 @@ def _epsilon(
 ) -> float:
     if releases == 0 or mechanism.noise_multiplier == 0:
         return math.inf if releases else 0.0
-    return mechanism.profile(setting, releases, reader).epsilon(delta)
+    return _profile(mechanism, setting, releases, reader).epsilon(delta)
+
+
+def _profile(mechanism: Mechanism, setting: Setting, releases: int, reader: Reader) -> Profile:
+    """What is accounted, and what drawn cohorts and noise are from that."""
+    ideal = mechanism.profile(setting, releases, reader)
+    return Charged(ideal, releases_distance(mechanism, setting, releases))

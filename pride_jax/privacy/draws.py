@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from pride_jax.privacy.poisson import RANK_BITS
 from pride_jax.types import Cohort, Key
 
 
@@ -15,7 +17,7 @@ def everyone(num_clients: int) -> Cohort:
 
 
 def without_replacement(key: Key, num_clients: int, size: int) -> Cohort:
-    """``size`` clients uniformly at random, without replacement.
+    """``size`` clients uniformly at random, without replacement: exactly, if the key's bits are.
 
     They are drawn with replacement, repeats left out, until they are enough: the time grows with
     the cohort and not with the clients, a million of which take as long as a thousand.
@@ -26,8 +28,12 @@ def without_replacement(key: Key, num_clients: int, size: int) -> Cohort:
         found: Int[Array, ""]
         ids: Int[Array, "size"]
 
+    # Of 2^32 words as many stand for each client; the rest stand for nobody.
+    words = np.uint32(min(2**32 // num_clients, 2**32 - 1))
+
     def again(draw: Draw) -> Draw:
-        new = jax.random.randint(jax.random.fold_in(key, draw.number), (size,), 0, num_clients)
+        bits = jax.random.bits(jax.random.fold_in(key, draw.number), (size,), jnp.uint32)
+        new = jnp.minimum(bits // words, num_clients).astype(jnp.int32)
         ids = jnp.concatenate([draw.ids, new])
         fresh = _first_of_each(ids) & (ids < num_clients)
         places = jnp.where(fresh, jnp.cumsum(fresh) - 1, size)
@@ -49,20 +55,25 @@ def poisson(
 ) -> Cohort:
     """Each of a group's members with the same probability, at most ``capacity`` of them.
 
+    A member's rank is of 96 bits, of which the first 32 say whether it is drawn. Of more than the
+    capacity those of the lowest ranks take part, a uniform choice if no two are equal: so the
+    cohort's distribution is within members² / 2 · 2^-96 of the one accounted for.
+
     Args:
       key: of this draw.
       round_: whose turn it is: that of the clients ``round_ mod groups``, ``… + groups``, ….
       members: of a group.
-      rate: of a member, in 0 … 1; rounded down to a multiple of 2^-32.
+      rate: of a member, in 0 … 1; rounded down to a multiple of 2^-32, which costs no more.
       capacity: slots of the cohort; of more, as many are chosen uniformly.
       groups: that take turns.
     """
     threshold = jnp.uint32(min(int(rate * 2**32), 2**32 - 1))
-    bits = jax.random.bits(key, (members,), jnp.uint32)
-    # The smallest draws of those below the threshold are a uniform choice among them.
-    chosen = jnp.argsort(bits)[:capacity]
-    ids = round_ % groups + groups * chosen
-    return Cohort(ids.astype(jnp.int32), bits[chosen] < threshold)
+    ranks = jax.random.bits(key, (RANK_BITS // 32, members), jnp.uint32)
+    first, *_, order = jax.lax.sort(
+        (*ranks, jnp.arange(members, dtype=jnp.int32)), num_keys=RANK_BITS // 32
+    )
+    ids = round_ % groups + groups * order[:capacity]
+    return Cohort(ids, first[:capacity] < threshold)
 
 
 def _first_of_each(values: Int[Array, "values"]) -> Bool[Array, "values"]:

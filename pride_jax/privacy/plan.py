@@ -19,7 +19,7 @@ from pride_jax.privacy.sampling import (
     Full,
     TruncatedPoisson,
 )
-from pride_jax.privacy.values import Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Grid, Integers
 from pride_jax.validated import Validated
 
 if TYPE_CHECKING:
@@ -48,9 +48,11 @@ class Plan(Validated):
     rounds: int
     """Releases of a model, T."""
     delta: float
-    """Of (ε, δ)."""
+    """Of (ε, δ); below one in so many clients, or giving one away at random would be private."""
     client_state: bool = False
     """Whether clients keep state between their rounds, as SCAFFOLD's do; see `client_state`."""
+    public_sizes: bool = False
+    """Whether clients' numbers of examples are public, so that updates may be weighed by them."""
 
     def _section(self) -> str:
         return ""
@@ -77,6 +79,22 @@ class Plan(Validated):
     def setting(self) -> Setting:
         """What the mechanism is told of the rest."""
         return Setting(self.sampler, self.clipping, self.rounds, self.client_state)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the integers that clients add.
+
+        Raises:
+          ConfigError: they add floats.
+        """
+        return self.mechanism.grid(self.setting)
+
+    def distance(self, releases: int) -> float:
+        """At most the total variation from what is accounted to so many releases as drawn.
+
+        Of cohorts and noise together; of noise in floats, no distance is known and none counted.
+        """
+        return releases_distance(self.mechanism, self.setting, releases)
 
     @property
     def smallest_cohort(self) -> int:
@@ -121,9 +139,11 @@ class Plan(Validated):
           key: the run's noise key, a secret.
           state: before the round.
           round_: the round.
-          total: the sum of the clipped and weighted updates.
+          total: the sum of the clipped and weighted updates; of their integers, unless the
+            mechanism's values are floats.
           within: the sum over clients of ½ where the update was within the clipping norm, −½ where
-            it was longer and 0 of clients without data; used where ``clipping.adapts``.
+            it was longer and 0 of clients without data, in steps of the grid where there is one;
+            used where ``clipping.adapts``.
         """
         import jax
 
@@ -173,6 +193,11 @@ def smallest_sum(plan: Plan | None, smallest_cohort: int, round_: int, announced
     return smallest if plan is None else plan.mechanism.smallest_sum(announced, plan.sampler)
 
 
+def releases_distance(mechanism: Mechanism, setting: Setting, releases: int) -> float:
+    """See `Plan.distance`."""
+    return releases * (mechanism.distance(setting) + setting.sampler.distance)
+
+
 _KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
@@ -188,6 +213,7 @@ _KINDS: dict[str, type] = {
         Banded,
         Floats,
         Integers,
+        DeviceIntegers,
     )
 }
 """All that a plan is made of, by name."""

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pride_jax.types import Cohort, Key
 
 
+RANK_BITS = 96
+"""Of a client's random rank in a cohort; the lowest are called."""
+
+
 class _Poisson(SamplerBase):
     """What an accountant asks of Poisson sampling, of all clients or of groups in turn."""
 
@@ -52,6 +56,11 @@ class _Poisson(SamplerBase):
     def turn_rate(self) -> float:
         """Probability that a client is drawn in a round that is its turn."""
         return self.rate * self.separation
+
+    @property
+    def distance(self) -> float:
+        """The most by which drawn cohorts are from those accounted for, see `draws.poisson`."""
+        return self.group_size**2 / 2 * 2.0**-RANK_BITS
 
     def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
         """A cohort of the group whose turn the round is."""

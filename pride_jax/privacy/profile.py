@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pride_jax.privacy.amplification import ORDERS
+from pride_jax.privacy.charge import charge, charged
 from pride_jax.privacy.composition import MOST, delta_of, epsilon_of
 from pride_jax.privacy.losses import Losses, Mixture, on_grid, reach, spread
 
@@ -125,6 +126,24 @@ class LossProfile:
 
 
 _HALVES = 8
+
+
+@dataclass(frozen=True)
+class Charged:
+    """Releases whose cohorts and noise are some distance from those of a profile; see `charge`."""
+
+    ideal: Profile
+    """What is accounted."""
+    distance: float
+    """Total variation of all releases, at most."""
+
+    def epsilon(self, delta: float) -> float:
+        """ε >= 0 at this δ; infinite where the distance would take more than a thousandth of δ."""
+        return charged(self.ideal.epsilon, delta, self.distance)
+
+    def delta(self, epsilon: float) -> float:
+        """δ at this ε >= 0."""
+        return min(1.0, self.ideal.delta(epsilon) + charge(epsilon, self.distance))
 
 
 @dataclass(frozen=True)

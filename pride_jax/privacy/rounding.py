@@ -1,11 +1,11 @@
-"""Stochastic rounding that keeps a bound on the L2 norm of the integers."""
+"""Rounding, at random or to the nearest, that keeps a bound on the L2 norm of the integers."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int32, UInt32
+from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
 from pride_jax.types import Key
 
@@ -49,6 +49,35 @@ def round_within(
     _, integers = jax.lax.while_loop(unfinished, attempt, (jnp.int32(1), first))
     accepted = within(integers)
     return jnp.where(accepted, integers, 0), ~accepted
+
+
+def nearest_within(
+    vector: Float32[Array, "length"], max_squared_norm: int
+) -> tuple[Int32[Array, "length"], Bool[Array, ""]]:
+    """Rounds to the nearest integers, or towards 0 where these are too long.
+
+    Integers towards 0 are no longer than the vector. One that is too long for the bound even so was
+    never within the norm, and becomes zeros, so that the sensitivity holds for every input.
+
+    Args:
+      vector: a client's, in steps.
+      max_squared_norm: the largest squared L2 norm of the integers, below 2^32 − 1.
+
+    Returns:
+      The integers, and whether they were given up and replaced by zeros.
+    """
+
+    def checked(values: Float32[Array, "length"]) -> tuple[Array, Array]:
+        integers = values.astype(jnp.int32)
+        return integers, squared_norm(integers) <= jnp.uint32(max_squared_norm)
+
+    def shorter(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        number, *_ = carry
+        return number + 1, *checked(jnp.where(number == 0, jnp.trunc(vector), 0.0))
+
+    first = (jnp.int32(0), *checked(jnp.round(vector)))
+    attempts, integers, _ = jax.lax.while_loop(lambda carry: ~carry[2], shorter, first)
+    return integers, attempts > 1
 
 
 def squared_norm(integers: Int32[Array, "length"]) -> UInt32[Array, ""]:

@@ -52,6 +52,11 @@ class SamplerBase(Validated):
         return ""
 
     @property
+    def distance(self) -> float:
+        """The most by which drawn cohorts are from those accounted for, in total variation."""
+        return 0.0
+
+    @property
     def group_size(self) -> int:
         """Clients that can be drawn in a round."""
         return self.num_clients

@@ -1,29 +1,36 @@
 """Who can see what in a run, and what it guarantees, in words a reviewer can check."""
 
+import math
 from typing import Any
 
 from pride_jax.aggregation.secure_sum import Sight
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort, tuning_epsilon
+from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.own import is_own
 
 _NO_PROTOCOL = (
     Sight("aggregator, which is the simulating device", "every client's update, as floats"),
 )
 _EVERYONE = Sight("whoever has the released models", "what models tell of their training data")
-_PUBLIC = "Clients' numbers of examples and sizes of messages are public."
+_SIZES = "Clients' numbers of examples are public."
+_MESSAGES = "Sizes of messages are public."
 _ROSTER = "The roster of each round is public."
 _SECRET_ROSTER = (
-    "Cohorts are known to aggregator, key holders and the clients called; ε against who sees the "
-    "models holds only as long as nobody else learns them."
+    "Aggregator, key holders and the clients called know a round's cohort. How many it has stands "
+    "in nothing that this run lets everybody read. How long a run takes cannot be hidden: who "
+    "watches it, its network, or when its files change, can guess how many were called, and counts "
+    "as a reader who knows."
 )
-_OUTSIDE = (
-    "Outside of any ε, computed from clients' data and written down as they are: training loss; "
-    "numbers of clients, of clipped, fitted or zeroed updates and of sums not opened; accuracies "
-    "over clients, of the central model and of clients alone; the picture of clients' labels; that "
-    "a run stopped because it diverged."
+_MEASURED = (
+    "computed from clients' data: training loss; numbers of clients, of clipped, fitted or zeroed "
+    "updates and of sums not opened; bytes and seconds; scores over clients, of the central model "
+    "and of clients alone; the picture of clients' labels"
 )
+_HIDDEN = f"Outside of any ε, and for the run's owner alone, in private/, is what is {_MEASURED}."
+_OUTSIDE = f"Outside of any ε, and written down for everybody, is what is {_MEASURED}."
 _NO_DP = "No differential privacy: nothing bounds what the released models tell of one client."
 _SIMULATED = (
     "Every role ran in one process, each function given only what its role may see; signing keys, "
@@ -43,6 +50,7 @@ def disclosure(
     secure: SecureAggregation | None,
     plan: Plan | None,
     releases: int | None,
+    holders: int = 1,
     real: bool = False,
 ) -> dict[str, Any]:
     """What a run must say of itself.
@@ -52,34 +60,61 @@ def disclosure(
       secure: how it added updates.
       plan: what is private, if anything.
       releases: made by it, those that had to be done again included; the plan's if None.
+      holders: the most clients that hold one same example.
       real: whether every role ran in processes of its own.
 
     Returns:
       ``protocol``, ``sights`` (who sees what, from the protocol's own description), ``guarantee``
-      (one paragraph) and ``statements``, as JSON has them.
+      (one paragraph), ``epsilon_against`` (of readers who know more and more; null without any) and
+      ``statements``, as JSON has them.
     """
     sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
-    secret = plan is not None and plan.sampler.amplifies
-    statements = [_PUBLIC, _SECRET_ROSTER if secret else _ROSTER]
-    statements += [_REAL] if real else [_OUTSIDE, _SIMULATED]
+    secret = plan is not None and plan.sampler.amplifies and config.privacy.hides
+    sizes = real or config.weighting == "examples"
+    statements = [*([_SIZES] if sizes else []), _MESSAGES, _SECRET_ROSTER if secret else _ROSTER]
+    statements += [_REAL] if real else [_SIMULATED]
+    if config.privacy.hides or not real:
+        statements.append(_HIDDEN if config.privacy.hides else _OUTSIDE)
+    against = None
     if plan is None:
         guarantee = _NO_DP
         sights += (_EVERYONE,)
     else:
-        guarantee = " ".join(_guarantee(config, plan, releases or plan.rounds))
+        against = _epsilons(plan, releases or plan.rounds)
+        guarantee = " ".join(_guarantee(config, plan, releases or plan.rounds, against))
         sights += (Sight(_EVERYONE.who, "models with noise, see the guarantee"),)
         statements += _caveats(config, plan)
+        statements += _of_examples(plan, releases or plan.rounds, holders, real)
     if secure is not None and config.aggregation.exponent == "default":
         statements += _exponent_statement(secure.protocol.name)
     return {
         "protocol": "none" if secure is None else secure.protocol.name,
         "sights": [sight._asdict() for sight in sights],
         "guarantee": guarantee,
+        "epsilon_against": against,
         "statements": statements,
     }
 
 
-def _guarantee(config: Experiment, plan: Plan, releases: int) -> list[str]:
+def _epsilons(plan: Plan, releases: int) -> dict[str, float | None]:
+    """ε by what a reader of the released models knows besides; null where there is none.
+
+    How many were called costs as much as who was: an upper bound, but where the number is fixed.
+    """
+    sampler, known = plan.sampler, epsilon_known_cohort(plan, releases)
+    is_fixed = sampler.slots == sampler.expected_cohort and not plan.dropouts
+    models = epsilon(plan, releases)
+    found = {
+        "nothing": models,
+        "how many were called": models if is_fixed else known,
+        "who was called": known,
+    }
+    return {who: value if math.isfinite(value) else None for who, value in found.items()}
+
+
+def _guarantee(
+    config: Experiment, plan: Plan, releases: int, against: dict[str, float | None]
+) -> list[str]:
     """Adjacency, unit, (ε, δ), sampler, mechanism, accountant, against whom, cost of tuning."""
     sampler, mechanism = plan.sampler, plan.mechanism
     sentences = [
@@ -90,8 +125,9 @@ def _guarantee(config: Experiment, plan: Plan, releases: int) -> list[str]:
         f"{sampler.describe()} Each update is clipped to an L2 norm of {plan.clipping.describe()}; "
         f"{mechanism.describe()} The sum is divided by the weight expected of a cohort.",
         f"Accounted by {mechanism.accountant(sampler)}.",
-        f"{mechanism.against()} Against who also knows each round's cohort: "
-        f"ε = {epsilon_known_cohort(plan, releases):.4g}.",
+        f"{mechanism.against()} Against readers of these who also know how many clients were "
+        f"called in each round: {_shown(against['how many were called'])}; against who also knows "
+        f"who they were: {_shown(against['who was called'])}.",
     ]
     if config.privacy.tuning_runs > 1:
         runs = config.privacy.tuning_runs
@@ -110,6 +146,10 @@ def _guarantee(config: Experiment, plan: Plan, releases: int) -> list[str]:
     return sentences
 
 
+def _shown(epsilon: float | None) -> str:
+    return "no ε" if epsilon is None else f"ε = {epsilon:.4g}"
+
+
 _NEIGHBOUR = {
     "zero_out": "one client's whole data becomes nothing",
     "replace_one": "one client's whole data becomes any other",
@@ -121,17 +161,32 @@ def _caveats(config: Experiment, plan: Plan) -> list[str]:
     if config.privacy.seed is None and (plan.mechanism.draws_from_key or plan.sampler.amplifies):
         caveats.append(_KEYS)
     caveats.append(plan.mechanism.caveat())
-    if config.cohort.weighting == "examples":
+    if config.weighting == "examples":
         caveats.append(
-            "Clients are weighted by their numbers of examples, which are taken to be public: "
-            "ε does not cover them."
+            "Clients are weighted by their numbers of examples: ε does not cover these numbers."
         )
-    if config.partition.copies > 1:
+    if is_own(config.data.name):
         caveats.append(
-            f"Every example is held by {config.partition.copies} clients: ε covers a client, not "
-            "an example."
+            f"What {config.data.name} shifts and scales examples by is taken to be a public "
+            "constant: ε does not cover what is computed from clients' examples beforehand."
         )
     return caveats
+
+
+def _of_examples(plan: Plan, releases: int, holders: int, real: bool) -> list[str]:
+    """What is promised for an example that several clients hold."""
+    if real:
+        return ["Nobody compares parties' examples: ε covers each party that holds one alone."]
+    if holders == 1:
+        return []
+    together = group_epsilon(plan, holders, releases)
+    promised = "nothing is promised: ε covers a client, not an example."
+    if math.isfinite(together):
+        promised = f"ε = {together:.4g} at δ = {plan.delta:g}, by group privacy."
+    return [
+        f"One same example is held by up to {holders} clients. For all of them together, and so "
+        f"for the example, {promised}"
+    ]
 
 
 _KEYS = (

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +82,26 @@ def latest(path: Path) -> Row | None:
     return json.loads(last) if last else None
 
 
-def keep_until(path: Path, round_: int) -> list[Row]:
+def keep_until(
+    path: Path, round_: int, write: Callable[[Path, bytes], None] = write_atomically
+) -> list[Row]:
     """Drops the rows of rounds after ``round_``, which will be written again; returns the others.
 
     A file that is missing is made.
+
+    Args:
+      path: the file.
+      round_: the last to be kept.
+      write: makes a file of bytes, all of it or nothing.
     """
     rows = [row for row in read(path) if row["round"] <= round_] if path.exists() else []
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write(path, as_lines(rows).encode())
     return rows
+
+
+def as_lines(rows: Iterable[Row]) -> str:
+    """What a file of these rows holds."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def rounds_to(rows: Sequence[Row], target: float | None) -> float | None:

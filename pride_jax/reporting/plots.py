@@ -63,7 +63,7 @@ def confusions(summary: Row) -> dict[str, Int[np.ndarray, "classes classes"]]:
     Of clients alone only where there are few enough of them to look at.
     """
     named = {"federated": summary["confusion"]}
-    if summary["confusion_central"] is not None:
+    if summary.get("confusion_central") is not None:
         named["central"] = summary["confusion_central"]
         alone = summary["confusions_alone"]
         if len(alone) <= _MOST_CLIENTS_NAMED:
@@ -149,7 +149,7 @@ def save(figure: Figure, path: Path) -> None:
       RunError: it cannot be written.
     """
     with explained("write", path):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150)
     write_atomically(path, image.getvalue())

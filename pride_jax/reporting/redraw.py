@@ -8,8 +8,8 @@ from pride_jax.errors import PrideError, RunError
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics, plots
 from pride_jax.reporting.sweep_plots import score_against_settings
-from pride_jax.settings import build
-from pride_jax.settings.files import from_dict
+from pride_jax.settings import build, own
+from pride_jax.settings.files import read_settings, trust
 
 
 class Redrawn(NamedTuple):
@@ -24,10 +24,13 @@ class Redrawn(NamedTuple):
     left: dict[Path, str]
 
 
-def redraw(folder: Path) -> Redrawn:
+def redraw(folder: Path, trusted: bool = False) -> Redrawn:
     """Draws the pictures of a run (``metrics.jsonl``) or a sweep (``sweep.json``) anew.
 
-    Nothing of the folder is executed: data that the run's own code makes are not made again.
+    Args:
+      folder: of the run or sweep.
+      trusted: whether the run's own copy of its code may be executed; otherwise nothing of the
+        folder is, and data that such code makes are not made again.
 
     Raises:
       RunError: the folder is neither, or its files cannot be read.
@@ -35,7 +38,7 @@ def redraw(folder: Path) -> Redrawn:
     if (folder / "sweep.json").is_file():
         return _redraw_sweep(folder)
     if (folder / "metrics.jsonl").is_file() and (folder / "config.json").is_file():
-        return _redraw_run(folder)
+        return _redraw_run(folder, trusted)
     raise RunError(
         f"{folder} has nothing to draw: expected the folder of a run, with config.json and "
         "metrics.jsonl, or of a sweep, with sweep.json"
@@ -50,7 +53,7 @@ def _redraw_sweep(folder: Path) -> Redrawn:
     return Redrawn([path], {})
 
 
-def _redraw_run(folder: Path) -> Redrawn:
+def _redraw_run(folder: Path, trusted: bool) -> Redrawn:
     curve, confusion, labels, trade_off = (
         folder / "plots" / f"{name}.png"
         for name in ("learning_curve", "confusion_matrix", "client_labels", "trade_off")
@@ -68,7 +71,7 @@ def _redraw_run(folder: Path) -> Redrawn:
         drawn.append(confusion)
     else:
         left[confusion] = "summary.json has none" if ended else "the run has not ended"
-    if why := _redraw_labels(folder, ended, labels):
+    if why := _redraw_labels(folder, trusted, ended, labels):
         left[labels] = why
     else:
         drawn.append(labels)
@@ -78,15 +81,16 @@ def _redraw_run(folder: Path) -> Redrawn:
     return Redrawn(drawn, left)
 
 
-def _redraw_labels(folder: Path, ended: metrics.Row, path: Path) -> str:
+def _redraw_labels(folder: Path, trusted: bool, ended: metrics.Row, path: Path) -> str:
     """Draws who holds which labels, or says why not."""
-    saved = read_json(folder / "config.json")
-    if ended and ended[f"{metrics.headline(ended)}_over_clients"] is None:
+    if ended and ended.get(f"{metrics.headline(ended)}_over_clients", ...) is None:
         return "each party alone has its examples"
-    if ":" in saved["data"]["name"]:
-        return f"data.name={saved['data']['name']!r} is code, which is not run to draw"
     try:
-        config = from_dict(saved)
+        config = read_settings(folder)
+        if config.privacy.hides:
+            return "the run is private, and who holds what is its owner's to know"
+        if trusted:
+            config = trust(config, folder / own.CODE)
         dataset = build.build_dataset(config)
         partition = build.build_partition(config, dataset)
     except PrideError as error:

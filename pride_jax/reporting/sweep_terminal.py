@@ -75,8 +75,8 @@ def _going_on(running: Sequence[Going], waiting: int, counts: dict[str, int]) ->
         if row is None:
             table.add_row(name, "starting", "", "")
         else:
-            done, seconds = f"{row['round']}/{rounds}", row["seconds_per_round"]
-            table.add_row(name, done, _score(row), f"{seconds:.3g}")
+            seconds = f"{row['seconds_per_round']:.3g}" if "seconds_per_round" in row else "hidden"
+            table.add_row(name, f"{row['round']}/{rounds}", _score(row), seconds)
     return table
 
 

@@ -55,10 +55,17 @@ def _print_some(console: Console, row: Row, rounds: int, step: int) -> None:
 
 def _describe(row: Row) -> str:
     told = [f"{name} {value:.4f}" for name, value in scores(row).items()]
-    told.append(f"{row['seconds_per_round']:.3g} s/round")
+    if "seconds_per_round" in row:
+        told.append(f"{row['seconds_per_round']:.3g} s/round")
     if "epsilon" in row:
         told.append(f"ε {row['epsilon']:.3g}")
     return "  ".join(told)
+
+
+def show_note(text: str) -> None:
+    """One line on the data, while a run starts."""
+    # What is printed while a progress bar is there appears above it.
+    print(f"of the data: {text}")
 
 
 def show_disclosure(disclosure: dict[str, Any]) -> None:
@@ -84,16 +91,16 @@ def show_summary(summary: dict[str, Any], workdir: Path) -> None:
 def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in scores(summary).items():
         yield f"test {name.replace('_', ' ')}", f"{value:.4f}"
-    if summary["central"] is not None:
+    if summary.get("central") is not None:
         alone = summary["alone"]
         yield "central model", f"{summary['central']:.4f}"
         yield (
             "clients alone",
             (f"{statistics.mean(alone):.4f} (from {min(alone):.4f} to {max(alone):.4f})"),
         )
-    score, held_out = headline(summary), summary["held_out"] or {}
+    score, held_out = headline(summary), summary.get("held_out") or {}
     for whose, spread in {
-        f"{score} on clients' own examples": summary[f"{score}_over_clients"],
+        f"{score} on clients' own examples": summary.get(f"{score}_over_clients"),
         f"{score} by who made test examples": summary[f"{score}_over_groups"],
         **{f"{score} {_HELD_OUT[name]}": spread for name, spread in held_out.items()},
     }.items():
@@ -101,6 +108,17 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield whose, _spread(score, spread)
     if summary["rounds_to_target"] is not None:
         yield "rounds to target", f"{summary['rounds_to_target']:.1f}"
+    if "seconds_total" in summary:
+        yield from _costs(summary)
+    else:
+        yield "rounds", f"{summary['rounds']}; what ε does not cover is in private/"
+    yield "differential privacy", _privacy(summary)
+    for note in summary.get("data_notes", ()):
+        yield "of the data", note
+
+
+def _costs(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What rounds took, and what became of updates."""
     yield (
         "rounds",
         (
@@ -127,9 +145,6 @@ def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     ):
         if summary[name]:
             yield name.replace("_", " "), f"{summary[name]:,}"
-    yield "differential privacy", _privacy(summary)
-    for note in summary["data_notes"]:
-        yield "of the data", note
 
 
 def _spread(score: str, spread: dict[str, float]) -> str:

@@ -1,5 +1,6 @@
 """What a private run has cost, what it may still release, and the keys for that."""
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import (
@@ -16,18 +16,18 @@ from pride_jax.privacy.accounting import (
     rounds_within,
     tuning_epsilon,
 )
+from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import secret_key, study_key
 from pride_jax.privacy.trade_off import trade_off
-from pride_jax.runs.environment import environment
-from pride_jax.runs.ledger import fingerprint, open_ledger
+from pride_jax.runs.environment import environment, jax_settings
+from pride_jax.runs.ledger import commitment, fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
 from pride_jax.settings.files import differences
 from pride_jax.types import Hidden, Key
 
 LEDGER = "ledger.jsonl"
 _PLAN = "plan.json"
-_PURPOSE = 0x70726976
-"""Keeps keys of noise and cohorts apart from all others, even where both seeds are the same."""
 
 
 class Budget(NamedTuple):
@@ -72,6 +72,7 @@ def open_budget(
     seed: bytes | None,
     round_: int,
     inputs: str,
+    holders: int,
 ) -> Budget:
     """The budget of a run that goes on at ``round_``.
 
@@ -82,18 +83,21 @@ def open_budget(
       seed: that the system gave, where the settings have none.
       round_: the first round to come.
       inputs: digest of the clients' data.
+      holders: the most clients that hold one same example.
 
     Raises:
-      RunError: the plan is another than at the first start, or the ledger is not whole.
+      RunError: plan or seed are others than at the first start, or the ledger is not whole.
     """
     described = plan.to_dict()
     _keep_plan(workdir / _PLAN, described)
-    same = None
+    same, drawn_from = None, seed or str(settings.seed).encode()
     if plan.mechanism.draws_from_key:
-        same = fingerprint(environment(), plan=described, data=inputs)
-    ledger = open_ledger(workdir / LEDGER, round_, same, plan.sampler.separation)
+        made_of = {"plan": described, "data": inputs, "jax": jax_settings()}
+        same = fingerprint(environment(), drawn_from, **made_of)
+    turns = plan.sampler.separation
+    ledger = open_ledger(workdir / LEDGER, round_, same, commitment(drawn_from), turns)
     limit = affordable(settings, plan)
-    key = jax.random.key(settings.seed or 0) if seed is None else secret_key(seed)
+    key = study_key(settings.seed or 0) if seed is None else secret_key(seed)
 
     def release(first: int, until: int) -> int:
         while until > first and ledger.releases_with(first, until) > limit:
@@ -115,20 +119,28 @@ def open_budget(
         tuned = tuning_epsilon(plan, runs, ledger.releases()) if runs > 1 else None
         return spent() | {
             "epsilon_with_tuning": tuned,
+            "holders_of_example": holders,
+            "epsilon_of_example": finite(group_epsilon(plan, holders, ledger.releases())),
             "delta": plan.delta,
             "noise_multiplier": plan.mechanism.noise_multiplier,
             "trade_off": _trade_off(plan, ledger.releases()),
         }
 
-    folded = jax.random.fold_in(jax.random.fold_in(key, _PURPOSE), ledger.attempt)
+    folded = jax.random.fold_in(key, ledger.attempt)
     return Budget(Hidden(folded, "key of noise and cohorts"), release, spent, cost)
 
 
+def finite(epsilon: float) -> float | None:
+    """An ε as JSON has it: null where there is none."""
+    return epsilon if math.isfinite(epsilon) else None
+
+
 def _trade_off(plan: Plan, releases: int) -> dict[str, Any] | None:
-    """What the summary tells of all (ε, δ); None where nothing is hidden, or released."""
+    """What the summary tells of all (ε, δ); None where there is no finite ε."""
     if plan.mechanism.noise_multiplier == 0 or releases == 0:
         return None
-    return trade_off(plan, releases).to_dict()
+    told = trade_off(plan, releases)
+    return told.to_dict() if math.isfinite(told.epsilon(plan.delta / 100)) else None
 
 
 def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
@@ -149,6 +161,8 @@ NO_COST = dict.fromkeys(
         "epsilon",
         "epsilon_known_cohort",
         "epsilon_with_tuning",
+        "holders_of_example",
+        "epsilon_of_example",
         "delta",
         "noise_multiplier",
         "trade_off",

@@ -20,6 +20,11 @@ _PACKAGES = (
     "gmpy2",
     "pride-jax",
 )
+_NO_BITS = (
+    *("jax_compilation_cache_", "jax_enable_compilation_cache", "jax_persistent_cache_"),
+    *("jax_log", "jax_dump", "jax_include_debug", "jax_explain", "jax_pprint", "jax_traceback"),
+)
+"""How JAX's settings begin that change no number: where programs are kept, and what is told."""
 
 
 def environment() -> dict[str, Any]:
@@ -37,11 +42,30 @@ def environment() -> dict[str, Any]:
         "device": devices[0].device_kind,
         "platform_of_device": devices[0].platform,
         "num_devices": len(devices),
+        "cores": _cores(),
         "num_processes": jax.process_count(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def jax_settings() -> dict[str, str]:
+    """JAX's settings that may change a bit of what it computes, by name."""
+    import jax
+
+    return {
+        name: str(getattr(jax.config, name, value))
+        for name, value in sorted(jax.config.values.items())
+        if not name.startswith(_NO_BITS)
+    }
+
+
+def _cores() -> int:
+    """Cores that this process may use, on which how sums are cut up depends."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -13,9 +13,9 @@ import numpy as np
 
 from pride_jax.data.partition import label_counts
 from pride_jax.engine.rounds import RoundInfo, ServerState
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, explained, read_json, write_json
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
@@ -23,7 +23,8 @@ from pride_jax.runs.budget import LEDGER, NO_COST, Budget, open_budget
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
-from pride_jax.runs.hosts import Order, Task
+from pride_jax.runs.figures import METRICS, OWN, figures, told
+from pride_jax.runs.hosts import Action, Order
 from pride_jax.runs.prepared import (
     Prepared,
     RealParties,
@@ -46,35 +47,46 @@ def run(
     *,
     resume: bool = False,
     report: Callable[[metrics.Row], None] | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
     The folder holds ``config.json``, ``disclosure.json``, ``env.json`` (one entry a start),
     ``metrics.jsonl`` (one row an evaluation), ``checkpoints/``, ``secrets/`` where there are any,
     ``ledger.jsonl`` of a private run (what was released), and at the end ``summary.json`` and
-    ``plots/``. A run that dies at any moment continues with ``resume``; on the same machine and
-    versions it ends with the same bits, timings aside. Of a private run, rounds that cannot be
-    done again to the same bits get other cohorts and noise, and are charged again.
+    ``plots/``. What ε does not cover of a private run is in ``private/``, which nobody but its
+    owner can enter, and nowhere else; see `figures`. A run that dies at any moment continues with
+    ``resume``; on the same machine and versions it ends with the same bits, timings aside. Of a
+    private run, rounds that cannot be done again to the same bits get other cohorts and noise, and
+    are charged again.
 
     Args:
       config: the settings.
       workdir: the run's folder: new or empty, or, to resume, the one it was left in.
       resume: continue from the latest checkpoint. A finished run is left as it is.
       report: called with each new row of the metrics.
+      note: called, before training, with each thing worth knowing of the data, unless the run is
+        private.
 
     Returns:
-      The summary.
+      What ``summary.json`` holds.
 
     Raises:
       PrideError: the run cannot start, resume or go on; what was written stays usable.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
+    hosts.check_code(config.code)
     with hosts.dismissing():
         finished = is_finished(config, workdir, resume)
     if finished:
         hosts.dismiss()
         return read_json(workdir / "summary.json")
-    return run_in(prepare(config, workdir / "secrets"), workdir, report)
+    prepared = prepare(config, workdir / "secrets")
+    # They count what clients have.
+    if not config.privacy.hides:
+        for text in simulated_of(prepared).dataset.notes:
+            note(text)
+    return run_in(prepared, workdir, report)
 
 
 def run_in(
@@ -90,26 +102,28 @@ def run_in(
 def assist(config: Experiment, workdir: Path) -> None:
     """Does the part of every process but the first in a `run` of several; writes nothing.
 
+    The first order that is heard is to begin, unless the run does not go on.
+
     Args:
       config: the same settings.
       workdir: the run's folder, which need not exist here.
 
     Raises:
-      PrideError: the run cannot start, or another process was lost.
+      PrideError: the run cannot start, or another process was lost or has other code.
     """
+    hosts.check_code(config.code)
     prepared = prepare(config, workdir / "secrets")
-    state = None
-    while (order := hosts.hear()).task != Task.STOP:
-        if order.task == Task.BEGIN:
-            private = None if prepared.plan is None else _private(order.words)
-            state = _initial(prepared, order.round, private)
-            state = _shared(prepared, state, _carried(state), _saved(prepared, state))
-        assert state is not None, "BEGIN is the first order"
-        if order.task == Task.TRAIN:
+    if (order := hosts.hear()).action == Action.STOP:
+        return
+    private = None if prepared.plan is None else _private(order.words)
+    state = _initial(prepared, order.round, private)
+    state = _shared(prepared, state, _carried(state), _saved(prepared, state))
+    while (order := hosts.hear()).action != Action.STOP:
+        if order.action == Action.TRAIN:
             state, _ = _advance(prepared, state, order.round)
-        if order.task == Task.REVIEW:
+        if order.action == Action.REVIEW:
             simulated_of(prepared).review(state)
-        if order.task == Task.SAVE:
+        if order.action == Action.SAVE:
             prepared.algorithm.states.save(state.clients)
 
 
@@ -162,7 +176,7 @@ def _trained(prepared: Prepared, course: Course) -> Summary:
             state, until = next(course)
             while True:
                 start, round_ = time.perf_counter(), int(state.round)
-                hosts.tell(Order(Task.TRAIN, until))
+                hosts.tell(Order(Action.TRAIN, until))
                 state, info = _advance(prepared, state, until)
                 seconds = (time.perf_counter() - start) / (until - round_)
                 state, until = course.send(Trained(state, info, seconds))
@@ -180,19 +194,22 @@ def _run(
     write_json(workdir / "config.json", to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
-    told = disclosure(config, prepared.secure, prepared.plan, None, real)
-    write_json(workdir / "disclosure.json", told)
+    disclosed = disclosure(config, prepared.secure, prepared.plan, None, prepared.holders, real)
+    write_json(workdir / "disclosure.json", disclosed)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
     cost = NO_COST if budget is None else budget.cost()
     summary = summarize(prepared, state, rows) | cost
-    told = disclosure(config, prepared.secure, prepared.plan, cost["releases"], real)
-    write_json(workdir / "disclosure.json", told)
+    made = prepared.secure, prepared.plan, cost["releases"], prepared.holders
+    disclosed = disclosure(config, *made, real)
+    write_json(workdir / "disclosure.json", disclosed)
+    hides = config.privacy.hides
     if pictures:
-        _draw(prepared, summary, rows, workdir / "plots")
-    write_json(workdir / "summary.json", summary)
-    return summary
+        _draw(prepared, summary, rows, workdir / OWN if hides else workdir)
+        if hides:
+            _draw_released(told(summary), rows, workdir / "plots")
+    return figures(workdir, hides).conclude(summary)
 
 
 def _claim_secrets(prepared: Prepared, workdir: Path) -> bytes | None:
@@ -261,21 +278,22 @@ def _train(
     report: Callable[[metrics.Row], None] | None,
 ) -> Generator[Asked, Trained, tuple[ServerState, list[metrics.Row], Budget | None]]:
     config, plan = prepared.config, prepared.plan
-    path, folder = workdir / "metrics.jsonl", checkpoints(workdir / "checkpoints")
+    measured, folder = figures(workdir, config.privacy.hides), checkpoints(workdir / "checkpoints")
     clients = client_states(workdir / "clients")
     latest = folder.latest()
     budget = None
     if plan is not None:
-        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, prepared.inputs())
-    rows = metrics.keep_until(path, -1 if latest is None else latest)
+        made_of = prepared.inputs(), prepared.holders
+        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, *made_of)
+    rows = measured.keep_until(-1 if latest is None else latest)
     if latest is not None and (not rows or rows[-1]["round"] != latest):
         raise RunError(
-            f"{path} lacks the row of round {latest}, of which there is a checkpoint: restore the "
-            "file, or start anew in another --workdir"
+            f"{measured.folder / METRICS} lacks the row of round {latest}, of which there is a "
+            "checkpoint: restore the file, or start anew in another --workdir"
         )
     private = None if budget is None else budget.key.value
     state = _initial(prepared, latest or 0, private)
-    hosts.tell(Order(Task.BEGIN, latest or 0, _words(private)))
+    hosts.tell(Order(Action.BEGIN, latest or 0, _words(private)))
     carried, kept = _carried(state), _saved(prepared, state)
     if latest is not None:
         carried, kept = folder.restore(latest, carried), clients.restore(latest, kept)
@@ -286,15 +304,15 @@ def _train(
         row = row_of(prepared, state, info) | (budget.spent() if budget else {})
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         # Other processes take part in this, so that a row is written once none of them is lost.
-        hosts.tell(Order(Task.SAVE))
+        hosts.tell(Order(Action.SAVE))
         kept = _saved(prepared, state)
-        metrics.append(path, row)
+        shown = measured.append(row)
         rows.append(row)
         # Before the server's own part: a checkpoint that is there is whole.
         clients.save(row["round"], kept)
         folder.save(row["round"], _carried(state))
         if report:
-            report(row)
+            report(shown)
 
     if latest is None:
         record(None, 0.0)
@@ -361,18 +379,29 @@ def _advance(prepared: Prepared, state: ServerState, until: int) -> tuple[Server
         return jax.block_until_ready(prepared.algorithm.rounds(state, until))
 
 
-def _words(private: Key | None) -> tuple[int, int]:
+def _words(private: Key | None) -> tuple[int, ...]:
     """What `hosts.Order` carries of a key."""
-    return (0, 0) if private is None else tuple(jax.random.key_data(private).tolist())
+    return hosts.NO_WORDS if private is None else tuple(jax.random.key_data(private).tolist())
 
 
-def _private(words: tuple[int, int]) -> Key:
+def _private(words: tuple[int, ...]) -> Key:
     """The inverse of `_words`."""
     return secret_key(np.array(words, np.uint32).tobytes())
 
 
 def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:
-    """The run's pictures."""
+    """The run's pictures, in ``plots`` of a folder."""
+    _draw_released(summary, rows, folder / "plots")
+    if summary["confusion"] and isinstance(prepared.simulated, Simulated):
+        from pride_jax.reporting import plots
+
+        dataset, partition, *_ = prepared.simulated
+        counts = label_counts(partition, dataset.train_targets, dataset.outputs)
+        plots.save(plots.label_map(counts), folder / "plots" / "client_labels.png")
+
+
+def _draw_released(summary: Summary, rows: list[metrics.Row], folder: Path) -> None:
+    """Pictures of what test examples tell."""
     # Half a second of imports that a run needs at its end only.
     from pride_jax.reporting import plots
 
@@ -380,10 +409,6 @@ def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder:
     plots.save(curve, folder / "learning_curve.png")
     if summary["trade_off"] is not None:
         plots.save(plots.trade_off(summary["trade_off"]), folder / "trade_off.png")
-    if not summary["confusion"]:
-        return
-    plots.save(plots.confusion_matrices(plots.confusions(summary)), folder / "confusion_matrix.png")
-    if isinstance(prepared.simulated, Simulated):
-        dataset, partition, *_ = prepared.simulated
-        counts = label_counts(partition, dataset.train_targets, dataset.outputs)
-        plots.save(plots.label_map(counts), folder / "client_labels.png")
+    if summary["confusion"]:
+        matrices = plots.confusion_matrices(plots.confusions(summary))
+        plots.save(matrices, folder / "confusion_matrix.png")

@@ -8,9 +8,10 @@ The processes of a run trust one another and their network: the key of noise and
 """
 
 import contextlib
+import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, PyTree, Shaped, UInt32
 
 from pride_jax.errors import ConfigError, PrideError, RunError
+from pride_jax.settings import own
 
 Tree = TypeVar("Tree", bound=PyTree[Array])
 _PATIENCE = 60.0
@@ -29,7 +31,11 @@ _NUMBER_BYTES = 8
 _COME_IN = b"come in"
 
 
-class Task(IntEnum):
+NO_WORDS = (0,) * 8
+"""In the place of a key's 256 bits where there is none."""
+
+
+class Action(IntEnum):
     """What a process may be told to do."""
 
     STOP = 0
@@ -43,17 +49,17 @@ class Order(NamedTuple):
     """What process 0 tells the others to do next.
 
     Attributes:
-      task: what.
+      action: what.
       round: from which a run goes on, for ``BEGIN``; until which to train, for ``TRAIN``.
       words: the key of noise and cohorts, for ``BEGIN``; a secret.
     """
 
-    task: Task
+    action: Action
     round: int = 0
-    words: tuple[int, int] = (0, 0)
+    words: tuple[int, ...] = NO_WORDS
 
     def __repr__(self) -> str:
-        return f"Order({self.task.name}, round={self.round})"
+        return f"Order({self.action.name}, round={self.round})"
 
 
 @contextlib.contextmanager
@@ -187,7 +193,7 @@ def _wait_for_ends(others: Sequence[socket.socket]) -> None:
 
 def tell(order: Order) -> None:
     """Process 0 tells all others what to do next; they `hear` it."""
-    _broadcast(np.array([order.task, order.round, *order.words], np.uint32))
+    _broadcast(np.array([order.action, order.round, *order.words], np.uint32))
 
 
 def hear() -> Order:
@@ -196,14 +202,15 @@ def hear() -> Order:
     Raises:
       RunError: process 0 was lost.
     """
-    task, round_, *words = _broadcast(np.zeros(4, np.uint32)).tolist()
-    return Order(Task(task), round_, tuple(words))
+    nothing = np.zeros(2 + len(NO_WORDS), np.uint32)
+    action, round_, *words = _broadcast(nothing).tolist()
+    return Order(Action(action), round_, tuple(words))
 
 
 def dismiss() -> None:
     """Process 0 lets all others end, as far as they are still there."""
     with contextlib.suppress(RunError):
-        tell(Order(Task.STOP))
+        tell(Order(Action.STOP))
 
 
 @contextlib.contextmanager
@@ -233,6 +240,44 @@ def add_up(counts: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     with unbroken():
         gathered = np.asarray(multihost_utils.process_allgather(words))
     return gathered.view(counts.dtype).sum(axis=0)
+
+
+def check_code(code: own.Code) -> None:
+    """Refuses, in every process, that one of them has other code of the user's own.
+
+    Args:
+      code: this process's.
+
+    Raises:
+      ConfigError: a file or module differs between processes.
+      RunError: another process was lost.
+    """
+    if jax.process_count() > 1:
+        check_alike([json.loads(each) for each in _gather_texts(json.dumps(dict(code.digests)))])
+
+
+def check_alike(digests: Sequence[Mapping[str, str]]) -> None:
+    """Refuses processes whose own code is not that of process 0.
+
+    Args:
+      digests: of each process, by file or module.
+
+    Raises:
+      ConfigError: a file or module differs; the message has its name and both digests.
+    """
+    for process, found in enumerate(digests):
+        own.compare(digests[0], found, f"process {process}", "in process 0")
+
+
+def _gather_texts(text: str) -> list[str]:
+    """Every process's text, in each of them."""
+    content = np.frombuffer(text.encode(), np.uint8)
+    with unbroken():
+        lengths = np.ravel(multihost_utils.process_allgather(np.array([len(content)], np.uint32)))
+        padded = np.zeros(lengths.max(), np.uint8)
+        padded[: len(content)] = content
+        rows = np.asarray(multihost_utils.process_allgather(padded))
+    return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What a private run releases, written down before it is released, so that no crash hides it."""
 
-import hashlib
+import hmac
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,12 +21,14 @@ class Release(NamedTuple):
       attempt: which sampling and noise keys they use; rounds done again with other keys are
         further releases.
       environment: `fingerprint` of what they run on.
+      seed: `commitment` to what cohorts and noise are drawn from.
     """
 
     first: int
     until: int
     attempt: int
     environment: str
+    seed: str
 
 
 class Ledger(NamedTuple):
@@ -46,7 +48,9 @@ class Ledger(NamedTuple):
     releases_with: Callable[[int, int], int]
 
 
-def open_ledger(path: Path, round_: int, environment: str | None, groups: int = 1) -> Ledger:
+def open_ledger(
+    path: Path, round_: int, environment: str | None, seed: str, groups: int = 1
+) -> Ledger:
     """The ledger in a file, which need not exist, for a run that goes on at ``round_``.
 
     Args:
@@ -54,10 +58,11 @@ def open_ledger(path: Path, round_: int, environment: str | None, groups: int = 
       round_: the first round to come.
       environment: `fingerprint` of what it goes on in; None if nothing can be done again to the
         same bits.
+      seed: `commitment` to what cohorts and noise are drawn from.
       groups: of clients that take turns, see `count_releases`.
 
     Raises:
-      RunError: the file cannot be read, or lacks rounds before ``round_``.
+      RunError: the file cannot be read, lacks rounds before ``round_``, or is of another seed.
     """
     written = read(path)
     known = {number for entry in written for number in range(entry.first, entry.until)}
@@ -66,10 +71,15 @@ def open_ledger(path: Path, round_: int, environment: str | None, groups: int = 
             f"{path} lacks round {min(missing)}, whose model was released: restore the file, or "
             "start anew in another --workdir"
         )
+    if any(entry.seed != seed for entry in written):
+        raise RunError(
+            f"{path} is of another seed of cohorts and noise than the one that is there now: "
+            "restore the run's secrets, or start anew in another --workdir"
+        )
     attempt = next_attempt(written, round_, environment)
 
     def entry(first: int, until: int) -> Release:
-        return Release(first, until, attempt, environment or "")
+        return Release(first, until, attempt, environment or "", seed)
 
     def announce(first: int, until: int) -> None:
         lines = [json.dumps(each._asdict()) + "\n" for each in (*written, entry(first, until))]
@@ -135,13 +145,17 @@ def next_attempt(ledger: Sequence[Release], round_: int, environment: str | None
     return latest if same else latest + 1
 
 
-def fingerprint(environment: dict[str, Any], **inputs: Any) -> str | None:
+def fingerprint(environment: dict[str, Any], seed: bytes, **inputs: Any) -> str | None:
     """Equal where the same keys give the same bits; None where they may not.
+
+    It is keyed by the seed, so that whoever reads the ledger cannot try out what the clients' data
+    may be.
 
     Args:
       environment: as ``runs.environment.environment`` gives it. Nothing is known of code that was
         changed since its commit, and other devices than CPUs, or several processes, may add in
         another order each time.
+      seed: of cohorts and noise; a secret.
       inputs: whatever else the released models depend on, as JSON has it.
     """
     unknown = environment["git_commit"] is None or environment["git_changes"]
@@ -149,4 +163,13 @@ def fingerprint(environment: dict[str, Any], **inputs: Any) -> str | None:
     if unknown or several or environment["platform_of_device"] != "cpu":
         return None
     same = {name: value for name, value in environment.items() if name != "started"}
-    return hashlib.sha256(json.dumps([same, inputs], sort_keys=True).encode()).hexdigest()
+    return _keyed(seed, b"environment", json.dumps([same, inputs], sort_keys=True).encode())
+
+
+def commitment(seed: bytes) -> str:
+    """Equal for equal seeds only, and tells nothing of one that nobody can guess."""
+    return _keyed(seed, b"seed", b"")
+
+
+def _keyed(seed: bytes, purpose: bytes, content: bytes) -> str:
+    return hmac.new(seed, b"pride_jax ledger: " + purpose + b"\0" + content, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """A benchmark's figures as one line of JSON: with its setting, and what it ran on."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,13 +16,12 @@ def as_line(measured: Mapping[str, Any], setting: Any) -> str:
       setting: the benchmark's dataclass.
 
     Returns:
-      An object of ``measured``, ``setting`` and ``environment``: `environment`'s commit, versions,
-      processor and device, and the number of ``cores``.
+      An object of ``measured``, ``setting`` and ``environment``, see `environment`.
     """
-    ran_on = environment() | {"cores": os.cpu_count()}
     figures = {name: _plain(value) for name, value in measured.items()}
     # A setting may hold paths.
-    return json.dumps(figures | {"setting": asdict(setting), "environment": ran_on}, default=str)
+    told = figures | {"setting": asdict(setting), "environment": environment()}
+    return json.dumps(told, default=str)
 
 
 def _plain(value: Any) -> Any:

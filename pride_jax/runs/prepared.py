@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate_each, host_of
-from pride_jax.data.partition import Partition
+from pride_jax.data.partition import Partition, most_holders
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.evaluation import (
     Metrics,
@@ -26,7 +26,7 @@ from pride_jax.engine.evaluation import (
 )
 from pride_jax.engine.federation import Adder
 from pride_jax.engine.on_device import on_device
-from pride_jax.engine.personal import fine_tuned_totals, personal_totals
+from pride_jax.engine.personal import fine_tuned_totals, has_own_models, personal_totals
 from pride_jax.engine.rounds import Algorithm, ServerState
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.server import keeps_state, sent_numbers, sent_parts
@@ -54,7 +54,8 @@ class Simulated(NamedTuple):
 
     Attributes:
       dataset: its training inputs are empty where several processes hold their clients' ones.
-      partition: whose each training example is.
+      partition: whose each example is that clients train on.
+      held: whose each example is that clients hold out.
       data: the training examples of this process's clients.
       review: state -> `Totals` by what is tested on what, see `review_of`; with several
         processes, each must call it.
@@ -62,6 +63,7 @@ class Simulated(NamedTuple):
 
     dataset: Dataset
     partition: Partition
+    held: Partition
     data: FederatedData
     review: Callable[[ServerState], dict[str, Totals]]
 
@@ -83,6 +85,8 @@ class Prepared(NamedTuple):
       algorithm: the rounds, wherever clients train.
       evaluate: tests parameters on the test examples.
       sizes: each client's number of examples.
+      holders: the most clients that hold one same example; 1 where clients are real, and nobody
+        compares what they hold.
       test_examples: how many those are.
       inputs: -> digest of what else the released models depend on.
       hyper: settings that the algorithm takes as arguments.
@@ -98,6 +102,7 @@ class Prepared(NamedTuple):
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     sizes: Int[np.ndarray, "clients"]
+    holders: int
     test_examples: int
     inputs: Callable[[], str]
     hyper: Hyper
@@ -153,10 +158,11 @@ def prepare(
         algorithm=algorithm,
         evaluate=lambda params: test(jax.device_get(params)),
         sizes=partition.sizes,
+        holders=most_holders(partition),
         test_examples=len(dataset.test_targets),
         inputs=partial(_digest, data),
         hyper=numbers,
-        simulated=Simulated(dataset, partition, data, review),
+        simulated=Simulated(dataset, partition, held, data, review),
     )
 
 
@@ -248,7 +254,7 @@ def _review_of(
 
     ``training``: the shared model on the examples that clients trained on. Where clients hold
     examples out, on those: ``shared``, the shared model; ``personal``, each client's own, if
-    clients keep anything; ``fine_tuned``, the shared model after a client trained it for itself.
+    the method has such; ``fine_tuned``, the shared model after a client trained it for itself.
     """
     host, count = jax.process_index(), jax.process_count()
     answer = scorer(task, mesh)
@@ -266,9 +272,10 @@ def _review_of(
         totals = {"training": client_totals(scores, data, host, count)}
         if holds_out:
             totals["shared"] = client_totals(scores, held_out, host, count)
-            if jax.tree.leaves(state.clients):
-                sent = jax.device_get(method.send(state.own))
-                totals["personal"] = personal(sent, algorithm.states.save(state.clients))
+            sent = jax.device_get(method.send(state.own))
+            states = algorithm.states.save(state.clients)
+            if has_own_models(method, sent, states):
+                totals["personal"] = personal(sent, states)
             if epochs:
                 totals["fine_tuned"] = fine_tuned(jax.random.key(config.seed), params)
         return {name: hosts.add_up(each) for name, each in totals.items()}

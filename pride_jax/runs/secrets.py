@@ -9,10 +9,9 @@ from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Public, Rng, Role, Secret, SecureSum
 from pride_jax.errors import ProtocolError
 from pride_jax.files import explained
+from pride_jax.privacy.randomness import SECRET_BYTES
 
 _SEED = "noise_and_cohorts"
-_SEED_BYTES = 8
-"""All that JAX's default keys hold."""
 
 
 def key_holder_keys(
@@ -35,17 +34,17 @@ def key_holder_keys(
 
 
 def private_seed(folder: Path, rng: Rng) -> bytes:
-    """The 8 bytes from which noise and cohorts are drawn: those kept in ``folder``, or new ones.
+    """The 32 bytes from which noise and cohorts are drawn: those kept in ``folder``, or new ones.
 
     Raises:
       ProtocolError: what the folder holds is open to others or not such a seed.
     """
     if not folder.exists():
-        return rng(_SEED_BYTES)
+        return rng(SECRET_BYTES)
     seed = read_owner_only(folder / _SEED)
-    if len(seed) != _SEED_BYTES:
+    if len(seed) != SECRET_BYTES:
         raise ProtocolError(
-            f"{folder / _SEED} holds {len(seed)} bytes, expected {_SEED_BYTES}: restore it, or "
+            f"{folder / _SEED} holds {len(seed)} bytes, expected {SECRET_BYTES}: restore it, or "
             "start anew in another --workdir"
         )
     return seed

@@ -18,7 +18,7 @@ from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
-from pride_jax.runs.hosts import Order, Task
+from pride_jax.runs.hosts import Action, Order
 from pride_jax.runs.prepared import Prepared, RealParties, Simulated
 from pride_jax.settings import learning
 from pride_jax.types import Params
@@ -45,10 +45,12 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     round_ = int(state.round)
     nonfinite = _count(info.nonfinite) if info else 0
     diverged = info is not None and 0 < int(info.clients) == nonfinite
-    if diverged or not np.isfinite(measured.loss):
+    # Of a private run, that it goes on must tell nothing of who was called.
+    counted = not prepared.config.privacy.hides
+    if (diverged and counted) or not np.isfinite(measured.loss):
+        broken = f" and {nonfinite or 0} updates were NaN or infinite" if counted else ""
         raise RunError(
-            f"Training diverged: by round {round_} the test loss is {measured.loss} and "
-            f"{nonfinite or 0} updates were NaN or infinite. Lower "
+            f"Training diverged: by round {round_} the test loss is {measured.loss}{broken}. Lower "
             "client.learning_rate or server.learning_rate, or set privacy.clipping_norm"
         )
     row: metrics.Row = {"round": round_, **_tested(measured)}
@@ -140,13 +142,14 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
             "data_notes": [],
             **_NOT_COMPARED,
         }
-    dataset, partition, _, review = prepared.simulated
-    hosts.tell(Order(Task.REVIEW))
+    dataset, partition, held, _, review = prepared.simulated
+    hosts.tell(Order(Action.REVIEW))
     spreads = {name: spread_of(totals)._asdict() for name, totals in review(state).items()}
     training = spreads.pop("training")
+    used = np.union1d(partition.index, held.index)
     return {
         "train_examples": len(dataset.train_targets),
-        "unused_examples": int(len(dataset.train_targets) - len(np.unique(partition.index))),
+        "unused_examples": len(dataset.train_targets) - len(used),
         f"{score}_over_clients": training,
         "held_out": spreads or None,
         "data_notes": list(dataset.notes),

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -28,7 +29,7 @@ from pride_jax.privacy.sampling import (
     full,
     truncated_poisson,
 )
-from pride_jax.privacy.values import Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
 from pride_jax.settings import own
 from pride_jax.settings.names import call
 
@@ -135,11 +136,15 @@ def build_clipping(settings: config.Privacy) -> Clipping | Unclipped:
     """To which norm updates are scaled down."""
     if settings.clipping_norm is None:
         return Unclipped()
+    return _clipping_to(settings.clipping_norm, settings)
+
+
+def _clipping_to(norm: float, settings: config.Privacy) -> Clipping:
     match settings.clipping:
         case "flat":
-            return Flat(settings.clipping_norm)
+            return Flat(norm)
         case "adaptive":
-            return Adaptive(settings.clipping_norm, settings.quantile)
+            return Adaptive(norm, settings.quantile)
 
 
 def build_plan(
@@ -157,33 +162,63 @@ def build_plan(
       client_state: whether the method's clients keep state between their rounds.
 
     Raises:
-      ConfigError: nothing accounts for such a plan, or no noise is enough for the target.
+      ConfigError: nothing accounts for such a plan, no noise is enough for the target, or δ is
+        not below one in so many clients.
     """
     privacy = experiment.privacy
     if privacy.mechanism == "none":
         return None
-    clipping, delta = build_clipping(privacy), privacy.delta
-    assert not isinstance(clipping, Unclipped) and delta is not None, "the settings check it"
+    delta = _given(privacy, "delta")
+    if delta >= 1 / num_clients:
+        raise ConfigError(
+            f"privacy.delta={delta:g} with {num_clients} clients: expected less than 1 in "
+            f"{num_clients}, with which giving one client's data away at random would be private; "
+            f"at most {1 / (10 * num_clients):.2g} is usual"
+        )
     make = functools.partial(_build_mechanism, experiment, num_parameters)
     rest = {
         "sampler": build_sampler(experiment.cohort, num_clients),
-        "clipping": clipping,
+        "clipping": _clipping_to(_given(privacy, "clipping_norm"), privacy),
         "rounds": experiment.rounds,
         "delta": delta,
         "client_state": client_state,
     }
-    if privacy.noise_multiplier is not None:
-        return Plan(mechanism=make(privacy.noise_multiplier), **rest)
-    assert privacy.epsilon is not None, "the settings check it"
-    return calibrate(make, privacy.epsilon, **rest)
+    if privacy.epsilon is not None:
+        plan = calibrate(make, privacy.epsilon, **rest)
+    else:
+        plan = Plan(mechanism=make(_given(privacy, "noise_multiplier")), **rest)
+    return replace(plan, public_sizes=privacy.public_sizes)
+
+
+def _given(settings: config.Privacy, name: str) -> float:
+    """A setting that a plan cannot do without.
+
+    Raises:
+      ConfigError: it has no value.
+    """
+    value = getattr(settings, name)
+    if value is None:
+        raise ConfigError(
+            f"privacy.{name}=None with privacy.mechanism={settings.mechanism!r}: expected a number"
+        )
+    return value
 
 
 def _build_mechanism(
     experiment: config.Experiment, num_parameters: int, noise_multiplier: float
 ) -> Mechanism:
-    privacy, values = experiment.privacy, Floats()
-    if experiment.aggregation.protocol != "none":
-        values = Integers(num_parameters, experiment.aggregation.bits)
+    privacy, aggregation = experiment.privacy, experiment.aggregation
+    if aggregation.protocol != "none":
+        values = Integers(num_parameters, aggregation.bits)
+        if privacy.noise == "floats" and privacy.mechanism != "banded":
+            raise ConfigError(
+                f"privacy.noise='floats' with aggregation.protocol={aggregation.protocol!r}: "
+                "expected 'integers', which it adds"
+            )
+    elif privacy.noise == "integers":
+        values = DeviceIntegers(num_parameters)
+    else:
+        values = Floats()
     if privacy.band != 1 and privacy.mechanism != "banded":
         raise ConfigError(
             f"privacy.band={privacy.band}: expected 1, since only privacy.mechanism='banded' "
@@ -191,7 +226,7 @@ def _build_mechanism(
         )
     match privacy.mechanism:
         case "skellam":
-            if isinstance(values, Floats):
+            if aggregation.protocol == "none":
                 raise ConfigError(
                     "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
                     "protocol that adds integers, such as plain or masking"

@@ -185,7 +185,9 @@ class Cohort(Validated):
     """Most clients a round of the Poisson samplings; size + 6·√size if not given."""
     groups: int = 1
     """Groups that take turns, for `cyclic_poisson`."""
-    weighting: Literal["examples", "uniform"] = "examples"
+    weighting: Literal["default", "examples", "uniform"] = "default"
+    """`examples`: a client counts by how many it holds, the default without a privacy.mechanism;
+    with one it is `uniform`, unless privacy.public_sizes."""
 
     def _check(self) -> None:
         self._at_least(1, "size", "capacity", "groups")
@@ -203,6 +205,9 @@ class Privacy(Validated):
     """Share of updates within the clipping norm, for `adaptive`."""
     mechanism: Literal["none", "gaussian", "skellam", "banded"] = "none"
     """`gaussian` on the sum; `skellam`: integers, each client a share; `banded`: correlated."""
+    noise: Literal["integers", "floats"] = "integers"
+    """`integers` on the public grid of the sum, of a stated distance from what is accounted;
+    `floats`, of none, for studies, as that of `banded` always is."""
     epsilon: float | None = None
     """The noise is made so large that the whole run costs this ε; it also ends a run that would
     cost more after a crash."""
@@ -220,6 +225,9 @@ class Privacy(Validated):
     """Whether those missing are any of the called alike; if not, `dropouts` void amplification."""
     colluders: int = 1
     """Clients that may tell their shares of `skellam` noise, and how many were called."""
+    public_sizes: bool = False
+    """Whether clients' numbers of examples are public: ε does not cover them, and updates may be
+    weighed by them."""
     tuning_runs: int = 1
     """Runs on the same clients' data from which these settings were chosen; their cost is told."""
     seed: int | None = None
@@ -232,10 +240,20 @@ class Privacy(Validated):
         self._below_one("quantile")
         self._at_least(1, "band", "tuning_runs")
         self._at_least(0, "dropouts", "colluders", "seed")
+        if self.noise == "floats" and self.mechanism in ("none", "skellam"):
+            self._refuse("noise", f"'integers' with mechanism={self.mechanism!r}")
+        if self.noise == "integers" and self.mechanism == "banded":
+            self._refuse(
+                "noise",
+                "'floats' with mechanism='banded', whose noise is in floating point: for studies, "
+                "since no distance of it from what is accounted is stated",
+            )
         if self.mechanism == "none":
             for name in ("epsilon", "noise_multiplier", "delta", "stop_at_epsilon"):
                 if getattr(self, name) is not None:
                     self._refuse(name, "nothing without a privacy.mechanism: name one")
+            if self.public_sizes:
+                self._refuse("public_sizes", "False without a privacy.mechanism: name one")
             if self.clipping == "adaptive":
                 self._refuse("clipping", "'flat' without a privacy.mechanism: name one")
             return
@@ -249,6 +267,19 @@ class Privacy(Validated):
                 f"either it or noise_multiplier, which is {self.noise_multiplier!r}, for "
                 f"mechanism={self.mechanism!r}",
             )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether there is a plan."""
+        return self.mechanism != "none"
+
+    @property
+    def hides(self) -> bool:
+        """Whether what ε does not cover is kept from all but the run's owner.
+
+        A study with a public seed hides nothing: who knows the seed knows the cohorts.
+        """
+        return self.is_private and self.seed is None
 
 
 @dataclass(frozen=True)
@@ -347,12 +378,26 @@ class Experiment(Validated):
     evaluation: Evaluation = field(default_factory=Evaluation)
     code: Code = field(default_factory=Code)
 
+    @property
+    def weighting(self) -> Literal["examples", "uniform"]:
+        """How much each client counts."""
+        if self.cohort.weighting != "default":
+            return self.cohort.weighting
+        return "uniform" if self.privacy.is_private else "examples"
+
     def _section(self) -> str:
         return ""
 
     def _check(self) -> None:
         self._at_least(0, "seed")
         self._at_least(1, "rounds")
+        private = self.privacy.is_private and not self.privacy.public_sizes
+        if private and self.cohort.weighting == "examples":
+            raise ConfigError(
+                f"cohort.weighting='examples' with privacy.mechanism={self.privacy.mechanism!r}: "
+                "expected 'uniform', since ε does not cover clients' numbers of examples; or "
+                "privacy.public_sizes=True, if these are public"
+            )
         if self.evaluation.fine_tuning and not self.partition.held_out:
             raise ConfigError(
                 f"evaluation.fine_tuning={self.evaluation.fine_tuning} with partition.held_out=0: "

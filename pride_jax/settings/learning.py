@@ -120,13 +120,13 @@ def build_method(
         client_optimizer=build_client_optimizer(experiment, numbers),
         client_rate=build_client_rate(experiment, numbers),
         server_optimizer=build_server_optimizer(experiment, numbers),
-        weighting=WEIGHTINGS[experiment.cohort.weighting],
+        weighting=WEIGHTINGS[experiment.weighting],
         training=build_training(experiment, numbers),
         **_of(numbers, "method.options."),
     )
-    if method.weighting is not WEIGHTINGS[experiment.cohort.weighting]:
+    if method.weighting is not WEIGHTINGS[experiment.weighting]:
         raise ConfigError(
-            f"cohort.weighting={experiment.cohort.weighting!r} with method.name={named.name!r}: "
+            f"cohort.weighting={experiment.weighting!r} with method.name={named.name!r}: "
             "expected 'uniform', since the method counts all clients alike"
         )
     return personal_layers(method, named.personal) if named.personal else method

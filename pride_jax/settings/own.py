@@ -107,13 +107,19 @@ def digest(source: str, folder: Path) -> str:
     return ", ".join([found, *_distributions(source.partition(".")[0])])
 
 
-def compare(recorded: Mapping[str, str], found: Mapping[str, str], where: str) -> None:
+def compare(
+    recorded: Mapping[str, str],
+    found: Mapping[str, str],
+    where: str,
+    first: str = "when the settings were made",
+) -> None:
     """Refuses code that is not what was recorded.
 
     Args:
       recorded: digests, by file or module.
       found: likewise.
       where: where ``found`` was found.
+      first: where or when ``recorded`` was.
 
     Raises:
       ConfigError: they differ; the message has both.
@@ -122,8 +128,8 @@ def compare(recorded: Mapping[str, str], found: Mapping[str, str], where: str) -
         one, other = recorded.get(source, "none"), found.get(source, "none")
         if one != other:
             raise ConfigError(
-                f"{source}: its SHA-256 was {one} when the settings were made, and is {other} in "
-                f"{where}: use the same file, or start anew"
+                f"{source}: its SHA-256 was {one} {first}, and is {other} in {where}: use the same "
+                "file, or start anew"
             )
 
 

@@ -38,6 +38,8 @@ _REPORTED_ONCE = (
     "epsilon",
     "epsilon_known_cohort",
     "epsilon_with_tuning",
+    "holders_of_example",
+    "epsilon_of_example",
     "delta",
     "noise_multiplier",
 )
@@ -253,7 +255,8 @@ def _row(run: Planned, error: str | None = None) -> Row:
     summary = read_json(run.folder / "summary.json")
     spreads = (f"{headline(summary)}_over_{whom}" for whom in ("clients", "groups"))
     told = (*_scores(summary), *_REPORTED, *spreads, *_REPORTED_ONCE)
-    return row | {name: summary[name] for name in told}
+    # A private run's summary has no more than ε covers.
+    return row | {name: summary[name] for name in told if name in summary}
 
 
 def _scores(row: Row) -> list[str]:

@@ -1,4 +1,4 @@
-"""First curves of a regression and a text by speaker: how far some rounds go."""
+"""First curves of a regression, a text by speaker and photographs: how far some rounds go."""
 
 from pathlib import Path
 

@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 
 from pride_jax.files import read_json
-from pride_jax.reporting.markdown import mean_and_deviation, table
+from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from pride_jax.reporting.metrics import Row
 from results.provenance import made_by
 
@@ -44,6 +44,40 @@ def rounds(results: Path) -> str:
     return table([*header, "bytes a client and round"], rows)
 
 
+def tuning(results: Path) -> str:
+    """Accuracy on validation examples at each of the clients' learning rates; the best in bold."""
+    columns = [_validated(_runs(results, f"tuning_{method}")) for method in _SHARED]
+    rows = [[rate, *(column[rate] for column in columns)] for rate in columns[0]]
+    return table(["learning rate", *_SHARED.values()], rows)
+
+
+def _validated(runs: list[Row]) -> dict[str, str]:
+    """What is written of each learning rate."""
+    best = max(run["test_accuracy"] for run in runs if "error" not in run)
+    written = {}
+    for run in runs:
+        told = "diverged" if "error" in run else f"{run['test_accuracy']:.4f}"
+        chosen = run.get("test_accuracy") == best
+        written[run["settings"]["client.learning_rate"]] = f"**{told}**" if chosen else told
+    return written
+
+
+def protocols(results: Path) -> str:
+    """What five rounds of SCAFFOLD end with under each protocol, and what they cost."""
+    rows = [
+        [
+            run["settings"]["aggregation.protocol"],
+            f"`{run['parameters_sha256'][:16]}…`",
+            f"{run['test_accuracy']:.4f}",
+            f"{run['bytes_per_client_round']:,}",
+            rounded(run["seconds_per_round"]),
+        ]
+        for run in _runs(results, "protocols")
+    ]
+    header = ["protocol", "SHA-256 of the parameters", "test accuracy"]
+    return table([*header, "bytes a client and round", "s a round"], rows)
+
+
 def held_out(results: Path) -> str:
     """Accuracy on each client's own held-out examples; means over seeds."""
     rows = []
@@ -72,6 +106,8 @@ def held_out(results: Path) -> str:
 PICTURES = {}
 TABLES = {
     "rounds": rounds,
+    "tuning": tuning,
+    "protocols": protocols,
     "held out": held_out,
     "made by": made_by("methods"),
 }

@@ -1,7 +1,7 @@
 """ε of random plans, and of corners, beside the bracket of an accountant that was written apart.
 
-``python -m results.privacy.brackets`` writes ``brackets.json``, plan by plan, and goes on where it was
-ended. The tests do the same for a few plans.
+``python -m results.privacy.brackets`` writes ``brackets.json``, plan by plan, and goes on where it
+was ended. The tests do the same for a few plans.
 """
 
 import importlib
@@ -27,7 +27,7 @@ from pride_jax.privacy.sampling import (
     full,
     truncated_poisson,
 )
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import Floats, Integers
 from pride_jax.runs.environment import environment
 
 FOLDER = Path(__file__).parent
@@ -41,7 +41,7 @@ def main() -> None:
     bracket_of = importlib.import_module("described").bracket_of
     path = FOLDER / "brackets.json"
     done = {str(row["plan"]): row for row in read_json(path)["rows"]} if path.exists() else {}
-    epsilon(_plan(full(9), Gaussian(9.0), 1, 1e-3))
+    epsilon(_plan(full(9), Gaussian(9.0, Floats()), 1, 1e-3))
     rows = []
     for name, plan, reader in [*corners(), *random_plans(np.random.default_rng(0))]:
         if (key := str(plan.to_dict())) in done and done[key]["reader"] == reader:
@@ -73,29 +73,49 @@ def main() -> None:
 def corners() -> list[tuple[str, Plan, Reader]]:
     """The plans at which accountants were loose, or failed."""
     return [
-        ("rare", _plan(truncated_poisson(100_000, 1e-4), Gaussian(1.0), 1000, 1e-5), "models"),
-        ("long", _plan(truncated_poisson(10_000, 1e-3), Gaussian(2.0), 10_000, 1e-5), "models"),
-        ("noisy", _plan(truncated_poisson(1000, 0.1), Gaussian(245.2), 100, 1e-5), "models"),
-        ("sure", _plan(truncated_poisson(1000, 0.1), Gaussian(5.0), 100, 1e-15), "models"),
+        (
+            "rare",
+            _plan(truncated_poisson(100_000, 1e-4), Gaussian(1.0, Floats()), 1000, 1e-5),
+            "models",
+        ),
+        (
+            "long",
+            _plan(truncated_poisson(10_000, 1e-3), Gaussian(2.0, Floats()), 10_000, 1e-5),
+            "models",
+        ),
+        (
+            "noisy",
+            _plan(truncated_poisson(1000, 0.1), Gaussian(245.2, Floats()), 100, 1e-5),
+            "models",
+        ),
+        (
+            "sure",
+            _plan(truncated_poisson(1000, 0.1), Gaussian(5.0, Floats()), 100, 1e-15),
+            "models",
+        ),
         (
             "full cohorts",
-            _plan(truncated_poisson(1000, 0.1, 110), Gaussian(1.0), 100, 1e-3),
+            _plan(truncated_poisson(1000, 0.1, 110), Gaussian(1.0, Floats()), 100, 1e-3),
             "models",
         ),
         ("few", _plan(truncated_poisson(1000, 0.01), Gaussian(2.0, INTEGERS), 10, 1e-3), "models"),
-        ("one round", _plan(truncated_poisson(100, 0.2), Gaussian(0.5), 1, 0.0578), "cohort_sizes"),
+        (
+            "one round",
+            _plan(truncated_poisson(100, 0.2), Gaussian(0.5, Floats()), 1, 0.0578),
+            "cohort_sizes",
+        ),
     ]
 
 
 def random_plans(rng: np.random.Generator) -> list[tuple[str, Plan, Reader]]:
     """As many plans of every pair of mechanism, sampling and reader."""
     kinds = {
-        "gaussian, full": (_full, Gaussian, "models"),
-        "gaussian, Poisson": (_poisson, Gaussian, "models"),
-        "gaussian, tight Poisson": (_tight, Gaussian, "models"),
-        "gaussian, sizes seen": (_poisson, Gaussian, "cohort_sizes"),
-        "gaussian, coalition": (_poisson, Gaussian, "colluding_clients"),
-        "gaussian, fixed size": (_fixed, Gaussian, "models"),
+        "gaussian, full": (_full, _gaussian, "models"),
+        "gaussian, Poisson": (_poisson, _gaussian, "models"),
+        "gaussian, tight Poisson": (_tight, _gaussian, "models"),
+        "gaussian, sizes seen": (_poisson, _gaussian, "cohort_sizes"),
+        "gaussian, coalition": (_poisson, _gaussian, "colluding_clients"),
+        "gaussian, fixed size": (_fixed, _gaussian, "models"),
         "skellam, full": (_full, _skellam, "models"),
         "skellam, Poisson": (_poisson, _skellam, "models"),
         "skellam, drop-outs": (_poisson, _dropouts, "cohort_sizes"),
@@ -150,6 +170,10 @@ def _cyclic(rng: np.random.Generator) -> Accounted:
     return cyclic_poisson(clients, _between(rng, 0.3, 0.9) / groups, groups)
 
 
+def _gaussian(noise: float) -> Mechanism:
+    return Gaussian(noise, Floats())
+
+
 def _skellam(noise: float) -> Mechanism:
     return Skellam(noise, INTEGERS)
 
@@ -163,7 +187,7 @@ def _colluders(noise: float) -> Mechanism:
 
 
 def _banded(noise: float) -> Mechanism:
-    return Banded(noise, band=4)
+    return Banded(noise, band=4, values=Floats())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ TABLES = {
     ),
     "setting": tables.setting,
     "accuracy": tables.accuracy,
+    "examples": tables.examples,
     "encrypted setting": tables.encrypted_setting,
     "mechanisms": tables.mechanisms,
     "populations": tables.populations,

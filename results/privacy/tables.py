@@ -70,6 +70,20 @@ def _sampling(config: dict[str, Any]) -> str:
     return f"{sampling.replace('_', ' ')}{rate}, {config['rounds']} rounds"
 
 
+def examples(results: Path) -> str:
+    """What each ε promises of one digit: that of all its holders together."""
+    rows = [
+        [
+            f"{row['clients']}, δ = {row['delta']:g}",
+            str(row["holders"]),
+            rounded(row["epsilon"], 3),
+            "none" if row["epsilon_of_holders"] is None else rounded(row["epsilon_of_holders"], 3),
+        ]
+        for row in _json(results, "groups")["rows"]
+    ]
+    return table(["clients", "holders of a digit", "ε of a client", "ε of a digit"], rows)
+
+
 def setting(results: Path) -> str:
     """The sentence on what all populations share."""
     sweeps = _json(results, "accuracy")["with_noise"]

@@ -24,7 +24,6 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.engine.server import secret_key
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
@@ -37,6 +36,7 @@ from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Mechanism, Plan
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.privacy.sampling import Accounted, fixed_size, full, truncated_poisson
 from pride_jax.privacy.values import Integers
 from pride_jax.runs.lines import as_line

@@ -25,7 +25,9 @@ from pride_jax.privacy.mechanisms import gaussian_noise
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.norms import ClipInfo
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampling import full, truncated_poisson
+from pride_jax.privacy.values import Floats
 from pride_jax.task import classification
 from pride_jax.types import Model
 
@@ -44,7 +46,7 @@ def plan_of(sampler, rounds=1):
     return Plan(
         sampler=sampler,
         clipping=Flat(NORM),
-        mechanism=Gaussian(1.0),
+        mechanism=Gaussian(1.0, Floats()),
         rounds=rounds,
         delta=1e-2,
     )
@@ -103,7 +105,7 @@ def scores(case, present, runs=RUNS, seed=0):
     algorithm = federated(method, population(case.plan.sampler.num_clients, present), case.plan)
 
     def one(key):
-        state, total = algorithm.init(key, key), 0.0
+        state, total = algorithm.init(key, study_key(key)), 0.0
         for factor in case.score:
             after, _ = algorithm.round(state)
             total += factor * (algorithm.params(after) - algorithm.params(state))[0]

@@ -15,7 +15,6 @@ from pride_jax.attacks.inversion import (
     invert_dense_by_each_unit,
     match_gradient,
     total_variation,
-    twice_differentiable_cnn,
 )
 from pride_jax.attacks.own_update import own_update
 from pride_jax.attacks.similarity import psnr
@@ -23,7 +22,7 @@ from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import FederatedData
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.methods.method import LocalTraining
-from pride_jax.models.networks import cnn, mlp, two_nn
+from pride_jax.models.networks import mlp, two_nn
 from pride_jax.task import classification
 from pride_jax.types import Model, Params, Update
 
@@ -99,15 +98,6 @@ def test_the_label_is_the_bias_that_rose(label) -> None:
     model, params = small()
     update = sent(model, params, random_images(label, 1), [label])
     assert int(infer_label(update["layers"][2]["bias"])) == label
-
-
-def test_the_attackers_cnn_is_the_clients() -> None:
-    theirs, ours = cnn(FEATURES, 3), twice_differentiable_cnn(FEATURES, 3)
-    params, images = theirs.init(jax.random.key(0)), random_images(3, 2)
-    assert jax.tree.map(jnp.shape, ours.init(jax.random.key(0))) == jax.tree.map(jnp.shape, params)
-    np.testing.assert_allclose(
-        ours.apply(params, images), theirs.apply(params, images), rtol=1e-5, atol=1e-5
-    )
 
 
 def test_total_variation_counts_differences_both_ways() -> None:

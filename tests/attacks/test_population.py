@@ -93,7 +93,7 @@ def test_canaries_add_the_clipping_norm_and_nobody_else_touches_theirs(examples)
     real = data_of(SIZES)
     game = with_canaries(MODEL, real, canaries=6, examples=examples)
     algorithm = algorithm_of(game.model, game.data)
-    state = algorithm.init(jax.random.key(1), jax.random.key(2))
+    state = algorithm.init(jax.random.key(1), study_key(2))
     present = np.asarray(state.own.params["present"])
     assert 0 < present.sum() < 6
     state, _ = algorithm.rounds(state, 3)
@@ -105,7 +105,7 @@ def test_canaries_leave_the_clients_model_alone():
     real = data_of(SIZES)
     game = with_canaries(MODEL, real, canaries=6)
     algorithm = algorithm_of(game.model, game.data)
-    states = [algorithm.init(jax.random.key(seed), jax.random.key(2)) for seed in (1, 4)]
+    states = [algorithm.init(jax.random.key(seed), study_key(2)) for seed in (1, 4)]
     first, second = (
         algorithm.round(state._replace(keys=states[0].keys))[0].own.params for state in states
     )
@@ -117,7 +117,7 @@ def test_canaries_leave_the_clients_model_alone():
 def test_noise_does_not_move_who_is_there():
     game = with_canaries(MODEL, data_of(SIZES), canaries=6)
     algorithm = algorithm_of(game.model, game.data, noise_multiplier=1.0)
-    state = algorithm.init(jax.random.key(1), jax.random.key(2))
+    state = algorithm.init(jax.random.key(1), study_key(2))
     after, _ = algorithm.rounds(state, 3)
     np.testing.assert_array_equal(after.own.params["present"], state.own.params["present"])
     assert np.all(np.asarray(after.own.params["canaries"]) != 0)

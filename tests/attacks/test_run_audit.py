@@ -54,7 +54,12 @@ def test_a_pipeline_that_does_not_clip_fails(tmp_path, monkeypatch):
         contribution, "clip_by_norm", lambda update, max_norm: (update, ClipInfo(never, never))
     )
     setting = Setting(canaries=400, guessed=0.5)
-    report = audit.measure(replace(CONFIG, cohort=Cohort(weighting="examples")), setting, tmp_path)
+    config = replace(
+        CONFIG,
+        cohort=Cohort(weighting="examples"),
+        privacy=replace(CONFIG.privacy, public_sizes=True),
+    )
+    report = audit.measure(config, setting, tmp_path)
     assert report.rows[0].bound > report.claimed
     assert (report.passed, report.violations, report.allowed) == (False, 1, 0)
 

@@ -101,9 +101,13 @@ def test_noise_is_the_plans(updates) -> None:
     plan, key = calibrated(4, Gaussian), jax.random.key(5)
     short = views.clipped(updates, 2.0)
     alone = views.noised_alone(key, updates[0], plan) - short[0]
-    assert float(jnp.std(alone)) == pytest.approx(plan.mechanism.noise_scale(2.0), rel=0.05)
+    assert float(jnp.std(alone)) == pytest.approx(
+        plan.mechanism.noise_scale(plan.setting, 2.0), rel=0.05
+    )
     mean = views.noised_mean(key, updates, plan) - jnp.mean(short, axis=0)
-    assert float(jnp.std(mean)) == pytest.approx(plan.mechanism.noise_scale(2.0) / 4, rel=0.05)
+    assert float(jnp.std(mean)) == pytest.approx(
+        plan.mechanism.noise_scale(plan.setting, 2.0) / 4, rel=0.05
+    )
 
 
 def test_a_clients_integers_hold_its_share_of_noise(updates) -> None:

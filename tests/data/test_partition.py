@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pride_jax.data.partition import (
+    Partition,
     by_group,
     by_sizes,
     dirichlet,
@@ -13,6 +14,7 @@ from pride_jax.data.partition import (
     iid,
     label_counts,
     label_shards,
+    most_holders,
     with_pooled,
 )
 from pride_jax.errors import ConfigError
@@ -173,3 +175,22 @@ def test_the_pooled_client_comes_last_and_holds_everything():
 def test_impossible_partitions_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 6), max_size=6), min_size=1, max_size=6).filter(
+        lambda clients: any(clients)
+    )
+)
+def test_most_holders_counts_the_clients_of_the_example_that_most_clients_hold(clients):
+    index = np.concatenate([np.array(client, np.int32) for client in clients])
+    partition = Partition(index, np.array([len(client) for client in clients], np.int32))
+    slow = max(sum(example in client for client in clients) for example in range(7))
+    assert most_holders(partition) == slow
+
+
+def test_geyers_copies_are_held_by_as_many_clients():
+    labels = np.repeat(np.arange(10), 60)
+    dealt = label_shards(np.random.default_rng(0), labels, 100, shards_per_client=2, copies=10)
+    assert most_holders(dealt) == 10
+    assert most_holders(label_shards(np.random.default_rng(0), labels, 100)) == 1

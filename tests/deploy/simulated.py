@@ -29,10 +29,10 @@ def main():
     use_cores(config.engine.devices)
 
     from pride_jax.aggregation.messages import from_bytes
-    from pride_jax.runs import experiment
+    from pride_jax.runs import experiment, prepared
     from pride_jax.settings import build
 
-    real, load = build.build_secure_aggregation, build.build_dataset
+    real, divide = build.build_secure_aggregation, prepared.federate_each
 
     def arrives(data):
         message = from_bytes(data)
@@ -41,17 +41,15 @@ def main():
     def lossy(*arguments):
         return real(*arguments)._replace(network=lambda sent: list(filter(arrives, sent)))
 
-    def damaged(config):
-        dataset = load(config)
-        partition = build.build_partition(config, dataset)
-        owners = np.repeat(np.arange(len(partition.sizes)), partition.sizes)
-        inputs = dataset.train_inputs.copy()
-        inputs[partition.index[np.isin(owners, broken)]] = np.nan
-        return dataset._replace(train_inputs=inputs)
+    def damaged(*arguments):
+        data, *others = divide(*arguments)
+        owners = np.repeat(np.arange(data.num_clients), data.sizes)
+        rows = np.asarray(data.index)[np.isin(owners, broken)]
+        return data._replace(inputs=data.inputs.at[rows].set(np.nan)), *others
 
     build.build_secure_aggregation = lossy
-    if broken:
-        build.build_dataset = damaged
+    # After the data set was looked at: a simulation refuses one that holds NaN.
+    prepared.federate_each = damaged
     with tempfile.TemporaryDirectory() as folder:
         summary = experiment.run(config, Path(folder) / "run")
     print(json.dumps(summary["parameters_sha256"]))

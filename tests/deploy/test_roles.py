@@ -125,6 +125,12 @@ def test_roles_answer_what_is_theirs(roles):
         respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2]})
 
 
+@pytest.mark.parametrize("kind", ["keys", "letter"])
+def test_a_party_has_no_keys_or_letters_where_key_holders_open_the_sums(roles, kind):
+    with pytest.raises(ProtocolError, match=rf"kind='{kind}' with aggregation.protocol='paillier'"):
+        respond(roles / "party-0", {"kind": kind, "round": 9, "cohort": [0, 1, 2]})
+
+
 def test_a_request_waits_until_the_one_before_it_is_answered(roles):
     party = roles / "party-0"
     with ThreadPoolExecutor() as threads:

@@ -13,7 +13,16 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.files import read_json, write_json
 from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
-from pride_jax.settings.experiment import Aggregation, Data, Engine, Experiment, Model, Partition
+from pride_jax.settings.experiment import (
+    Aggregation,
+    Cohort,
+    Data,
+    Engine,
+    Experiment,
+    Model,
+    Partition,
+    Privacy,
+)
 
 CONFIG = Experiment(
     rounds=2,
@@ -122,6 +131,43 @@ def test_masking_goes_on_without_who_sends_garbage_for_a_key(tmp_path):
     assert read_json(tmp_path / "run" / "summary.json")["lost_messages"] == 1
     (noted,) = metrics.read(tmp_path / "run" / REFUSALS)
     assert (noted["from"], "Masking keys of 7 bytes" in noted["reason"]) == (1, True)
+
+
+def others_can_read(folder):
+    """Paths that others than the owner can read, below a folder that they can enter."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            if path.stat().st_mode & 0o005:
+                yield from others_can_read(path)
+        elif path.stat().st_mode & 0o044:
+            yield path
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_who_was_called_to_a_private_run_stands_in_no_file_that_others_can_read(tmp_path, seed):
+    """Nor do sums, whose noise the server has still to add. A public seed hides nothing."""
+    private = replace(
+        CONFIG,
+        rounds=1,
+        cohort=Cohort("truncated_poisson", size=3),
+        privacy=Privacy(
+            clipping_norm=0.5, mechanism="gaussian", noise_multiplier=1.0, delta=1e-2, seed=seed
+        ),
+        aggregation=replace(CONFIG.aggregation, limit=None),
+    )
+    enrol_all(private, tmp_path / "roles")
+    assert served(tmp_path / "roles", tmp_path / "run") is None
+    (tmp_path / "run").chmod(0o755)
+    public = sorted(others_can_read(tmp_path / "run"))
+    names = {path.name for path in public}
+    assert {"metrics.jsonl", "summary.json", "ledger.jsonl", "disclosure.json"} <= names
+    assert not [path for path in public if path.suffix in (".sum", ".asked")]
+    assert not (tmp_path / "roles" / "server").stat().st_mode & 0o077
+    assert (EXCHANGES in names) == (seed is not None)
+    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    assert all(("clients" in row) == (seed is not None) for row in rows[1:])
+    own = tmp_path / "run" / ("private" if seed is None else ".")
+    assert {row["to"] for row in metrics.read(own / EXCHANGES)} <= {f"party {n}" for n in range(3)}
 
 
 def test_a_protocol_that_real_parties_cannot_do_leaves_no_folder(tmp_path):

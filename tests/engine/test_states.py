@@ -39,6 +39,19 @@ SCAFFOLD = scaffold(TASK, 0.2, training=TRAINING)
 DITTO = ditto(TASK, optax.sgd(0.2), attraction=0.3, training=TRAINING)
 
 
+class InTurn:
+    """The sampler of several cohorts of as many slots, one a round."""
+
+    def __init__(self, *cohorts):
+        self.ids, self.masks = (jnp.asarray(each) for each in zip(*cohorts, strict=True))
+        self.num_clients, self.slots = CLIENTS, self.ids.shape[1]
+        self.expected_cohort, self.rate = float(self.slots), self.slots / CLIENTS
+
+    def draw(self, key, round_):
+        del key
+        return Cohort(self.ids[round_], self.masks[round_])
+
+
 class Only:
     """The sampler of one cohort, in every round."""
 
@@ -95,36 +108,52 @@ def kept_after(algorithm, rounds=1):
     return algorithm.states.save(state.clients), info
 
 
+COHORTS = (
+    ([2, 0, 5, 0, 0], [True, False, True, False, False]),  # id 0 absent, but in masked slots
+    ([2, 2, 5, 3, 2], [False, True, True, False, False]),  # masked slots name a member
+    ([1, 6, 0, 4, 5], [True, True, True, True, True]),  # with the client that holds nothing
+    ([1, 3, 4, 6, 0], [True, False, False, False, False]),  # who holds nothing, alone
+    ([3, 4, 0, 1, 2], [False, False, False, False, False]),  # nobody
+)
+OPENED = COHORTS[:3]
+"""Those whose sum of integers may be opened."""
+
+
 @pytest.mark.parametrize(
-    "adder",
-    [devices(1, 1), devices(1, 3), devices(2, 2), simulated(secure()), one_by_one(secure())],
+    ("adder", "cohorts"),
+    [
+        (devices(1, 1), COHORTS),
+        (devices(1, 3), COHORTS),
+        (devices(2, 2), COHORTS),
+        (simulated(secure()), OPENED),
+        (one_by_one(secure()), OPENED),
+    ],
     ids=["1x1", "1x3", "2x2", "simulated", "one_by_one"],
 )
+def test_who_takes_part_and_holds_examples_writes_and_nobody_else(adder, cohorts):
+    algorithm = federated(COUNTED, small_data(), InTurn(*cohorts), adder)
+    state, before = algorithm.init(KEY), 0
+    for ids, mask in cohorts:
+        state, _ = algorithm.round(state)
+        kept = algorithm.states.save(state.clients)
+        wrote = np.zeros(CLIENTS, int)
+        wrote[[each for each, there in zip(ids, mask, strict=True) if there and each != EMPTY]] = 1
+        np.testing.assert_array_equal(kept["rounds"] - before, wrote)
+        np.testing.assert_array_equal(kept["steps"], kept["rounds"] * STEPS)
+        before = kept["rounds"]
+
+
+@pytest.mark.parametrize("adder", [devices(1, 3), simulated(secure())])
+def test_one_slot_is_enough(adder):
+    kept, _ = kept_after(federated(COUNTED, small_data(), Only([2]), adder), rounds=2)
+    np.testing.assert_array_equal(kept["rounds"], 2 * (np.arange(CLIENTS) == 2))
+
+
 @pytest.mark.parametrize(
-    ("ids", "mask"),
-    [
-        ([2, 0, 5, 0, 0], [True, False, True, False, False]),  # id 0 absent, but in masked slots
-        ([2, 2, 5, 3, 2], [False, True, True, False, False]),  # masked slots name a member
-        ([1, 6, 0, 4], [True, True, True, True]),  # with the client that holds nothing
-        ([1], [True]),  # alone
-    ],
+    ("method", "adder"),
+    [(SCAFFOLD, devices(1, 1)), (DITTO, devices(2, 3)), (SCAFFOLD, simulated(secure()))],
+    ids=["scaffold", "ditto", "simulated"],
 )
-def test_who_takes_part_and_holds_examples_writes_and_nobody_else(adder, ids, mask):
-    kept, _ = kept_after(federated(COUNTED, small_data(), Only(ids, mask), adder), rounds=2)
-    wrote = np.zeros(CLIENTS, int)
-    wrote[[each for each, there in zip(ids, mask, strict=True) if there and each != EMPTY]] = 2
-    np.testing.assert_array_equal(kept["rounds"], wrote)
-    np.testing.assert_array_equal(kept["steps"], wrote * STEPS)
-
-
-@pytest.mark.parametrize("adder", [devices(1, 1), devices(1, 3), devices(2, 2)])
-def test_where_nobody_takes_part_nobody_writes(adder):
-    kept, _ = kept_after(federated(COUNTED, small_data(), Only([3, 4], [False, False]), adder))
-    assert not kept["rounds"].any()
-
-
-@pytest.mark.parametrize("method", [SCAFFOLD, DITTO], ids=["scaffold", "ditto"])
-@pytest.mark.parametrize("adder", [devices(1, 1), devices(2, 3), simulated(secure())])
 def test_a_client_whose_update_is_not_finite_keeps_what_it_had(method, adder):
     data = small_data()
     poisoned = data._replace(inputs=data.inputs.at[data.index[data.offsets[3]]].set(jnp.nan))
@@ -170,7 +199,7 @@ def test_a_client_whose_message_is_lost_has_finished_and_keeps_its_new_state(mad
 @pytest.mark.parametrize(
     ("adder", "atol"),
     # The cohort is drawn by another program: where floats are added, the last bit may differ.
-    [(devices(1, 1), 1e-7), (devices(2, 3), 1e-7), (simulated(secure()), 0.0)],
+    [(devices(2, 3), 1e-7), (simulated(secure()), 0.0)],
 )
 def test_states_on_the_host_are_those_on_the_devices(adder, atol, monkeypatch):
     def three_rounds():
@@ -232,10 +261,9 @@ def test_a_client_is_as_it_begins_until_it_takes_part():
     np.testing.assert_array_equal(kept["b"], np.tile(np.arange(2), (5, 1)))
 
 
-@pytest.mark.parametrize("method", [SCAFFOLD, DITTO], ids=["scaffold", "ditto"])
-def test_one_by_one_is_simulated_within_a_quantum(method):
+def test_one_by_one_is_simulated_within_a_quantum():
     def one_round(made):
-        algorithm = federated(method, small_data(), Only([2, 0, 5, 1]), made(secure()))
+        algorithm = federated(SCAFFOLD, small_data(), Only([2, 0, 5, 1]), made(secure()))
         state, _ = algorithm.round(algorithm.init(KEY))
         return algorithm.params(state), algorithm.states.save(state.clients)
 
@@ -246,8 +274,9 @@ def test_one_by_one_is_simulated_within_a_quantum(method):
     np.testing.assert_allclose(flat(kept), flat(theirs), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", [SCAFFOLD, DITTO], ids=["scaffold", "ditto"])
-@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize(
+    ("method", "chunk"), [(SCAFFOLD, 3), (DITTO, 1)], ids=["scaffold", "ditto"]
+)
 def test_what_other_clients_hold_reaches_nobody_even_where_it_is_not_finite(method, chunk):
     data, there = small_data(), [2, 5, 0, 4]
     others = np.ones(data.inputs.shape[0], bool)
@@ -256,9 +285,11 @@ def test_what_other_clients_hold_reaches_nobody_even_where_it_is_not_finite(meth
         others[np.asarray(data.index)[start : start + SIZES[client]]] = False
     foreign = data._replace(inputs=data.inputs.at[np.flatnonzero(others)].set(jnp.nan))
 
+    algorithm = federated(method, data, Only([*there, 3], [1, 1, 1, 1, 0]), devices(1, chunk))
+    rounds = jax.jit(algorithm.rounds_on)
+
     def two_rounds(data):
-        algorithm = federated(method, data, Only([*there, 3], [1, 1, 1, 1, 0]), devices(1, chunk))
-        state, info = algorithm.rounds(algorithm.init(KEY), 2)
+        state, info = rounds(data, algorithm.init(KEY), jnp.int32(2))
         return algorithm.states.save(state.clients), algorithm.params(state), info
 
     assert others.sum() == sum(SIZES) - 12 - 1 - 7 - 3

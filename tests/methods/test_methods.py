@@ -30,6 +30,7 @@ from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.on_device import on_device
+from pride_jax.engine.personal import has_own_models
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.simulated import one_by_one, simulated
 from pride_jax.errors import ConfigError
@@ -173,10 +174,10 @@ def check(name, algorithm, state, atol):
 @pytest.mark.parametrize(
     ("name", "chunk", "devices"),
     [
-        *((name, chunk, chunk // 2 + 1) for name in METHODS for chunk in (1, 3)),
-        ("scaffold", 3, 1),
+        *((name, 3, 2) for name in METHODS),
+        ("fedavg", 1, 1),
         ("scaffold", 1, 2),
-        ("personal", 1, 2),
+        ("personal", 1, 1),
     ],
 )
 def test_floats_added_on_devices_are_the_slow_loop(name, chunk, devices):
@@ -186,7 +187,11 @@ def test_floats_added_on_devices_are_the_slow_loop(name, chunk, devices):
 
 @pytest.mark.parametrize(
     ("name", "made"),
-    [*((name, simulated) for name in METHODS), ("scaffold", one_by_one), ("ditto", one_by_one)],
+    [
+        *((name, simulated) for name in ("fedavg", "scaffold", "ditto", "personal")),
+        ("scaffold", one_by_one),
+        ("ditto", one_by_one),
+    ],
 )
 def test_integers_added_on_the_host_are_the_slow_loop_within_their_rounding(name, made):
     check(name, *trained(name, made(secure(plain()))), atol=4e-6)
@@ -218,6 +223,14 @@ def test_scaffolds_two_parts_are_sent_in_the_same_units():
     ):
         np.testing.assert_allclose(way, -0.5, atol=1e-6)
         np.testing.assert_allclose(variate, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_clients_of_some_methods_have_models_of_their_own(name):
+    method = METHODS[name]
+    sent = method.send(method.init(KEY))
+    states = jax.tree.map(lambda leaf: leaf[None], method.client.state(sent))
+    assert has_own_models(method, sent, states) == (name in ("ditto", "personal"))
 
 
 def test_a_personal_leaf_stays_where_it_was_at_the_server():

@@ -11,9 +11,10 @@ from pride_jax.privacy.clipping import Adaptive, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.mechanisms.thresholds import gaussian_distance
 from pride_jax.privacy.plan import Plan, smallest_sum
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, rounded_norm
 
 SAMPLERS = {
     "full": full(100),
@@ -44,6 +45,7 @@ TABLE = {
     "gaussian, Poisson": plan("poisson"),
     "adaptive, Poisson": plan("poisson", clipping=ADAPTIVE),
     "gaussian, fixed size": plan("fixed"),
+    "gaussian, floats": plan("full", Gaussian(2.0, Floats())),
     "gaussian, integers": plan("full", Gaussian(2.0, INTEGERS)),
     "skellam, full": plan("full", SKELLAM),
     "skellam, Poisson": plan("poisson", replace(SKELLAM, dropouts=1, colluders=2)),
@@ -108,6 +110,12 @@ def test_what_is_no_plan_is_refused(values, message):
         (lambda: Banded(2.0, band=0), "band=0: expected at least 1"),
         (lambda: plan("full", Banded(2.0, band=21)), "band=21: expected at most rounds=20"),
         (lambda: plan("cyclic", Banded(2.0, band=6)), "groups=5: expected at least band=6"),
+        (lambda: plan("full", Gaussian(300.0, DeviceIntegers(10**6))), "at most 131 for 1000000"),
+        (
+            lambda: plan(truncated_poisson(10**6, 0.1), Gaussian(1.0)),
+            "Sums of up to 101898 clients .*below 2\\^31.* 32",
+        ),
+        (lambda: plan("full", Gaussian(1e-5), ADAPTIVE), "half a client is less than a step"),
         (lambda: Integers(0, 16), "dimension=0: expected at least 1"),
         (lambda: Integers(9, 17), "bits=17: expected 2 to 16"),
         (lambda: Skellam(2.0, Floats()), "values=Floats"),
@@ -131,14 +139,44 @@ def test_everything_else_is_refused_by_name_with_the_reason(make, message):
         make()
 
 
+def scale_of(mechanism, clipping=FLAT):
+    """Standard deviation of the noise on a sum of updates that were clipped to ½."""
+    one = plan("full", mechanism, clipping)
+    return one.mechanism.noise_scale(one.setting, 0.5)
+
+
 def test_noise_is_the_multiplier_times_the_norm():
-    assert Gaussian(3.0).noise_scale(0.5) == 1.5
+    assert scale_of(Gaussian(3.0, Floats())) == 1.5
 
 
 def test_rounding_to_integers_raises_the_noise_of_the_float_sum():
     # c = 7, d = 1000: 49 + 250 + 7 + 15.8.
-    scale = Gaussian(3.0, Integers(1000, 4)).noise_scale(0.5)
-    assert scale == pytest.approx(3.0 * 0.5 / 7 * 321**0.5)
+    assert scale_of(Gaussian(3.0, Integers(1000, 4))) == pytest.approx(3.0 * 0.5 / 7 * 321**0.5)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.5, 1.9, 2.1, 30.0, 100.0])
+@pytest.mark.parametrize("clipping", [FLAT, ADAPTIVE], ids=["flat", "adaptive"])
+def test_a_grid_has_the_noise_that_is_accounted_and_little_more(noise, clipping):
+    noise = noise if clipping is FLAT else min(noise, 9.0)
+    one = plan("full", Gaussian(noise, DeviceIntegers(10_000)), clipping)
+    grid = one.grid
+    multiplier = clipping.sum_noise_multiplier(noise, 100)
+    assert grid.deviation >= multiplier * math.sqrt(grid.max_squared_norm) * (1 - 1e-12)
+    assert grid.deviation <= 2**16
+    assert rounded_norm(grid.levels, 10_000) <= grid.max_squared_norm * (1 + 1e-12)
+    assert one.mechanism.noise_scale(one.setting, 0.5) <= multiplier * 0.5 * 1.02
+    if clipping is ADAPTIVE:
+        # Half a client in steps, under the same noise as the sum's.
+        assert grid.deviation / (2 * grid.half) >= clipping.count_noise(100)
+        assert grid.deviation / (2 * grid.half) <= clipping.count_noise(100) * 1.2
+
+
+def test_the_distance_is_that_of_every_draw_of_the_run():
+    one = plan("poisson", Gaussian(2.0, DeviceIntegers(1000)))
+    draw = gaussian_distance(one.grid.deviation)
+    cohort = 1000**2 / 2 * 2.0**-96
+    assert one.distance(20) == pytest.approx(20 * (1001 * draw + cohort), rel=1e-12)
+    assert plan("full", Gaussian(2.0, Floats())).distance(20) == 0
 
 
 def test_rounded_norms_are_as_the_paper_bounds_them():
@@ -148,7 +186,6 @@ def test_rounded_norms_are_as_the_paper_bounds_them():
     bound = levels**2 + root**2 / 4 + math.sqrt(2 * math.log(1 / beta)) * (levels + root / 2)
     assert integers.max_squared_norm == math.floor(bound)
     assert Skellam(2.0, integers).noise_variance == 4 * integers.max_squared_norm
-    assert Floats().max_squared_norm == math.inf
 
 
 @pytest.mark.parametrize(

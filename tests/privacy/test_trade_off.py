@@ -20,18 +20,26 @@ from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from pride_jax.privacy.trade_off import trade_off
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import Floats, Integers
 
 ZERO_OUT = dp_accounting.NeighboringRelation.REPLACE_SPECIAL
 REPLACE_ONE = dp_accounting.NeighboringRelation.REPLACE_ONE
-FULL = Plan(sampler=full(100), clipping=Flat(1.0), mechanism=Gaussian(5.0), rounds=20, delta=1e-3)
-POISSON = replace(FULL, sampler=truncated_poisson(1000, 0.1), mechanism=Gaussian(2.0), delta=1e-5)
+FULL = Plan(
+    sampler=full(100), clipping=Flat(1.0), mechanism=Gaussian(5.0, Floats()), rounds=20, delta=1e-3
+)
+POISSON = replace(
+    FULL, sampler=truncated_poisson(1000, 0.1), mechanism=Gaussian(2.0, Floats()), delta=1e-5
+)
 CASES = {
     "full": FULL,
     "poisson": POISSON,
     "fixed": replace(POISSON, sampler=fixed_size(1000, 100)),
-    "banded": replace(FULL, mechanism=Banded(5.0, band=4)),
-    "cyclic": replace(POISSON, mechanism=Banded(2.0, 4), sampler=cyclic_poisson(1000, 0.1, 5)),
+    "banded": replace(FULL, mechanism=Banded(5.0, band=4, values=Floats())),
+    "cyclic": replace(
+        POISSON,
+        mechanism=Banded(2.0, band=4, values=Floats()),
+        sampler=cyclic_poisson(1000, 0.1, 5),
+    ),
     "skellam": replace(POISSON, mechanism=Skellam(2.0, Integers(100, 12))),
     "little skellam": replace(FULL, mechanism=Skellam(1.0, Integers(1, 2))),
 }
@@ -103,4 +111,4 @@ def test_nothing_released_has_none(settings):
     with pytest.raises(ConfigError):
         trade_off(FULL, **settings)
     with pytest.raises(ConfigError, match=r"noise_multiplier=0.0: expected some"):
-        trade_off(replace(FULL, mechanism=Gaussian(0.0)))
+        trade_off(replace(FULL, mechanism=Gaussian(0.0, Floats())))

@@ -1,13 +1,19 @@
 """A run says who can see what, from its protocol's own description."""
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.secure import SecureAggregation
+from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.groups import group_epsilon
 from pride_jax.reporting.disclosure import disclosure
-from pride_jax.settings.experiment import Aggregation, Experiment
+from pride_jax.settings.build import build_plan
+from pride_jax.settings.experiment import Aggregation, Cohort, Data, Experiment, Privacy
+from pride_jax.settings.own import Code
 from pride_jax.settings.protocols import build_secure_sum
 
 
@@ -78,3 +84,95 @@ def test_short_exponents_are_said_where_they_are_used(settings, says):
 
 def test_every_run_says_that_there_is_no_differential_privacy():
     assert "No differential privacy" in disclosed(protocol="none")["guarantee"]
+
+
+POISSON = Experiment(
+    rounds=8,
+    cohort=Cohort("truncated_poisson", size=12),
+    privacy=Privacy(clipping_norm=0.5, mechanism="gaussian", noise_multiplier=8.0, delta=1e-3),
+)
+EVERYONE = replace(POISSON, cohort=Cohort("full"))
+FIXED = replace(POISSON, cohort=Cohort("fixed_size", size=12))
+SHARES = replace(
+    POISSON,
+    privacy=replace(POISSON.privacy, mechanism="skellam"),
+    aggregation=Aggregation("plain", bits=12),
+)
+CORRELATED = replace(EVERYONE, privacy=replace(EVERYONE.privacy, mechanism="banded", band=2))
+PRIVATE = {
+    "poisson": POISSON,
+    "everyone": EVERYONE,
+    "fixed": FIXED,
+    "shares": SHARES,
+    "correlated": CORRELATED,
+}
+
+
+def said_of(config, holders=1, real=False):
+    plan = build_plan(config, 30, 650)
+    return disclosure(config, None, plan, None, holders, real), plan
+
+
+@pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)
+def test_it_says_for_whom_epsilon_holds_and_never_less_for_who_knows_more(config):
+    said, plan = said_of(config)
+    nothing, number, cohort = said["epsilon_against"].values()
+    assert (nothing, cohort) == (epsilon(plan), epsilon_known_cohort(plan))
+    assert nothing <= number <= cohort
+    # Where the number called is always the same, every reader knows it.
+    assert number == (nothing if config in (EVERYONE, FIXED, CORRELATED) else cohort)
+    for told in (nothing, number, cohort):
+        assert f"ε = {told:.4g}" in said["guarantee"]
+
+
+@pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)
+def test_nothing_is_said_twice(config):
+    said, _ = said_of(config, holders=3)
+    words = " ".join([said["guarantee"], *said["statements"]]).split()
+    phrases = [tuple(words[place : place + 9]) for place in range(len(words) - 8)]
+    assert len(set(phrases)) == len(phrases)
+
+
+def test_an_example_that_several_clients_hold_is_told_what_holds_for_it():
+    def of_examples(config, **settings):
+        said, plan = said_of(config, **settings)
+        return [each for each in said["statements"] if "example" in each and "ε" in each], plan
+
+    (told,), plan = of_examples(POISSON, holders=3)
+    assert "held by up to 3 clients" in told
+    assert f"ε = {group_epsilon(plan, 3):.4g} at δ = 0.001" in told
+    weak = replace(POISSON, privacy=replace(POISSON.privacy, noise_multiplier=0.5))
+    (told,), _ = of_examples(weak, holders=100)
+    assert "nothing is promised: ε covers a client, not an example" in told
+    assert of_examples(POISSON, holders=1)[0] == []
+    (told,), _ = of_examples(POISSON, real=True)
+    assert "Nobody compares parties' examples" in told
+
+
+def test_what_is_kept_from_readers_and_what_a_public_seed_gives_away():
+    said, _ = said_of(POISSON)
+    assert any("for the run's owner alone" in each for each in said["statements"])
+    assert any("How long a run takes cannot be hidden" in each for each in said["statements"])
+    study, _ = said_of(replace(POISSON, privacy=replace(POISSON.privacy, seed=1)))
+    assert any("written down for everybody" in each for each in study["statements"])
+    assert "The roster of each round is public." in study["statements"]
+    assert "no such guarantee against anyone who knows it" in study["guarantee"]
+
+
+def test_sizes_are_public_only_where_that_was_said():
+    weighed = replace(
+        POISSON,
+        cohort=replace(POISSON.cohort, weighting="examples"),
+        privacy=replace(POISSON.privacy, public_sizes=True),
+    )
+    public = "Clients' numbers of examples are public."
+    assert public in said_of(weighed)[0]["statements"]
+    assert public not in said_of(POISSON)[0]["statements"]
+    assert public in said_of(POISSON, real=True)[0]["statements"]
+
+
+def test_constants_of_own_data_are_taken_at_their_word():
+    code = Code(folder=Path(__file__).parents[1] / "own")
+    own = replace(POISSON, data=Data("sets.py:blobs"), code=code)
+    said = said_of(own)[0]["statements"]
+    assert any("sets.py:blobs shifts and scales" in each for each in said)

@@ -10,8 +10,9 @@ import pytest
 from pride_jax.errors import RunError
 from pride_jax.files import write_json
 from pride_jax.reporting.redraw import redraw
+from pride_jax.settings import own
 from pride_jax.settings.experiment import Data, Experiment, Partition
-from pride_jax.settings.files import to_dict
+from pride_jax.settings.files import load_config, to_dict
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -102,6 +103,29 @@ def test_code_of_the_folder_is_not_run(tmp_path):
     assert list(told) == [LABELS] and "own.py:make" in told[LABELS]
 
 
+@pytest.fixture
+def with_code(tmp_path):
+    """The folder of a run whose data its own code makes."""
+    config = load_config(ROOT / "tests" / "own" / "blobs.py")
+    make_run(tmp_path)
+    write_json(tmp_path / "config.json", to_dict(config))
+    own.keep(config.code, tmp_path)
+    return tmp_path
+
+
+def test_code_that_is_trusted_makes_the_data_again(with_code):
+    assert "read sets.py, then allow it with --trust-code" in reasons(with_code)[LABELS]
+    assert pictures(with_code) == {CURVE, CONFUSION}
+    assert redraw(with_code, trusted=True).left == {}
+    assert pictures(with_code) == {CURVE, CONFUSION, LABELS}
+
+
+def test_trusted_code_must_be_what_the_run_was_made_with(with_code):
+    (with_code / own.CODE / "sets.py").write_text("raise SystemExit('this must not be run')\n")
+    drawn, left = redraw(with_code, trusted=True)
+    assert len(drawn) == 2 and "sets.py: its SHA-256 was " in left[with_code / LABELS]
+
+
 def test_a_regression_has_a_curve_alone(tmp_path):
     rows = [{"round": 0, "test_loss": 1.5}, {"round": 2, "test_loss": 1.0}]
     run = make_run(tmp_path, rows=rows, summary=None, name="diabetes")
@@ -149,6 +173,13 @@ def test_the_command_names_what_it_drew_and_what_it_left(plot, tmp_path):
     assert status == 0
     assert out.splitlines() == [str(tmp_path / CURVE), str(tmp_path / LABELS)]
     assert err == f"left as it is: {tmp_path / CONFUSION}: the run has not ended\n"
+
+
+def test_the_command_offers_to_trust_code(plot, with_code):
+    status, out, err = plot(with_code)
+    assert status == 0 and str(LABELS) not in out and "--trust-code" in err
+    status, out, err = plot(with_code, "--trust-code")
+    assert status == 0 and str(LABELS) in out and not err
 
 
 def test_the_command_finds_a_study_where_it_lies(plot):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pride_jax.reporting.terminal import progress, show_summary
+from pride_jax.reporting.terminal import progress, show_note, show_summary
 from pride_jax.settings.experiment import Experiment
 
 SUMMARY = {
@@ -113,3 +113,9 @@ def test_held_out_examples_and_notes_on_the_data_are_told(capsys):
     assert "of clients' own models there median 0.5000" in shown
     assert "of the fine-tuned model there median 0.7500" in shown
     assert all(f"of the data {note}" in shown for note in notes)
+
+
+def test_a_note_on_the_data_is_told_while_the_run_starts(capsys):
+    with progress(Experiment(rounds=1)):
+        show_note("53 speakers have no example")
+        assert capsys.readouterr().out == "of the data: 53 speakers have no example\n"

@@ -29,7 +29,7 @@ from pride_jax.settings.experiment import (
     Model,
     Partition,
 )
-from pride_jax.settings.files import to_dict
+from pride_jax.settings.files import load_config, to_dict
 
 SMALL = Experiment(
     rounds=6,
@@ -175,6 +175,10 @@ def test_a_summary_has_no_comparisons_where_none_is_asked_for(small):
     assert summary["rounds_to_target"] is None
 
 
+def test_nothing_is_kept_of_clients_that_keep_nothing(small):
+    assert not (small / "clients").exists()
+
+
 def test_a_summary_tells_what_federating_was_worth_and_when_the_target_was_reached(tmp_path):
     asked = Evaluation(every=2, target_accuracy=0.65, comparison=True)
     summary = run(dataclasses.replace(UNEVEN, evaluation=asked), tmp_path / "run")
@@ -193,6 +197,22 @@ def test_each_row_is_reported_as_it_is_written(tmp_path):
     run(dataclasses.replace(SMALL, rounds=3), tmp_path / "run", report=reported.append)
     assert reported == metrics.read(tmp_path / "run" / "metrics.jsonl")
     assert [row["round"] for row in reported] == [0, 2, 3]
+
+
+def test_notes_on_the_data_are_told_before_training(tmp_path):
+    (tmp_path / "noted.py").write_text(
+        "from pride_jax.data.datasets import load_dataset\n"
+        "def noted(): return load_dataset('iris')._replace(notes=('petals', 'sepals'))\n"
+    )
+    (tmp_path / "study.py").write_text(
+        "from pride_jax.settings import *\n"
+        "config = Experiment(rounds=1, data=Data('noted.py:noted'), model=Model('logistic'))\n"
+    )
+    told = []
+    config = load_config(tmp_path / "study.py")
+    summary = run(config, tmp_path / "run", report=told.append, note=told.append)
+    assert told[:2] == summary["data_notes"] == ["petals", "sepals"]
+    assert [row["round"] for row in told[2:]] == [0, 1]
 
 
 def spellings(number: int) -> list[bytes]:
@@ -262,20 +282,23 @@ def stop_before_the_settings(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "crash",
+    ("crash", "starts"),
     [
-        unfinish,
-        cut_last_row,
-        leave_half_written_files,
-        lose_every_checkpoint,
-        stop_before_the_summary,
-        stop_before_the_settings,
+        (unfinish, 2),
+        (cut_last_row, 2),
+        (leave_half_written_files, 2),
+        (lose_every_checkpoint, 1),
+        (stop_before_the_summary, 2),
+        (stop_before_the_settings, 1),
     ],
 )
-def test_a_run_that_died_ends_with_the_same_bits(small, copy, crash):
+def test_a_run_that_died_ends_with_the_same_bits_and_every_start_is_recorded(
+    small, copy, crash, starts
+):
     crash(copy)
     run(SMALL, copy, resume=True)
     assert outcome(copy) == outcome(small)
+    assert len(read(copy / "env.json")) == starts
     elapsed = [row["seconds_elapsed"] for row in metrics.read(copy / "metrics.jsonl")]
     assert elapsed == sorted(elapsed)
 
@@ -288,12 +311,6 @@ def test_an_encrypted_run_that_died_ends_with_the_same_bits_under_the_same_key(u
     run(with_protocol(UNEVEN, "paillier"), folder, resume=True)
     assert outcome(folder) == outcome(uneven["paillier"])
     assert file.read_bytes() == key
-
-
-def test_every_start_is_recorded(copy):
-    stop_before_the_summary(copy)
-    run(SMALL, copy, resume=True)
-    assert len(read(copy / "env.json")) == 2
 
 
 def test_a_finished_run_is_left_as_it_is(copy):

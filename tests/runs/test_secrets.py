@@ -121,7 +121,7 @@ def test_where_no_key_holder_has_keys_nothing_is_kept(tmp_path, protocol):
 def test_the_seed_of_noise_is_new_until_it_is_kept_for_its_owner(tmp_path):
     folder = tmp_path / "secrets"
     seed, other = private_seed(folder, os.urandom), private_seed(folder, os.urandom)
-    assert len(seed) == 8 and seed != other
+    assert len(seed) == 32 and seed != other
     keep(folder, [partial(save_seed, seed=seed)])
     assert private_seed(folder, os.urandom) == seed
     (file,) = folder.iterdir()
@@ -130,14 +130,14 @@ def test_the_seed_of_noise_is_new_until_it_is_kept_for_its_owner(tmp_path):
 
 def test_a_seed_that_is_lost_damaged_or_open_to_others_is_refused(tmp_path):
     folder = tmp_path / "secrets"
-    keep(folder, [partial(save_seed, seed=bytes(8))])
+    keep(folder, [partial(save_seed, seed=bytes(32))])
     (file,) = folder.iterdir()
     file.chmod(0o640)
     with pytest.raises(ProtocolError, match="mode 0640"):
         private_seed(folder, os.urandom)
     file.chmod(0o600)
-    file.write_bytes(bytes(7))
-    with pytest.raises(ProtocolError, match="holds 7 bytes, expected 8"):
+    file.write_bytes(bytes(31))
+    with pytest.raises(ProtocolError, match="holds 31 bytes, expected 32"):
         private_seed(folder, os.urandom)
     file.unlink()
     with pytest.raises(ProtocolError, match="cannot read the secret"):

@@ -11,7 +11,7 @@ from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
 from pride_jax.settings.build import build_clipping, build_plan, build_sampler
 from pride_jax.settings.experiment import Aggregation, Cohort, Experiment, Privacy
 
@@ -49,9 +49,10 @@ def test_clippings_are_clippings():
 @pytest.mark.parametrize(
     ("changes", "cohort", "protocol", "mechanism"),
     [
-        ({}, Cohort(), "none", Gaussian(2.0)),
+        ({}, Cohort(), "none", Gaussian(2.0, DeviceIntegers(77))),
+        ({"noise": "floats"}, Cohort(), "none", Gaussian(2.0, Floats())),
         ({}, Cohort(), "plain", Gaussian(2.0, Integers(77, 12))),
-        ({"mechanism": "banded", "band": 3}, Cohort(), "none", Banded(2.0, 3)),
+        ({"mechanism": "banded", "band": 3, "noise": "floats"}, Cohort(), "none", Banded(2.0, 3)),
         (
             {"mechanism": "skellam", "dropouts": 2, "colluders": 3},
             Cohort("truncated_poisson", size=50),
@@ -89,3 +90,26 @@ def test_a_target_is_calibrated_and_state_is_accounted_for():
 def test_contradictions_are_refused(changes, cohort, message):
     with pytest.raises(ConfigError, match=message):
         plan_of(replace(GAUSSIAN, **changes), cohort)
+
+
+@pytest.mark.parametrize("delta", [1e-3, 0.5])
+def test_a_delta_that_gives_a_client_away_at_random_is_refused(delta):
+    with pytest.raises(ConfigError, match="expected less than 1 in 1000"):
+        plan_of(replace(GAUSSIAN, delta=delta))
+    assert plan_of(replace(GAUSSIAN, delta=9.9e-4)).delta == 9.9e-4
+
+
+def test_under_a_plan_clients_count_alike_unless_their_sizes_are_public():
+    def weighting(privacy, weighting):
+        return Experiment(privacy=privacy, cohort=Cohort(weighting=weighting)).weighting
+
+    assert weighting(Privacy(), "default") == "examples"
+    assert weighting(GAUSSIAN, "default") == weighting(GAUSSIAN, "uniform") == "uniform"
+    with pytest.raises(ConfigError, match="ε does not cover clients' numbers of examples"):
+        weighting(GAUSSIAN, "examples")
+    public = replace(GAUSSIAN, public_sizes=True)
+    assert weighting(public, "examples") == "examples"
+    assert weighting(public, "default") == "uniform"
+    with pytest.raises(ConfigError, match="public_sizes=True: expected False without"):
+        Privacy(public_sizes=True)
+    assert plan_of(public).public_sizes and not plan_of().public_sizes

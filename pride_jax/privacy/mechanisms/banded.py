@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.clipping import Adaptive
 from pride_jax.privacy.mechanisms.band_matrix import band_coefficients, sensitivity
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
+from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, floats_of
 from pride_jax.privacy.mechanisms.server_noise import ServerNoise
 from pride_jax.privacy.sampling import CyclicPoisson, Full
 from pride_jax.privacy.values import Floats, Values
@@ -100,7 +100,9 @@ class Banded(ServerNoise):
         from pride_jax.privacy.mechanisms.banded_noise import step
 
         del within
-        scale = self.noise_scale(setting.clipping.norm)
+        if not isinstance(self.values, Floats):
+            total = floats_of(total, self.grid(setting).step(setting.clipping.norm))
+        scale = self.noise_scale(setting, setting.clipping.norm)
         window = state.window
         noise, kept = step(self._coefficients(setting), round_key, window.value, scale)
         noised = jax.tree.map(jnp.add, total, noise)

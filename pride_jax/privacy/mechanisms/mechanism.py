@@ -9,10 +9,10 @@ from pride_jax.privacy.clipping import Clipping
 from pride_jax.privacy.profile import Least, LossProfile, Profile
 from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted
-from pride_jax.privacy.values import Values
+from pride_jax.privacy.values import Grid, Values
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Float, Int32, PyTree
 
     from pride_jax.types import Key, Update
 
@@ -97,6 +97,21 @@ class Mechanism(Protocol):
         """
         ...
 
+    def grid(self, setting: Setting) -> Grid:
+        """The grid of the integers.
+
+        Raises:
+          ConfigError: there are none, or they do not fit.
+        """
+        ...
+
+    def distance(self, setting: Setting) -> float:
+        """The most by which a release's noise differs from what is accounted, in total variation.
+
+        0 for floats, of which no distance is known: `Values` tells.
+        """
+        ...
+
     def smallest_cohort(self, sampler: Accounted) -> int:
         """Fewest announced clients whose sum is opened."""
         ...
@@ -138,5 +153,29 @@ class Mechanism(Protocol):
         total: "Update",
         within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
-        """The sum that may be released; ``round_key`` is the noise key folded with the round."""
+        """The sum that may be released, in floats; ``round_key`` is of the noise and the round.
+
+        Where ``values`` are integers, ``total`` and ``within`` are sums of them.
+        """
         ...
+
+
+class Memoryless:
+    """Mechanisms whose rounds share no noise."""
+
+    def init(
+        self, setting: Setting, key: "Key", like: "Update", round_: "Array | int"
+    ) -> PrivacyState:
+        """The state before a round: the clipping norm."""
+        import jax.numpy as jnp
+
+        del key, like, round_
+        return PrivacyState(jnp.asarray(setting.clipping.norm, jnp.float32), ())
+
+
+def floats_of(total: "PyTree[Int32[Array, '...']]", step: "float | Float[Array, '']") -> "Update":
+    """What a sum of integers stands for, of which 1 is a step."""
+    import jax
+    import jax.numpy as jnp
+
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) * step, total)

@@ -6,13 +6,14 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float64
 
+from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS
 from pride_jax.privacy.mechanisms.mechanism import Setting, hidden
 from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.profile import GaussianProfile, Profile
 from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted, Full
-from pride_jax.privacy.values import Values
+from pride_jax.privacy.values import Floats, Grid, Values
 from pride_jax.validated import Validated
 
 
@@ -42,9 +43,26 @@ class ServerNoise(Validated):
         """Sensitivity of all releases as one Gaussian mechanism, in clipping norms."""
         raise NotImplementedError
 
-    def noise_scale(self, norm: float) -> float:
+    def grid(self, setting: Setting) -> Grid:
+        """The grid of the integers.
+
+        Raises:
+          ConfigError: there are none.
+        """
+        del setting
+        if isinstance(self.values, Floats):
+            raise ConfigError(f"The grid of {self}: expected integers, since floats have none")
+        return self.values.grid
+
+    def distance(self, setting: Setting) -> float:
+        """0: of floats no distance is known."""
+        del setting
+        return 0.0
+
+    def noise_scale(self, setting: Setting, norm: float) -> float:
         """Standard deviation of the noise of a sum of updates that were clipped to ``norm``."""
-        return self.noise_multiplier * self.values.stretched(norm)
+        floats = isinstance(self.values, Floats)
+        return self.noise_multiplier * norm * (1 if floats else self.grid(setting).stretched)
 
     def smallest_cohort(self, sampler: Accounted) -> int:
         """Fewest announced clients whose sum is opened; the release of fewer is a sum of nothing.

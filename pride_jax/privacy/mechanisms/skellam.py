@@ -16,12 +16,18 @@ from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS
 from pride_jax.privacy.clipping import Adaptive
 from pride_jax.privacy.mechanisms.dominance import SMALLEST_VARIANCE, gaussian_variance
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, hidden
-from pride_jax.privacy.mechanisms.skellam_noise import Rng, skellam, wire_bits
+from pride_jax.privacy.mechanisms.mechanism import (
+    Memoryless,
+    PrivacyState,
+    Setting,
+    floats_of,
+    hidden,
+)
+from pride_jax.privacy.mechanisms.skellam_noise import Rng, distance, skellam, wire_bits
 from pride_jax.privacy.profile import GaussianProfile, Least, Profile, RenyiProfile
 from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, FixedSize, Full, TruncatedPoisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import Grid, Integers
 from pride_jax.validated import Validated
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ class IntegerShares(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Skellam(Validated):
+class Skellam(Memoryless, Validated):
     """Integer noise in shares, sized for a cohort less the missing and the colluding."""
 
     noise_multiplier: float
@@ -192,14 +198,17 @@ class Skellam(Validated):
             return releases * known
         return releases * sampler.divergences(known, self.smallest_cohort(sampler))
 
-    def init(
-        self, setting: Setting, key: "Key", like: "Update", round_: "Array | int"
-    ) -> PrivacyState:
-        """The state before a round: the clipping norm."""
-        import jax.numpy as jnp
+    def grid(self, setting: Setting) -> Grid:
+        """The grid of the integers."""
+        del setting
+        return self.values.grid
 
-        del key, like, round_
-        return PrivacyState(jnp.asarray(setting.clipping.norm, jnp.float32), ())
+    def distance(self, setting: Setting) -> float:
+        """The most by which a release's noise differs from Skellam integers: that of all shares."""
+        if self.noise_multiplier == 0:
+            return 0.0
+        share = self.total_variance(setting.sampler) / self.smallest_cohort(setting.sampler)
+        return setting.sampler.slots * self.values.dimension * distance(share)
 
     def release(
         self,
@@ -210,8 +219,8 @@ class Skellam(Validated):
         within: "Float[Array, '']",
     ) -> "tuple[Update, PrivacyState]":
         """The sum as it is: the noise is in it already, see `shares`."""
-        del setting, round_key, within
-        return total, state
+        del round_key, within
+        return floats_of(total, self.grid(setting).step(state.norm)), state
 
     def shares(self, setting: Setting, rng: Rng) -> IntegerShares:
         """The noise that clients add.
@@ -271,9 +280,7 @@ class Skellam(Validated):
         return (
             "Noised integers are sent as residues with room for the whole sum: the probability "
             "that any value of the run leaves it and is opened wrong is at most 2^-40, which costs "
-            "the released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ. "
-            "Probabilities of the noise are right to 1 part in 10^10 where they exceed 1e-8, else "
-            "to 1e-18."
+            "the released models no privacy, and who opens the sums (1 + e^ε)·2^-40 of δ."
         )
 
 

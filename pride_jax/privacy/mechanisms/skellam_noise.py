@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Int32, Int64, UInt64
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy.mechanisms import thresholds
+from pride_jax.privacy.mechanisms.thresholds import Thresholds, above, skellam_distance
 
 Rng = Callable[[int], bytes]
 """Number of bytes -> that many random bytes. In production always ``os.urandom``."""
@@ -20,10 +22,11 @@ LARGEST_WRAP_PROBABILITY = 2.0**-40
 """That any value of a run is opened wrong because noise left the range of the residues."""
 
 _WIDEST = 32
-_LARGEST_TABLE = 2.0**29
-"""Bessel functions are computed up to this variance; noise of a larger one is drawn in pieces."""
+_LARGEST_TABLE = 2.0**32
+"""Thresholds are made up to this variance; noise of a larger one is drawn in pieces."""
 _BUCKET_BITS = 18
 _PRECISION = 63
+"""Bits that are compared at first."""
 
 
 def skellam(rng: Rng, variance: float, shape: int | tuple[int, ...]) -> Int64[np.ndarray, "..."]:
@@ -32,8 +35,8 @@ def skellam(rng: Rng, variance: float, shape: int | tuple[int, ...]) -> Int64[np
     Sums of them are Skellam again, and variances add (Agarwal, Kairouz & Liu 2021, "The Skellam
     Mechanism for Differentially Private Federated Learning").
 
-    The distribution function is inverted at 64 bits each of an AES-CTR stream under a fresh key.
-    Probabilities above 1e-8 are right to 1 part in 10^10, smaller ones to 1e-18.
+    The distribution function is inverted at 64 bits each of an AES-CTR stream under a fresh key, and
+    at 64 bits more where these decide nothing, see `thresholds`.
 
     Args:
       rng: gives the key's 32 bytes; in production ``os.urandom``.
@@ -48,20 +51,31 @@ def skellam(rng: Rng, variance: float, shape: int | tuple[int, ...]) -> Int64[np
             f"Skellam noise: variance={variance}, expected above 0 and at most "
             f"{LARGEST_VARIANCE:.0f}, to which the sampler is tested: quantise to fewer bits"
         )
-    pieces = math.ceil(variance / _LARGEST_TABLE)
+    pieces = _pieces(variance)
     total = _draw(rng, variance / pieces, shape)
     for _ in range(pieces - 1):
         total += _draw(rng, variance / pieces, shape)
     return total
 
 
+def distance(variance: float) -> float:
+    """The most by which an integer of `skellam` differs from what it is said to be."""
+    pieces = _pieces(variance)
+    return pieces * skellam_distance(variance / pieces)
+
+
+def _pieces(variance: float) -> int:
+    return math.ceil(variance / _LARGEST_TABLE)
+
+
 def _draw(rng: Rng, variance: float, shape: int | tuple[int, ...]) -> Int64[np.ndarray, "..."]:
-    thresholds, buckets = _table(variance)
-    bits = _stream(rng(32), math.prod(np.atleast_1d(shape).tolist()))
+    table, buckets = _table(variance)
+    stream = _stream(rng(32))
+    bits = stream(math.prod(np.atleast_1d(shape).tolist()))
     draws = bits >> np.uint64(1)
     magnitudes = buckets[draws >> np.uint64(_PRECISION - _BUCKET_BITS)]
     undecided = np.flatnonzero(magnitudes < 0)
-    magnitudes[undecided] = _magnitudes(thresholds, draws[undecided])
+    magnitudes[undecided] = _magnitudes(table, draws[undecided], stream)
     signed = np.where(bits & np.uint64(1), -magnitudes, magnitudes)
     return signed.astype(np.int64).reshape(shape)
 
@@ -70,46 +84,47 @@ class _Table(NamedTuple):
     """The inverse of a distribution function of magnitudes.
 
     Attributes:
-      thresholds: ``2^63 · Pr[magnitude >= k]`` for k = largest … 1, ascending.
+      thresholds: of the magnitudes.
       buckets: the magnitude of draws that begin with these bits; −1 where it is not the same for
         all of them.
     """
 
-    thresholds: UInt64[np.ndarray, "magnitudes"]
+    thresholds: Thresholds
     buckets: Int32[np.ndarray, "buckets"]
 
 
 @functools.lru_cache(maxsize=64)
 def _table(variance: float) -> _Table:
-    from scipy.special import ive
-
-    # Beyond, a value has a probability of less than 2^-64 by Chernoff's bound.
-    largest = math.ceil(9.6 * math.sqrt(variance) + 60)
-    # Adding up from the smallest keeps the tail's relative precision.
-    tail = np.cumsum(ive(np.arange(largest, 0, -1), variance))
-    thresholds = (np.minimum(2 * tail, 1.0) * 2.0**_PRECISION).astype(np.uint64)
+    made = thresholds.skellam(variance)
     width = np.uint64(2 ** (_PRECISION - _BUCKET_BITS))
     starts = np.arange(2**_BUCKET_BITS, dtype=np.uint64) * width
-    first, last = (
-        _magnitudes(thresholds, draws) for draws in (starts, starts + (width - np.uint64(1)))
-    )
-    return _Table(thresholds, np.where(first == last, first, np.int32(-1)))
+    most = above(made.high, starts, "left")
+    least = above(made.high, starts + (width - np.uint64(1)), "right")
+    return _Table(made, np.where(least == most, least, -1).astype(np.int32))
 
 
 def _magnitudes(
-    thresholds: UInt64[np.ndarray, "magnitudes"], draws: UInt64[np.ndarray, "draws"]
+    table: Thresholds, draws: UInt64[np.ndarray, "draws"], stream: "Stream"
 ) -> Int32[np.ndarray, "draws"]:
-    """How many thresholds exceed each draw."""
-    below = np.searchsorted(thresholds, draws, side="right")
-    return (len(thresholds) - below).astype(np.int32)
+    """How many thresholds exceed each draw, which goes on where it equals some so far."""
+    least = above(table.high, draws, "right")
+    most = above(table.high, draws, "left")
+    for tied in np.flatnonzero(least < most):
+        lows = table.low[least[tied] : most[tied]]
+        least[tied] += np.count_nonzero(lows > stream(1)[0])
+    return least.astype(np.int32)
 
 
-def _stream(key: bytes, count: int) -> UInt64[np.ndarray, "count"]:
-    """The first ``8 · count`` bytes of AES-256 in counter mode."""
+Stream = Callable[[int], UInt64[np.ndarray, "count"]]
+"""Number of 64-bit words -> that many, which follow the ones before."""
+
+
+def _stream(key: bytes) -> Stream:
+    """AES-256 in counter mode."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-    return np.frombuffer(encryptor.update(bytes(8 * count)), np.uint64)
+    return lambda count: np.frombuffer(encryptor.update(bytes(8 * count)), np.uint64)
 
 
 def centre(values: Int64[np.ndarray, "..."], bits: int) -> Int64[np.ndarray, "..."]:

@@ -1,0 +1,54 @@
+"""ε for all the clients together that hold one digit: ``python -m results.privacy.groups``.
+
+Needs MNIST, of which the configs' own partitions say how many clients hold a digit. Writes
+``groups.json`` beside this file.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pride_jax.data.partition import most_holders
+from pride_jax.files import read_json, write_json
+from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.runs.budget import finite
+from pride_jax.settings.build import build_dataset, build_partition, build_plan
+from pride_jax.settings.files import load_config
+
+_HERE = Path(__file__).parent
+_PARAMETERS = 5010
+_CONFIGS = {"K = 100": "k100", "K = 1,000": "k1000", "K = 10,000": "k10000"}
+
+
+def main() -> None:
+    """Computes what ``accuracy.json`` promises of a digit."""
+    rows = []
+    for name, sweep in read_json(_HERE / "accuracy.json")["with_noise"].items():
+        config = load_config(_HERE.parents[1] / "configs" / f"mnist_dp_{_CONFIGS[name]}.py")
+        # Whose each digit is does not depend on its features.
+        config = replace(config, data=replace(config.data, features="pixels"))
+        partition = build_partition(config, build_dataset(config))
+        plan, holders = (
+            build_plan(config, len(partition.sizes), _PARAMETERS),
+            most_holders(partition),
+        )
+        assert plan is not None, "the configs are private"
+        for asked in dict.fromkeys(run["settings"]["privacy.epsilon"] for run in sweep["runs"]):
+            run = next(r for r in sweep["runs"] if r["settings"]["privacy.epsilon"] == asked)
+            same = replace(plan, mechanism=Gaussian(run["noise_multiplier"]), delta=run["delta"])
+            together = finite(group_epsilon(same, holders))
+            rows.append(
+                {
+                    "clients": name,
+                    "settings": {"privacy.epsilon": asked},
+                    "delta": run["delta"],
+                    "epsilon": run["epsilon"],
+                    "holders": holders,
+                    "epsilon_of_holders": together,
+                }
+            )
+    write_json(_HERE / "groups.json", {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
