@@ -44,7 +44,7 @@ from .models.modules import from_module
 from .models.networks import char_lstm, cnn, logistic, mlp, resnet, two_nn
 from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
-from .privacy.accounting import calibrate, epsilon
+from .privacy.accounting import calibrate, epsilon, epsilons
 from .privacy.clipping import Adaptive, Flat, Unclipped
 from .privacy.dp_sgd import dp_sgd, example_epsilon
 from .privacy.mechanisms.banded import Banded
@@ -53,7 +53,9 @@ from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
 from .privacy.randomness import secret_key, study_key
+from .privacy.readers import READERS, Reader
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
+from .privacy.trade_off import TradeOff, trade_off
 from .privacy.values import DeviceIntegers, Floats, Integers
 from .runs.experiment import run
 from .settings.experiment import Experiment
@@ -61,6 +63,7 @@ from .task import Scores, Task, classification, mean_gradient, next_token, regre
 from .types import Cohort, Model
 
 __all__ = [
+    "READERS",
     "WHOLE",
     "Adaptive",
     "Algorithm",
@@ -90,6 +93,7 @@ __all__ = [
     "Plan",
     "PrideError",
     "ProtocolError",
+    "Reader",
     "Role",
     "Round",
     "RoundInfo",
@@ -101,6 +105,7 @@ __all__ = [
     "Skellam",
     "Task",
     "TooFewError",
+    "TradeOff",
     "Unclipped",
     "audit_round",
     "borrowed_scatter",
@@ -116,6 +121,7 @@ __all__ = [
     "ditto",
     "dp_sgd",
     "epsilon",
+    "epsilons",
     "evaluator",
     "example_epsilon",
     "fedavg",
@@ -152,6 +158,7 @@ __all__ = [
     "simulated",
     "study_key",
     "threshold_paillier",
+    "trade_off",
     "truncated_poisson",
     "two_nn",
     "uniform",

@@ -283,7 +283,7 @@ def _with_less_noise(plan: Plan) -> Callable[[float], float]:
         least = max(_LEAST_NOISE, plan.mechanism.noise_multiplier / factor)
         mechanism = plan.mechanism.with_noise(least)
         # As the mechanism is meant: what its arithmetic costs besides is no adversary's success.
-        return mechanism.epsilon(plan.setting, plan.rounds, plan.delta)
+        return mechanism.profile(plan.setting, plan.rounds, plan.reader).epsilon(plan.delta)
 
     return cost
 
@@ -300,7 +300,7 @@ def _with_higher_rate(plan: Plan) -> Callable[[float], float]:
             rate = min(1.0, sampler.rate * factor)
             sampler = replace(sampler, rate=rate, capacity=sampler.num_clients)
         setting = plan.setting._replace(sampler=sampler)
-        return plan.mechanism.epsilon(setting, plan.rounds, plan.delta)
+        return plan.mechanism.profile(setting, plan.rounds, plan.reader).epsilon(plan.delta)
 
     return cost
 

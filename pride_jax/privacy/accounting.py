@@ -3,40 +3,40 @@
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.charge import charged
 from pride_jax.privacy.clipping import Clipping
 from pride_jax.privacy.mechanisms.mechanism import Setting
 from pride_jax.privacy.plan import Mechanism, Plan, releases_distance
+from pride_jax.privacy.profile import Charged, Profile
+from pride_jax.privacy.readers import READERS, Reader
 from pride_jax.privacy.sampling import Accounted
 
 
-def epsilon(plan: Plan, rounds: int | None = None) -> float:
-    """ε at the plan's δ against who sees the released models, but neither cohorts nor sums.
+def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None) -> float:
+    """ε at the plan's δ against a reader of the released models.
 
     - Full participation, Gaussian or banded noise: all releases are one Gaussian mechanism, whose
       ε is exact (Balle & Wang 2018, theorem 8). For banded noise its sensitivity is that of the
       band matrix.
-    - Truncated Poisson, Gaussian noise: privacy loss distributions (PLD), rounded up to multiples
-      of 1e-3. If more clients are drawn than there is capacity for, a random choice takes part.
+    - Truncated Poisson, Gaussian noise: privacy losses (`pairs.Called`) composed on a grid. If more
+      clients are drawn than there is capacity for, a random choice takes part. Who knows how many
+      were called sees sampling without replacement (`pairs.Counted`).
     - Cyclic Poisson, banded noise: ⌈rounds / groups⌉ truncated Poisson draws from a client's group,
       since no two of its turns share noise (Choquette-Choo et al. 2023, (Amplified) Banded Matrix
       Factorization).
-    - Fixed size, Gaussian noise: Rényi divergences under sampling without replacement (Wang, Balle
-      & Kasiviswanathan 2019, theorem 27) at twice the clipping norm, which the library leaves to
-      us.
-    - Skellam noise: Rényi divergences (`skellam_divergences`), for truncated Poisson subsampled
-      (`subsampled_divergences`) and truncated (`truncated_divergences`).
-
-    It is never more than `epsilon_known_cohort`, whose adversary sees more, and the same where
-    clients may drop out, since the noise that is left may tell of the cohort.
+    - Fixed size, Gaussian noise: privacy losses at twice the clipping norm (`pairs.Replaced`).
+    - Skellam noise: as Gaussian noise that costs no less (`dominance`).
 
     Args:
       plan: what is released.
       rounds: releases so far; all of the plan's if not given.
+      reader: who reads; the plan's own if not given, see `Plan.reader`.
     """
-    return _epsilon(plan.mechanism, plan.setting, _releases(plan, rounds), plan.delta)
+    reader = plan.reader if reader is None else reader
+    releases = releases_of(plan, rounds)
+    return _epsilon(plan.mechanism, plan.setting, releases, plan.delta, reader)
 
 
 def epsilon_known_cohort(plan: Plan, rounds: int | None = None) -> float:
@@ -49,11 +49,33 @@ def epsilon_known_cohort(plan: Plan, rounds: int | None = None) -> float:
       plan: what is released.
       rounds: releases so far; all of the plan's if not given.
     """
-    releases = _releases(plan, rounds)
+    return epsilon(plan, rounds, "cohorts")
+
+
+def epsilons(plan: Plan, rounds: int | None = None) -> dict[Reader, float]:
+    """ε at the plan's δ against every reader, from who knows least to who knows most.
+
+    Args:
+      plan: what is released.
+      rounds: releases so far; all of the plan's if not given.
+    """
+    return {reader: epsilon(plan, rounds, reader) for reader in READERS}
+
+
+def profile(plan: Plan, rounds: int | None = None, reader: Reader | None = None) -> Profile:
+    """All (ε, δ) of a plan, see `epsilon`.
+
+    Raises:
+      ConfigError: nothing is released, or without noise.
+    """
+    releases = releases_of(plan, rounds)
     if releases == 0 or plan.mechanism.noise_multiplier == 0:
-        return math.inf if releases else 0.0
-    known = functools.partial(plan.mechanism.known_epsilon, plan.setting, releases)
-    return charged(known, plan.delta, plan.distance(releases))
+        raise ConfigError(
+            f"releases={releases}, noise_multiplier={plan.mechanism.noise_multiplier}: expected "
+            "some of both"
+        )
+    reader = plan.reader if reader is None else reader
+    return _profile(plan.mechanism, plan.setting, releases, reader)
 
 
 def calibrate(
@@ -94,16 +116,15 @@ def calibrate(
     }
     # Without noise, so that what is impossible is refused before the search.
     silent = Plan(mechanism=make_mechanism(0.0), **settings)
-    noise = _noise_for(silent.mechanism, silent.setting, target_epsilon, delta)
+    noise = _noise_for(silent, target_epsilon)
     return Plan(mechanism=make_mechanism(noise), **settings)
 
 
 @functools.lru_cache(maxsize=256)
-def _noise_for(
-    mechanism: Mechanism, setting: Setting, target_epsilon: float, delta: float
-) -> float:
+def _noise_for(plan: Plan, target_epsilon: float) -> float:
     def cost(noise_multiplier: float) -> float:
-        return _epsilon(mechanism.with_noise(noise_multiplier), setting, setting.rounds, delta)
+        mechanism = plan.mechanism.with_noise(noise_multiplier)
+        return epsilon(replace(plan, mechanism=mechanism))
 
     high = 1.0
     while cost(high) > target_epsilon:
@@ -137,7 +158,12 @@ def rounds_within(plan: Plan, target_epsilon: float) -> int:
     return within
 
 
-def _releases(plan: Plan, rounds: int | None) -> int:
+def releases_of(plan: Plan, rounds: int | None) -> int:
+    """As many releases as are asked for; all of the plan's if not given.
+
+    Raises:
+      ConfigError: fewer than none.
+    """
     if rounds is None:
         return plan.rounds
     if rounds < 0:
@@ -146,8 +172,15 @@ def _releases(plan: Plan, rounds: int | None) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
-def _epsilon(mechanism: Mechanism, setting: Setting, releases: int, delta: float) -> float:
+def _epsilon(
+    mechanism: Mechanism, setting: Setting, releases: int, delta: float, reader: Reader
+) -> float:
     if releases == 0 or mechanism.noise_multiplier == 0:
         return math.inf if releases else 0.0
-    curve = functools.partial(mechanism.epsilon, setting, releases)
-    return charged(curve, delta, releases_distance(mechanism, setting, releases))
+    return _profile(mechanism, setting, releases, reader).epsilon(delta)
+
+
+def _profile(mechanism: Mechanism, setting: Setting, releases: int, reader: Reader) -> Profile:
+    """What is accounted, and what drawn cohorts and noise are from that."""
+    ideal = mechanism.profile(setting, releases, reader)
+    return Charged(ideal, releases_distance(mechanism, setting, releases))

@@ -1,20 +1,16 @@
 """What sampling hides: divergences of one round's noise become those of a sampled round.
 
 Rényi divergences are arrays over the orders 2, 3, … 512: whole orders, as the bounds of Skellam
-noise and of subsampling need them. Curves take δ and give ε.
+noise and of subsampling need them.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64
 
 ORDERS = np.arange(2, 513)
 """The Rényi orders."""
-
-Curve = Callable[[float], float]
-"""δ -> ε."""
 
 
 def gaussian_divergences(noise_multiplier: float) -> Float64[np.ndarray, "orders"]:
@@ -24,13 +20,6 @@ def gaussian_divergences(noise_multiplier: float) -> Float64[np.ndarray, "orders
       noise_multiplier: standard deviation of the noise.
     """
     return ORDERS * (1 / noise_multiplier) ** 2 / 2
-
-
-def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
-    """The exact ε of one Gaussian release moved by at most 1 (Balle & Wang 2018, theorem 8)."""
-    from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
-
-    return float(get_epsilon_gaussian(noise_multiplier, delta))
 
 
 def from_divergences(divergences: Float64[np.ndarray, "orders"], delta: float) -> float:
@@ -98,65 +87,6 @@ def truncated_divergences(
     log_fits = math.log(-math.expm1(log_truncation)) if log_truncation < 0 else -math.inf
     fits = log_fits + (orders - 1) * subsampled
     return np.logaddexp(fits, log_truncation + (orders - 1) * divergences) / (orders - 1)
-
-
-def truncated_poisson_curve(
-    *,
-    clients: int,
-    rate: float,
-    capacity: int,
-    noise_multiplier: float,
-    turns: int,
-    client_state: bool,
-) -> Curve:
-    """ε of rounds of truncated Poisson sampling under Gaussian noise, moved by at most 1.
-
-    By privacy loss distributions (PLD), rounded up to multiples of 1e-3. A round in which so many
-    others are drawn that one more may not fit has probability τ = Pr[Bin(N - 1, q) >= capacity].
-    Its loss is the library's, of a client that takes another's place; where clients keep state, it
-    is that of showing whether the client was called, see `client_state`.
-
-    Args:
-      clients: that may be drawn, N.
-      rate: the probability of each, q.
-      capacity: most clients of a round.
-      noise_multiplier: standard deviation of the noise.
-      turns: rounds in which the client may be drawn.
-      client_state: whether clients keep state between their rounds.
-    """
-    import dp_accounting
-    from dp_accounting.pld import privacy_loss_distribution as pld
-    from scipy.stats import binom
-
-    # Losses of little noise span too much to be told apart by thousandths.
-    interval = 1e-3 * max(1.0, (0.3 / noise_multiplier) ** 2)
-    zero_out = dp_accounting.NeighboringRelation.REPLACE_SPECIAL
-    if not client_state:
-        each = pld.from_truncated_subsampled_gaussian_mechanism(
-            clients,
-            rate,
-            capacity,
-            noise_multiplier,
-            value_discretization_interval=interval,
-            neighboring_relation=zero_out,
-        )
-    else:
-        each, called = (
-            pld.from_gaussian_mechanism(
-                noise_multiplier,
-                value_discretization_interval=interval,
-                sampling_prob=probability,
-                neighboring_relation=zero_out,
-            )
-            for probability in (rate, 1.0)
-        )
-        full = float(binom.sf(capacity - 1, clients - 1, rate))
-        if full > 0:
-            chosen = float(binom.sf(capacity, clients, rate)) * capacity / clients / full
-            shown = called.compute_mixture(pld.identity(interval), chosen)
-            each = shown.compute_mixture(each, full)
-    composed = pld.identity(interval).compose(each.self_compose(turns))
-    return lambda delta: float(composed.get_epsilon_for_delta(delta))
 
 
 def without_replacement_divergences(

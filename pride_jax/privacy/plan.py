@@ -12,6 +12,7 @@ from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
 from pride_jax.privacy.mechanisms.skellam import IntegerShares, Skellam
 from pride_jax.privacy.mechanisms.skellam_noise import Rng
+from pride_jax.privacy.readers import Reader
 from pride_jax.privacy.sampling import (
     Accounted,
     CyclicPoisson,
@@ -105,6 +106,15 @@ class Plan(Validated):
     def dropouts(self) -> int:
         """Announced clients that may be missing from a sum."""
         return self.mechanism.dropouts
+
+    @property
+    def reader(self) -> Reader:
+        """Who the plan's ε is for.
+
+        The coalition that the noise provides for, if any, else who sees the released models and
+        nothing else.
+        """
+        return "colluding_clients" if self.mechanism.colluders else "models"
 
     def init(self, key: "Key", like: "Update", round_: "Int[Array, '']") -> PrivacyState:
         """The state before a round, made anew from the key.

@@ -5,18 +5,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from pride_jax.privacy.amplification import (
-    Curve,
     gaussian_divergences,
     subsampled_divergences,
     truncated_divergences,
-    truncated_poisson_curve,
 )
+from pride_jax.privacy.losses import Mixture, by_rate
+from pride_jax.privacy.pairs import Called, Counted
+from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import RANK_BITS, SamplerBase
 
 if TYPE_CHECKING:
+    from dp_accounting import DpEvent
     from jaxtyping import Array, Int
 
     from pride_jax.types import Cohort, Key
@@ -95,52 +97,81 @@ class _Poisson(SamplerBase):
         """`divergences` of Gaussian noise of this standard deviation in clipping norms."""
         return self.divergences(gaussian_divergences(noise_multiplier), smallest_cohort)
 
-    def gaussian_epsilon(
-        self,
-        noise_multiplier: float,
-        rounds: int,
-        delta: float,
-        smallest_cohort: int,
-        client_state: bool,
-    ) -> float:
-        """ε at δ of rounds under Gaussian noise, see `truncated_poisson_curve`.
+    def mixtures(self, move: float, view: View) -> tuple[Mixture, ...]:
+        """Bounds of a client's turn under Gaussian noise, none if nothing is known to be hidden.
+
+        A reader of models is not told how many others were called. If so few are that the client
+        decides whether a sum is opened, or so many that it takes another's place, the reader is
+        given more here, and in these rounds only: whether the client was called; or, in the second
+        bound, how many others were. Who knows the number sees sampling without replacement: the
+        number does not depend on anybody's data, and given the number every cohort is as likely.
 
         Args:
-          noise_multiplier: standard deviation of the noise in clipping norms.
-          rounds: how many; a client has ⌈rounds / groups⌉ turns.
-          delta: δ.
-          smallest_cohort: the fewest clients whose sum is opened.
-          client_state: whether clients keep state between their rounds.
+          move: most that a client moves a sum, in standard deviations of the noise.
+          view: who reads.
         """
-        turns = self.turns(rounds)
-        curve = truncated_poisson_curve(
-            clients=self.group_size,
-            rate=self.turn_rate,
-            capacity=self.capacity,
-            noise_multiplier=noise_multiplier,
-            turns=turns,
-            client_state=client_state,
+        if view.reader == "models":
+            shown = self._call_shown(move, view)
+            return (shown,) if view.client_state else (shown, self._number_shown(move, view))
+        # A call then always takes another's place, who may remember it.
+        coalition = view.colluders if view.reader == "colluding_clients" else 0
+        if view.client_state or coalition >= self.group_size:
+            return ()
+        clients = self.group_size - coalition
+        drawn, chances = _binomial(clients, self.turn_rate)
+        # Those beyond the capacity are as many as the capacity; of too few nothing is told.
+        numbers = np.minimum(drawn, self.capacity)
+        enough = numbers >= max(1, view.smallest_cohort - coalition)
+        return (
+            by_rate(numbers[enough] / clients, chances[enough], lambda rate: Counted(rate, move)),
         )
-        return self._less_unopened(curve, turns, delta, smallest_cohort)
 
-    def _less_unopened(self, curve: Curve, turns: int, delta: float, smallest_cohort: int) -> float:
-        """ε at what is left of δ once sums of too few clients, which are not opened, are paid for.
-
-        Where one client decides whether there are enough, noise alone is released instead of the
-        others' sum. That has probability τ a round and costs (1 + e^ε) τ of δ; infinite ε if it is
-        over half.
-        """
-        if smallest_cohort < 2:
-            return curve(delta)
+    def _call_shown(self, move: float, view: View) -> Mixture:
+        """Rounds that may not fit show whether the client was called: known, or nothing."""
         from scipy.stats import binom
 
-        decides = binom.pmf(smallest_cohort - 1, self.group_size - 1, self.turn_rate)
-        most = curve(delta / 2)
-        cost = turns * float(decides) * (1 + math.exp(min(most, 700.0)))
-        return curve(delta - cost) if cost <= delta / 2 else math.inf
+        full = float(binom.sf(self.capacity - 1, self.group_size - 1, self.turn_rate))
+        more = float(binom.sf(self.capacity, self.group_size, self.turn_rate))
+        few = self._few(view)
+        called = more * self.capacity / self.group_size + few * self.turn_rate
+        return (1 - full - few, Called(self.turn_rate, move)), (called, Called(1.0, move))
+
+    def _number_shown(self, move: float, view: View) -> Mixture:
+        """Rounds that may not fit show how many others were drawn, n.
+
+        The client is then one of the cohort with probability q · capacity / (n + 1), and another
+        gives way.
+        """
+        few = self._few(view)
+        others, chances = _binomial(self.group_size - 1, self.turn_rate)
+        full = others >= self.capacity
+        rates = self.turn_rate * self.capacity / (others[full] + 1)
+        rounds = (
+            (1 - float(chances[full].sum()) - few, Called(self.turn_rate, move)),
+            (few * self.turn_rate, Called(1.0, move)),
+        )
+        if not full.any():
+            return rounds
+        return rounds + by_rate(rates[::-1], chances[full][::-1], lambda rate: Counted(rate, move))
+
+    def _few(self, view: View) -> float:
+        """Probability that the client decides whether there are enough clients to open a sum."""
+        from scipy.stats import binom
+
+        if view.smallest_cohort < 2:
+            return 0.0
+        return float(binom.pmf(view.smallest_cohort - 1, self.group_size - 1, self.turn_rate))
+
+    def event(self, noise_multiplier: float) -> "DpEvent":
+        """A client's turn under Gaussian noise, as dp_accounting has it."""
+        import dp_accounting
+
+        return dp_accounting.TruncatedSubsampledGaussianDpEvent(
+            self.group_size, self.turn_rate, self.capacity, noise_multiplier
+        )
 
     def accountant(self) -> str:
-        """Whose ε of Gaussian noise `gaussian_epsilon` is, for a disclosure."""
+        """Whose ε of Gaussian noise `mixtures` lead to, for a disclosure."""
         return "privacy loss distributions (PLD), the truncation of cohorts included"
 
     def _check_draw(self, groups: int) -> None:
@@ -156,6 +187,20 @@ class _Poisson(SamplerBase):
             self._refuse(
                 "capacity", f"at most {self.group_size}, the clients that can be drawn in a round"
             )
+
+
+def _binomial(
+    clients: int, rate: float
+) -> tuple[Int64[np.ndarray, "numbers"], Float64[np.ndarray, "numbers"]]:
+    """How many of the clients may be drawn, and with which chances, rarer than 1e-300 left out."""
+    from scipy.stats import binom
+
+    if rate == 1:
+        return np.array([clients]), np.ones(1)
+    mean = clients * rate
+    far = 40 * math.sqrt(mean) + 800
+    numbers = np.arange(max(0, math.floor(mean - far)), min(clients, math.ceil(mean + far)) + 1)
+    return numbers, binom.pmf(numbers, clients, rate)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64
 
-from pride_jax.privacy.amplification import from_divergences, without_replacement_divergences
+from pride_jax.privacy.amplification import without_replacement_divergences
+from pride_jax.privacy.losses import Mixture, by_rate
+from pride_jax.privacy.pairs import Replaced
 from pride_jax.privacy.poisson import CyclicPoisson, TruncatedPoisson
+from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import SamplerBase
 
 if TYPE_CHECKING:
+    from dp_accounting import DpEvent
     from jaxtyping import Array, Int
 
     from pride_jax.types import Cohort, Key
@@ -53,6 +57,11 @@ class Full(SamplerBase):
     def rate(self) -> float:
         """Share of all clients in a round, q."""
         return 1.0
+
+    def mixtures(self, move: float, view: View) -> tuple[Mixture, ...]:
+        """None: nothing is hidden."""
+        del move, view
+        return ()
 
     def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
         """Everyone, whatever key and round."""
@@ -129,6 +138,13 @@ class FixedSize(SamplerBase):
         """The sentence of a disclosure."""
         return f"{self.size} clients a round, uniformly without replacement."
 
+    def event(self, noise_multiplier: float) -> "DpEvent":
+        """A round under Gaussian noise, as dp_accounting has it; see `TradeOff.event`."""
+        import dp_accounting
+
+        noise = dp_accounting.GaussianDpEvent(noise_multiplier)
+        return dp_accounting.SampledWithoutReplacementDpEvent(self.num_clients, self.size, noise)
+
     def gaussian_divergences(
         self, noise_multiplier: float, smallest_cohort: int
     ) -> Float64[np.ndarray, "orders"]:
@@ -145,22 +161,36 @@ class FixedSize(SamplerBase):
             noise_multiplier=noise_multiplier / self.sensitivity,
         )
 
-    def gaussian_epsilon(
-        self,
-        noise_multiplier: float,
-        rounds: int,
-        delta: float,
-        smallest_cohort: int,
-        client_state: bool,
-    ) -> float:
-        """ε at δ of rounds under Gaussian noise; a plan never asks for clients that keep state."""
-        del client_state
-        each = self.gaussian_divergences(noise_multiplier, smallest_cohort)
-        return from_divergences(rounds * each, delta)
+    def mixtures(self, move: float, view: View) -> tuple[Mixture, ...]:
+        """Bounds of a round under Gaussian noise, none if nothing is known to be hidden.
+
+        A coalition of clients knows how many of the rest were called, and draws from fewer.
+
+        Args:
+          move: most that a client adds to a sum, in standard deviations of the noise.
+          view: who reads; a plan never asks for clients that keep state.
+        """
+
+        def pair(rate: float) -> Replaced:
+            return Replaced(rate, self.sensitivity * move)
+
+        if view.reader != "colluding_clients":
+            return (((1.0, pair(self.rate)),),)
+        from scipy.stats import hypergeom
+
+        clients = self.num_clients - view.colluders
+        if clients < 1:
+            return ()
+        numbers = np.arange(max(1, self.size - view.colluders), min(self.size, clients) + 1)
+        chances = hypergeom.pmf(numbers, self.num_clients, clients, self.size)
+        return (by_rate(numbers / clients, chances, pair),)
 
     def accountant(self) -> str:
-        """Whose ε of Gaussian noise `gaussian_epsilon` is, for a disclosure."""
-        return "Rényi divergences under sampling without replacement, twice the clipping norm"
+        """Whose ε of Gaussian noise `mixtures` lead to, for a disclosure."""
+        return (
+            "privacy loss distributions (PLD) of sampling without replacement, at twice the "
+            "clipping norm"
+        )
 
 
 Accounted = Full | FixedSize | TruncatedPoisson | CyclicPoisson

@@ -126,7 +126,8 @@ class Tuning(Validated):
             if delta >= 1:
                 return 0.0
             return max(
-                plan.mechanism.epsilon(plan.setting, plan.rounds, delta) for plan in different
+                plan.mechanism.profile(plan.setting, plan.rounds, "models").epsilon(delta)
+                for plan in different
             )
 
         return single

@@ -126,6 +126,22 @@ def label_map(counts: Int[np.ndarray, "clients classes"]) -> Figure:
     return figure
 
 
+def trade_off(told: Row) -> Figure:
+    """δ against ε of a run's releases.
+
+    Args:
+      told: what the summary has under ``trade_off``.
+    """
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.subplots()
+    epsilons, deltas = np.array(told["epsilon_delta"]).T
+    axes.semilogy(epsilons, deltas)
+    axes.set(xlabel="ε", ylabel="δ", title=f"against {told['reader'].replace('_', ' ')}")
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG in one step.
 

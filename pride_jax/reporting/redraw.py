@@ -54,9 +54,9 @@ def _redraw_sweep(folder: Path) -> Redrawn:
 
 
 def _redraw_run(folder: Path, trusted: bool) -> Redrawn:
-    curve, confusion, labels = (
+    curve, confusion, labels, trade_off = (
         folder / "plots" / f"{name}.png"
-        for name in ("learning_curve", "confusion_matrix", "client_labels")
+        for name in ("learning_curve", "confusion_matrix", "client_labels", "trade_off")
     )
     drawn, left, rows = [], {}, metrics.read(folder / "metrics.jsonl")
     summary = folder / "summary.json"
@@ -75,6 +75,9 @@ def _redraw_run(folder: Path, trusted: bool) -> Redrawn:
         left[labels] = why
     else:
         drawn.append(labels)
+    if ended.get("trade_off"):
+        plots.save(plots.trade_off(ended["trade_off"]), trade_off)
+        drawn.append(trade_off)
     return Redrawn(drawn, left)
 
 

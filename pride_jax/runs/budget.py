@@ -14,6 +14,7 @@ from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort, rounds_w
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import secret_key, study_key
+from pride_jax.privacy.trade_off import trade_off
 from pride_jax.runs.environment import environment, jax_settings
 from pride_jax.runs.ledger import commitment, fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
@@ -116,6 +117,7 @@ def open_budget(
             "delta": plan.delta,
             "distance": plan.distance(ledger.releases()) if stated else None,
             "noise_multiplier": plan.mechanism.noise_multiplier,
+            "trade_off": _trade_off(plan, ledger.releases()),
         }
 
     folded = jax.random.fold_in(key, ledger.attempt)
@@ -125,6 +127,14 @@ def open_budget(
 def finite(epsilon: float) -> float | None:
     """An ε as JSON has it: null where there is none."""
     return epsilon if math.isfinite(epsilon) else None
+
+
+def _trade_off(plan: Plan, releases: int) -> dict[str, Any] | None:
+    """What the summary tells of all (ε, δ); None where there is no finite ε."""
+    if plan.mechanism.noise_multiplier == 0 or releases == 0:
+        return None
+    told = trade_off(plan, releases)
+    return told.to_dict() if math.isfinite(told.epsilon(plan.delta / 100)) else None
 
 
 def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
@@ -149,6 +159,7 @@ NO_COST = dict.fromkeys(
         "delta",
         "distance",
         "noise_multiplier",
+        "trade_off",
     )
 )
 """What the summary of a run without a plan tells."""

@@ -407,6 +407,8 @@ def _draw_released(summary: Summary, rows: list[metrics.Row], folder: Path) -> N
 
     curve = plots.learning_curve(rows, plots.baselines(summary))
     plots.save(curve, folder / "learning_curve.png")
+    if summary["trade_off"] is not None:
+        plots.save(plots.trade_off(summary["trade_off"]), folder / "trade_off.png")
     if summary["confusion"]:
         matrices = plots.confusion_matrices(plots.confusions(summary))
         plots.save(matrices, folder / "confusion_matrix.png")

@@ -237,7 +237,13 @@ def _build_mechanism(
                     "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
                     "protocol that adds integers, such as plain or masking"
                 )
-            return Skellam(noise_multiplier, values, privacy.dropouts, privacy.colluders)
+            return Skellam(
+                noise_multiplier,
+                values,
+                dropouts=privacy.dropouts,
+                colluders=privacy.colluders,
+                exchangeable=privacy.exchangeable_dropouts,
+            )
         case "banded":
             return Banded(noise_multiplier, privacy.band, values)
         case "blt":

@@ -224,8 +224,10 @@ class Privacy(Validated):
     """Copies of the model in which `blt` remembers past noise."""
     dropouts: int = 0
     """Clients that may be missing from a sum of `skellam`; with more, nothing is opened."""
+    exchangeable_dropouts: bool = False
+    """Whether those missing are any of the called alike; if not, `dropouts` void amplification."""
     colluders: int = 1
-    """Clients that may tell their shares of `skellam` noise."""
+    """Clients that may tell their shares of `skellam` noise, and how many were called."""
     public_sizes: bool = False
     """Whether clients' numbers of examples are public: ε does not cover them, and updates may be
     weighed by them."""

@@ -80,11 +80,8 @@ every_mechanism = pytest.mark.parametrize("plan", CASES.values(), ids=CASES)
     ("clients", "cohort", "rounds", "delta", "capacity", "expected"),
     [
         (1000, 100, 100, 1e-3, None, 4.784),
-        (1000, 100, 100, 1e-3, 130, 4.932),
-        (1000, 100, 100, 1e-3, 110, 11.03),
         (10_000, 300, 400, 1e-6, None, 4.431),
         (10_000, 300, 400, 1e-6, 390, 4.432),
-        (10_000, 300, 400, 1e-6, 330, 10.21),
         # Poisson's own, to which truncation adds nothing (Wang et al. 2019's settings by PLD).
         (100_000, 1000, 1000, 1e-5, None, 1.828),
         (20_000, 1000, 200, 1e-4, None, 3.999),
@@ -101,6 +98,35 @@ def test_truncated_poisson_costs_what_was_measured(
         delta=delta,
     )
     assert epsilon(plan) == pytest.approx(expected, rel=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("clients", "cohort", "rounds", "delta", "capacity", "library", "shown", "least"),
+    [
+        (1000, 100, 100, 1e-3, 130, 4.932, 4.825, 4.810),
+        (1000, 100, 100, 1e-3, 110, 11.03, 7.746, 6.719),
+        (10_000, 300, 400, 1e-6, 330, 10.21, 9.173, 7.383),
+    ],
+)
+def test_rounds_that_may_not_fit_cost_the_less_of_two_bounds(
+    clients, cohort, rounds, delta, capacity, library, shown, least
+):
+    plan = replace(
+        POISSON,
+        sampler=truncated_poisson(clients, cohort / clients, capacity),
+        mechanism=Gaussian(1.0),
+        rounds=rounds,
+        delta=delta,
+    )
+    event = dp_accounting.TruncatedSubsampledGaussianDpEvent(
+        clients, cohort / clients, capacity, 1.0
+    )
+    assert PLDAccountant(ZERO_OUT, 1e-3).compose(event, rounds).get_epsilon(delta) == (
+        pytest.approx(library, rel=6e-4)
+    )
+    assert epsilon(plan) == pytest.approx(least, rel=1e-3)
+    # Of clients with state one of the two holds.
+    assert epsilon(replace(plan, client_state=True)) == pytest.approx(shown, rel=1e-3)
 
 
 def test_truncated_poisson_with_more_noise_costs_what_was_measured():
@@ -135,8 +161,12 @@ def test_a_fixed_size_is_accounted_at_twice_the_clipping_norm():
         1000, 100, dp_accounting.GaussianDpEvent(2.0)
     )
     by_library = RdpAccountant(neighboring_relation=REPLACE_ONE).compose(event, 100)
-    assert epsilon(plan) == pytest.approx(by_library.get_epsilon(1e-5), rel=1e-3)
-    assert epsilon(plan) > 1.5 * epsilon(with_noise(POISSON, 4.0))
+    # One direction of hidden calls, composed alone, is told apart by one population.
+    alone = PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE, 1e-3).compose(
+        dp_accounting.PoissonSampledDpEvent(0.1, dp_accounting.GaussianDpEvent(2.0)), 100
+    )
+    assert alone.get_epsilon(1e-5) < epsilon(plan) < 0.5 * by_library.get_epsilon(1e-5)
+    assert epsilon(plan) == pytest.approx(2.541, abs=2e-3)
 
 
 def test_adaptive_clipping_costs_what_flat_clipping_costs():
@@ -179,13 +209,11 @@ def test_skellam_noise_is_never_cheaper_than_gaussian_noise_and_nearly_as_cheap_
     assert np.all(ratio < 1 + 1e-6)
 
 
-def test_skellam_costs_little_more_than_gaussian_noise_by_the_same_accountant():
-    integer, real = CASES["truncated skellam"], POISSON
-    # The Gaussian ε by Rényi divergences of whole orders, the only ones that Skellam noise has.
-    event = dp_accounting.PoissonSampledDpEvent(0.1, dp_accounting.GaussianDpEvent(2.0))
-    by_rdp = RdpAccountant(list(range(2, 65)), ZERO_OUT).compose(event, real.rounds)
-    assert by_rdp.get_epsilon(real.delta) < epsilon(integer) < 1.01 * by_rdp.get_epsilon(real.delta)
-    assert epsilon(real) < epsilon(integer)
+@pytest.mark.parametrize("sampler", [full(1000), truncated_poisson(1000, 0.1)])
+def test_skellam_costs_what_gaussian_noise_costs(sampler):
+    integer = replace(POISSON, sampler=sampler, mechanism=Skellam(2.0, INTEGERS))
+    real = epsilon(replace(POISSON, sampler=sampler))
+    assert real <= epsilon(integer) * (1 + 1e-6) < 1.001 * real
 
 
 def test_skellam_noise_of_small_integers_is_dearer():
@@ -334,7 +362,9 @@ def test_a_group_that_takes_turns_pays_for_its_own_turns():
     group = replace(POISSON, sampler=truncated_poisson(200, 0.5), rounds=20)
     for rounds in (96, 100):
         assert epsilon(CASES["cyclic"], rounds) == pytest.approx(epsilon(group), rel=1e-12)
-        assert epsilon_known_cohort(CASES["cyclic"], rounds) == epsilon_known_cohort(group)
+        assert epsilon_known_cohort(CASES["cyclic"], rounds) == pytest.approx(
+            epsilon_known_cohort(group), rel=1e-12
+        )
     assert epsilon(CASES["cyclic"], 95) < epsilon(group)
 
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.amplification import truncated_poisson_curve
 from pride_jax.privacy.client_state import check_client_state
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.profile import LossProfile
+from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampling import fixed_size, truncated_poisson
 
 EPSILONS = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0)
@@ -162,19 +163,14 @@ def two_rounds(noise, found, clients, first, others, target):
 def test_a_place_that_the_target_takes_is_paid_for_where_others_remember(
     noise, clients, rate, capacity
 ):
-    curve = truncated_poisson_curve(
-        clients=clients,
-        rate=rate,
-        capacity=capacity,
-        noise_multiplier=noise,
-        turns=2,
-        client_state=True,
-    )
+    sampler = truncated_poisson(clients, rate, capacity)
+    (mixture,) = sampler.mixtures(1 / noise, View("models", 1, 0, client_state=True))
+    profile = LossProfile(mixture, 2)
     found, nearest = cohorts(clients, rate, capacity), 0.0
     for others, target in itertools.product([(-1, 1), (0, 1)], [(1, 1), (1, -1), (0, 0)]):
         pair = two_rounds(noise, found, clients, -1, others, target)
         for delta in (1e-3, 1e-2, 0.1):
-            epsilon = curve(delta)
+            epsilon = profile.epsilon(delta)
             for one, other in (pair, pair[::-1]):
                 spent = hockey_stick(one, other, epsilon) / delta
                 assert spent <= 1

@@ -62,6 +62,15 @@ def test_a_finished_run_gets_all_of_its_pictures(tmp_path):
     assert pictures(tmp_path) == {CURVE, CONFUSION, LABELS}
 
 
+def test_a_private_run_gets_a_picture_of_its_trade_off(tmp_path):
+    told = {"reader": "models", "mu": 1.0, "rho": 0.5, "epsilon_delta": [[0, 0.3], [2, 1e-5]]}
+    picture = Path("plots/trade_off.png")
+    drawn, left = redraw(make_run(tmp_path, summary=SUMMARY | {"trade_off": told}))
+    assert drawn[-1].relative_to(tmp_path) == picture
+    assert left == {}
+    assert pictures(tmp_path) == {CURVE, CONFUSION, LABELS, picture}
+
+
 def test_a_run_that_goes_on_has_a_curve_so_far(tmp_path):
     assert reasons(make_run(tmp_path, summary=None)) == {CONFUSION: "the run has not ended"}
     assert pictures(tmp_path) == {CURVE, LABELS}

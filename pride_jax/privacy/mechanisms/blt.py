@@ -29,6 +29,8 @@ from pride_jax.privacy.mechanisms.blt_matrix import (
 )
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, floats_of
 from pride_jax.privacy.mechanisms.server_noise import ServerNoise
+from pride_jax.privacy.profile import GaussianProfile, Profile
+from pride_jax.privacy.readers import Reader
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, Full
 from pride_jax.privacy.values import Floats, Values
 
@@ -90,9 +92,10 @@ class BufferedToeplitz(ServerNoise):
         first = column(self._buffers(setting), releases)
         return sampler.sensitivity * sensitivity(first, sampler.separation)
 
-    def epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ, the same whether cohorts are known or not."""
-        return self.known_epsilon(setting, releases, delta)
+    def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
+        """All (ε, δ), the same whether cohorts are known or not: exact."""
+        del reader
+        return GaussianProfile(self.gaussian_move(setting, releases))
 
     def divergences(self, setting: Setting, releases: int) -> Float64[np.ndarray, "orders"]:
         """Rényi divergences of all releases."""

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from pride_jax.privacy.clipping import Clipping
+from pride_jax.privacy.profile import Least, LossProfile, Profile
+from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted
 from pride_jax.privacy.values import Grid, Values
 
@@ -31,6 +33,23 @@ class Setting(NamedTuple):
     client_state: bool
 
 
+def hidden(known: Profile, setting: Setting, releases: int, move: float, view: View) -> Profile:
+    """What a reader who does not know the cohorts learns of releases with Gaussian noise.
+
+    Args:
+      known: what one learns who knows them.
+      setting: the rest of the plan.
+      releases: how many.
+      move: most that a client adds to a sum, in standard deviations of the noise.
+      view: who reads.
+    """
+    if view.reader == "cohorts":
+        return known
+    turns = setting.sampler.turns(releases)
+    bounds = setting.sampler.mixtures(move, view)
+    return Least((known, *(LossProfile(mixture, turns) for mixture in bounds)))
+
+
 class PrivacyState(NamedTuple):
     """What a plan carries from round to round on the device.
 
@@ -54,6 +73,11 @@ class Mechanism(Protocol):
     @property
     def dropouts(self) -> int:
         """Announced clients that may be missing from a sum."""
+        ...
+
+    @property
+    def colluders(self) -> int:
+        """Clients of the largest coalition that the noise provides for."""
         ...
 
     @property
@@ -101,15 +125,19 @@ class Mechanism(Protocol):
         """Fewest of so many announced clients that must be in a sum for it to be opened."""
         ...
 
-    def known_epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ of so many releases against who knows each round's cohort.
+    def gaussian_move(self, setting: Setting, releases: int) -> float:
+        """Most that a client of known cohorts moves releases, in standard deviations of a Gaussian.
 
-        Called with at least one release and some noise only, as the next two.
+        So many releases cost no more than one of Gaussian noise with a client that moves it so far,
+        μ of Gaussian DP; infinite where no such is known.
         """
         ...
 
-    def epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ against who sees the released models; never more than `known_epsilon`."""
+    def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
+        """All (ε, δ) of so many releases against such a reader.
+
+        Called with at least one release and some noise only, as the next one.
+        """
         ...
 
     def divergences(self, setting: Setting, releases: int) -> Float64[np.ndarray, "orders"]:

@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.amplification import ORDERS, gaussian_epsilon
-from pride_jax.privacy.mechanisms.mechanism import Setting
+from pride_jax.privacy.amplification import ORDERS
+from pride_jax.privacy.mechanisms.mechanism import Setting, hidden
 from pride_jax.privacy.mechanisms.skellam_noise import Rng
+from pride_jax.privacy.profile import GaussianProfile, Profile
+from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted, Full
 from pride_jax.privacy.values import Floats, Grid, Values
 from pride_jax.validated import Validated
@@ -22,6 +24,8 @@ class ServerNoise(Validated):
     values: Values
     dropouts = 0
     """Announced clients that may be missing from a sum: their number says nothing here."""
+    colluders = 0
+    """Clients of the largest coalition that the noise provides for: no client knows any of it."""
     draws_from_key = True
     """Whether the noise follows from the run's noise key, so that a round can be done again."""
 
@@ -82,21 +86,16 @@ class ServerNoise(Validated):
         """None: the server adds the noise."""
         del setting, rng
 
-    def known_epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ against who knows each round's cohort: the exact curve of one Gaussian."""
-        return gaussian_epsilon(self.noise_multiplier / self.reach(setting, releases), delta)
+    def gaussian_move(self, setting: Setting, releases: int) -> float:
+        """Most that a client moves all releases, in standard deviations of one Gaussian: exact."""
+        return self.reach(setting, releases) / self.noise_multiplier
 
-    def epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ against who sees the released models, but neither cohorts nor sums."""
-        sampler = setting.sampler
-        known = self.known_epsilon(setting, releases, delta)
-        if isinstance(sampler, Full) or known in (0, np.inf):
-            return known
-        smallest = self.smallest_cohort(sampler)
-        amplified = sampler.gaussian_epsilon(
-            self.noise_multiplier, releases, delta, smallest, setting.client_state
-        )
-        return min(amplified, known)
+    def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
+        """All (ε, δ) of so many releases against such a reader; for known cohorts exact."""
+        known = GaussianProfile(self.gaussian_move(setting, releases))
+        smallest = self.smallest_cohort(setting.sampler)
+        view = View(reader, max(1, self.colluders), smallest, setting.client_state)
+        return hidden(known, setting, releases, 1 / self.noise_multiplier, view)
 
     def divergences(self, setting: Setting, releases: int) -> Float64[np.ndarray, "orders"]:
         """Rényi divergences of all releases, against who sees the released models."""

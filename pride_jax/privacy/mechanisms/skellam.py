@@ -13,10 +13,19 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.amplification import ORDERS, from_divergences
+from pride_jax.privacy.amplification import ORDERS
 from pride_jax.privacy.clipping import Adaptive
-from pride_jax.privacy.mechanisms.mechanism import Memoryless, PrivacyState, Setting, floats_of
+from pride_jax.privacy.mechanisms.dominance import SMALLEST_VARIANCE, gaussian_variance
+from pride_jax.privacy.mechanisms.mechanism import (
+    Memoryless,
+    PrivacyState,
+    Setting,
+    floats_of,
+    hidden,
+)
 from pride_jax.privacy.mechanisms.skellam_noise import Rng, distance, skellam, wire_bits
+from pride_jax.privacy.profile import GaussianProfile, Least, Profile, RenyiProfile
+from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, FixedSize, Full, TruncatedPoisson
 from pride_jax.privacy.values import Grid, Integers
 from pride_jax.validated import Validated
@@ -51,7 +60,11 @@ class Skellam(Memoryless, Validated):
     dropouts: int = 0
     """Announced clients that may be missing from a sum; with more, nothing is opened."""
     colluders: int = 0
-    """Clients that may tell their shares of the noise."""
+    """Clients that may tell their shares of the noise, and how many were called."""
+    exchangeable: bool = False
+    """Whether those who are missing are a uniform choice of the called. If it may depend on who was
+    called, the noise that they leave may tell, and nothing is amplified where some may be missing.
+    """
 
     states_distance = True
     """Whether it is known how far noise as drawn is from what is accounted."""
@@ -132,34 +145,58 @@ class Skellam(Memoryless, Validated):
         least = self.smallest_cohort(sampler)
         return self.noise_variance * least / (least - self.dropouts - self.colluders)
 
+    def gaussian_move(self, setting: Setting, releases: int) -> float:
+        """Most that a client moves releases, in standard deviations of `dominance`'s Gaussian."""
+        del setting
+        if self.noise_variance < SMALLEST_VARIANCE:
+            return math.inf
+        each = self.values.max_squared_norm / gaussian_variance(self.noise_variance)
+        return math.sqrt(releases * each)
+
+    def profile(self, setting: Setting, releases: int, reader: Reader) -> Profile:
+        """All (ε, δ) of so many releases against such a reader.
+
+        By the Gaussian noise that costs no less, see `dominance`; and by Rényi divergences, which
+        are less where the noise is little and the cohorts known.
+
+        The noise that is left where clients are missing depends on how many were called and how
+        many are missing: a reader of models is told both.
+        """
+        sampler = self._accounted(setting.sampler)
+        renyi = RenyiProfile(tuple((releases * self.known_divergences()).tolist()))
+        move = self.gaussian_move(setting, 1)
+        if math.isinf(move):
+            return renyi
+        known = Least((GaussianProfile(math.sqrt(releases) * move), renyi))
+        if self.dropouts:
+            reader = self._told_of_dropouts(reader)
+        smallest = self.smallest_cohort(sampler)
+        view = View(reader, max(1, self.colluders), smallest, setting.client_state)
+        return hidden(known, setting, releases, move, view)
+
+    def _told_of_dropouts(self, reader: Reader) -> Reader:
+        """What a reader knows whom the noise tells how many are missing."""
+        if not self.exchangeable:
+            return "cohorts"
+        return "cohort_sizes" if reader == "models" else reader
+
     def known_divergences(self) -> Float64[np.ndarray, "orders"]:
         """Rényi divergences of a round in which a client is known to take part."""
-        squared = float(self.values.max_squared_norm)
-        return skellam_divergences(
-            self.noise_multiplier**2 * squared, squared, self.values.max_l1_norm
-        )
-
-    def known_epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ against who knows each round's cohort: it may be aggregator and key holder."""
-        del setting
-        return from_divergences(releases * self.known_divergences(), delta)
-
-    def epsilon(self, setting: Setting, releases: int, delta: float) -> float:
-        """ε at δ against who sees the released models, but not cohorts."""
-        known = self.known_epsilon(setting, releases, delta)
-        if known in (0, math.inf):
-            return known
-        return min(from_divergences(self.divergences(setting, releases), delta), known)
+        squared, variance = float(self.values.max_squared_norm), self.noise_variance
+        bounds = skellam_divergences(variance, squared, self.values.max_l1_norm)
+        if variance < SMALLEST_VARIANCE:
+            return bounds
+        return np.minimum(bounds, ORDERS * squared / (2 * gaussian_variance(variance)))
 
     def divergences(self, setting: Setting, releases: int) -> Float64[np.ndarray, "orders"]:
-        """Rényi divergences of all releases, against who sees the released models.
+        """Rényi divergences of all releases, against the readers that the noise provides for.
 
-        Nothing is amplified where clients may be missing: the noise that they leave depends on the
-        size of the cohort, and may tell of it.
+        Nothing is amplified where clients may be missing, or collude: they know, or the noise that
+        they leave may tell, how many were called.
         """
         sampler = self._accounted(setting.sampler)
         known = self.known_divergences()
-        if isinstance(sampler, Full) or self.dropouts:
+        if isinstance(sampler, Full) or self.dropouts or self.colluders:
             return releases * known
         return releases * sampler.divergences(known, self.smallest_cohort(sampler))
 
@@ -221,17 +258,23 @@ class Skellam(Memoryless, Validated):
 
     def accountant(self, sampler: Accounted) -> str:
         """Whose ε it is, for a disclosure."""
-        del sampler
-        return (
-            "Rényi divergences (Agarwal et al. 2021), subsampled where clients are, with the "
-            "rounds in which a cohort may be too large or too small at their full cost"
-        )
+        if self.noise_variance < SMALLEST_VARIANCE:
+            return "Rényi divergences (Agarwal et al. 2021), without amplification"
+        gaussian = f"Gaussian noise of variance {gaussian_variance(self.noise_variance):.6g}"
+        if isinstance(sampler, Full):
+            return f"{gaussian}, which costs no less, by its exact curve (Balle & Wang 2018)"
+        if self.dropouts and not self.exchangeable:
+            return f"{gaussian}, which costs no less, without amplification: clients may be missing"
+        return f"{gaussian}, which costs no less, by {sampler.accountant()}"
 
     def against(self) -> str:
         """Against whom ε holds, for a disclosure."""
+        held = "who sees the released models"
+        if self.colluders:
+            held += f", even for {self.colluders} colluding clients, who know how many were called"
         return (
-            "It holds against who sees the released models; aggregator, key holder and clients, "
-            "who see sums with the noise in them, know the cohorts besides."
+            f"It holds against {held}; aggregator and key holder, who see sums with the noise in "
+            "them, know the cohorts besides."
         )
 
     def caveat(self) -> str:

@@ -1,0 +1,109 @@
+"""What the rounds of a plan are for `independent`: events, written anew from the plan's fields."""
+
+import math
+
+import numpy as np
+from independent import (
+    bracket,
+    chances_of,
+    counted,
+    hidden_call,
+    replaced,
+    skellam_call,
+    skellam_counted,
+)
+
+from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.sampling import CyclicPoisson, FixedSize, Full
+
+FEW_CELLS = 12_000
+
+
+def bracket_of(plan, reader):
+    """Bounds of a plan's ε: the least of those for each way to describe it."""
+    found = [bracket(events, rounds, plan.delta) for events, rounds in descriptions(plan, reader)]
+    return min(low for low, _ in found), min(high for _, high in found)
+
+
+def descriptions(plan, reader):
+    """(events of a round, how many) that are no better for the client than the plan."""
+    sampler, mechanism = plan.sampler, plan.mechanism
+    if isinstance(mechanism, Skellam):
+        called, seen = _of_skellam(mechanism)
+    else:
+        move = 1 / mechanism.noise_multiplier
+
+        def called(chance, rate):
+            return hidden_call(chance, rate, move)
+
+        def seen(chance, rate):
+            return counted(chance, rate, move, FEW_CELLS)
+
+    if isinstance(sampler, Full):
+        if isinstance(mechanism, Banded):
+            return [([hidden_call(1.0, 1.0, _banded_reach(plan) * move)], 1)]
+        return [([called(1.0, 1.0)], plan.rounds)]
+    if isinstance(sampler, FixedSize):
+        rate = sampler.size / sampler.num_clients
+        return [([replaced(1.0, rate, 2 / mechanism.noise_multiplier)], plan.rounds)]
+    groups = sampler.groups if isinstance(sampler, CyclicPoisson) else 1
+    clients, rate = sampler.num_clients // groups, sampler.rate * groups
+    turns = math.ceil(plan.rounds / groups)
+    least = _fewest_opened(plan)
+    if reader == "models":
+        rounds = _hidden_number(clients, rate, sampler.capacity, least, called, seen)
+        return [(events, turns) for events in rounds]
+    coalition = max(1, mechanism.colluders) if reader == "colluding_clients" else 0
+    rest = clients - coalition
+    sizes = np.minimum(np.arange(rest + 1), sampler.capacity)
+    chances = np.bincount(sizes, chances_of(rest, rate))
+    opened = range(max(1, least - coalition), len(chances))
+    likely = [size for size in opened if chances[size] > 1e-18]
+    return [([seen(chances[size], size / rest) for size in likely], turns)]
+
+
+def _of_skellam(mechanism):
+    """All of the norm in one coordinate."""
+    squared = mechanism.values.max_squared_norm
+    variance, shift = mechanism.noise_multiplier**2 * squared, math.isqrt(squared)
+
+    def called(chance, rate):
+        return skellam_call(chance, rate, variance, shift)
+
+    def seen(chance, rate):
+        return skellam_counted(chance, rate, variance, shift)
+
+    return called, seen
+
+
+def _fewest_opened(plan):
+    mechanism, cohort = plan.mechanism, plan.sampler.expected_cohort
+    if isinstance(mechanism, Skellam):
+        needed = mechanism.dropouts + max(2, mechanism.colluders + 1)
+        return max(needed, math.floor(cohort - 6 * math.sqrt(cohort)))
+    return mechanism.values.smallest_sum
+
+
+def _hidden_number(clients, rate, capacity, least, called, seen):
+    """Two descriptions: where others decide, the call is shown, or the number of others is."""
+    others = chances_of(clients - 1, rate)
+    few = float(others[least - 1]) if least >= 2 else 0.0
+    full = float(others[capacity:].sum())
+    usual = called(1 - full - few, rate)
+    taken = sum(others[n] * rate * capacity / (n + 1) for n in range(capacity, clients))
+    yield [usual, called(few * rate + taken, 1.0)]
+    likely = [n for n in range(capacity, clients) if others[n] > 1e-18]
+    shown = [seen(others[n], rate * capacity / (n + 1)) for n in likely]
+    yield [usual, called(few * rate, 1.0), *shown]
+
+
+def _banded_reach(plan):
+    """|C 1| of the Toeplitz matrix that the plan's coefficients make."""
+    from scipy.linalg import toeplitz
+
+    from pride_jax.privacy.mechanisms.band_matrix import band_coefficients
+
+    column = np.zeros(plan.rounds)
+    column[: plan.mechanism.band] = band_coefficients(plan.mechanism.band, plan.rounds, 1)
+    return float(np.linalg.norm(np.tril(toeplitz(column)) @ np.ones(plan.rounds)))
