@@ -5,7 +5,7 @@ from typing import Any
 
 from pride_jax.aggregation.secure_sum import Sight
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
@@ -99,18 +99,8 @@ def disclosure(
 
 
 def _epsilons(plan: Plan, releases: int) -> dict[str, float | None]:
-    """ε by what a reader of the released models knows besides; null where there is none.
-
-    How many were called costs as much as who was: an upper bound, but where the number is fixed.
-    """
-    sampler, known = plan.sampler, epsilon_known_cohort(plan, releases)
-    is_fixed = sampler.slots == sampler.expected_cohort and not plan.dropouts
-    models = epsilon(plan, releases)
-    found = {
-        "nothing": models,
-        "how many were called": models if is_fixed else known,
-        "who was called": known,
-    }
+    """ε against every reader of the released models; null where there is none."""
+    found = epsilons(plan, releases)
     return {who: value if math.isfinite(value) else None for who, value in found.items()}
 
 
@@ -127,9 +117,10 @@ def _guarantee(
         f"{sampler.describe()} Each update is clipped to an L2 norm of {plan.clipping.describe()}; "
         f"{mechanism.describe()} The sum is divided by the weight expected of a cohort.",
         f"Accounted by {mechanism.accountant(sampler)}.",
-        f"{mechanism.against()} Against readers of these who also know how many clients were "
-        f"called in each round: {_shown(against['how many were called'])}; against who also knows "
-        f"who they were: {_shown(against['who was called'])}.",
+        f"{mechanism.against()} Against readers of the released models alone: "
+        f"{_shown(against['models'])}; against readers who also know how many clients were called "
+        f"in each round: {_shown(against['cohort_sizes'])}; against who also knows who they were: "
+        f"{_shown(against['cohorts'])}.",
     ]
     if config.privacy.seed is not None:
         sentences.append(

@@ -8,7 +8,7 @@ import pytest
 
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.reporting.disclosure import disclosure
@@ -119,12 +119,12 @@ def said_of(config, holders=1, real=False):
 @pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)
 def test_it_says_for_whom_epsilon_holds_and_never_less_for_who_knows_more(config):
     said, plan = said_of(config)
-    nothing, number, cohort = said["epsilon_against"].values()
-    assert (nothing, cohort) == (epsilon(plan), epsilon_known_cohort(plan))
-    assert nothing <= number <= cohort
+    assert said["epsilon_against"] == epsilons(plan)
+    models, number, coalition, cohort = said["epsilon_against"].values()
+    assert models <= number <= coalition <= cohort
     # Where the number called is always the same, every reader knows it.
-    assert number == (nothing if config in (EVERYONE, FIXED, CORRELATED) else cohort)
-    for told in (nothing, number, cohort):
+    assert (number == models) == (config in (EVERYONE, FIXED, CORRELATED))
+    for told in (models, number, cohort):
         assert f"ε = {told:.4g}" in said["guarantee"]
 
 
