@@ -103,9 +103,7 @@ def main() -> None:
     oracle = read_json(folder / "oracle.json")
     rows = [
         {
-            "momentum": workload.momentum,
-            "schedule": workload.schedule,
-            "mechanism": name,
+            "setting": {"server": name_of(workload), "mechanism": name},
             "error": error(matrix, workload),
         }
         for workload in WORKLOADS
