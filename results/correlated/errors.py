@@ -66,8 +66,8 @@ def matrices(workload: Workload, oracle: dict[str, Any]) -> dict[str, Matrix]:
     """By name: ours, and what jax_privacy finds."""
     sums = Workload(ROUNDS)
     blt = {
-        f"BLT, {number} buffers": column(optimal_buffers(number, workload, GROUPS), ROUNDS)
-        for number in (1, 2, 3)
+        name: column(optimal_buffers(number, workload, GROUPS), ROUNDS)
+        for number, name in enumerate(("BLT, 1 buffer", "BLT, 2 buffers", "BLT, 3 buffers"), 1)
     }
     blt["BLT, 2 buffers, made for sums"] = column(optimal_buffers(2, sums, GROUPS), ROUNDS)
     band = np.zeros(ROUNDS)
@@ -103,9 +103,7 @@ def main() -> None:
     oracle = read_json(folder / "oracle.json")
     rows = [
         {
-            "momentum": workload.momentum,
-            "schedule": workload.schedule,
-            "mechanism": name,
+            "setting": {"server": name_of(workload), "mechanism": name},
             "error": error(matrix, workload),
         }
         for workload in WORKLOADS

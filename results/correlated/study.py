@@ -8,12 +8,13 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from results.provenance import sources
 
-_WORKLOADS = {
-    (0.0, "constant"): "sums",
-    (0.9, "constant"): "momentum 0.9",
-    (0.0, "cosine"): "cosine",
-    (0.9, "cosine"): "both",
+_SERVERS = {
+    "0 constant": "sums",
+    "0.9 constant": "momentum",
+    "0 cosine": "cosine",
+    "0.9 cosine": "both",
 }
+"""Momentum and schedule, as ``errors.py`` names them."""
 _MECHANISMS = {
     "independent": "independent",
     "banded": "banded, 10 rounds, made for sums",
@@ -24,13 +25,15 @@ _MECHANISMS = {
 def errors(results: Path) -> str:
     """The model's noise at sensitivity 1, by mechanism and by what the server does."""
     numbers = read_json(results / "correlated" / "errors.json")
-    found = {
-        (row["mechanism"], row["momentum"], row["schedule"]): row["error"]
-        for row in numbers["rows"]
-    }
-    names = dict.fromkeys(row["mechanism"] for row in numbers["rows"])
-    rows = [[name, *(f"{found[name, *work]:.3f}" for work in _WORKLOADS)] for name in names]
-    return table(["noise", *_WORKLOADS.values()], rows)
+    found: dict[str, dict[str, float]] = {}
+    for row in numbers["rows"]:
+        of_server = found.setdefault(row["setting"]["mechanism"], {})
+        of_server[row["setting"]["server"]] = row["error"]
+    rows = [
+        [name, *(f"{of_server[server]:.3f}" for server in _SERVERS)]
+        for name, of_server in found.items()
+    ]
+    return table(["noise", *_SERVERS.values()], rows)
 
 
 def _runs(results: Path, name: str) -> list[dict[str, Any]]:
@@ -41,9 +44,9 @@ def accuracies(results: Path) -> str:
     """Noise of a value of the model in clipping norms, and accuracy, by ε."""
     numbers = read_json(results / "correlated" / "errors.json")
     of = {
-        row["mechanism"]: row["error"]
+        row["setting"]["mechanism"]: row["error"]
         for row in numbers["rows"]
-        if (row["momentum"], row["schedule"]) == (0.9, "cosine")
+        if row["setting"]["server"] == "0.9 cosine"
     }
     exact = {
         "independent": of["independent"],

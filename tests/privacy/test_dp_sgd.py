@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from dp_accounting.pld import PLDAccountant
 from scipy.stats import beta, binom
 
@@ -22,7 +23,6 @@ from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
 from pride_jax.methods.method import Round
 from pride_jax.models.networks import logistic
-from pride_jax.privacy.amplification import gaussian_epsilon
 from pride_jax.privacy.clipping import Adaptive, Flat
 from pride_jax.privacy.dp_sgd import dp_sgd, example_epsilon
 from pride_jax.privacy.mechanisms.banded import Banded
@@ -192,7 +192,7 @@ def test_who_knows_the_key_takes_the_noise_away():
 
 
 def test_the_cost_of_full_steps_is_one_gaussian_of_all_of_them():
-    assert example_epsilon(EVERY, 4, 9) == pytest.approx(gaussian_epsilon(1.5 / 6, 1e-4))
+    assert example_epsilon(EVERY, 4, 9) == pytest.approx(get_epsilon_gaussian(1.5 / 6, 1e-4))
 
 
 def test_the_cost_of_drawn_steps_is_that_of_poisson_sampling():

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.accounting import calibrate, epsilon, epsilon_known_cohort
-from pride_jax.privacy.amplification import gaussian_epsilon
 from pride_jax.privacy.clipping import Adaptive, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
@@ -58,7 +58,7 @@ def test_the_cost_is_that_of_one_gaussian_mechanism_and_the_worst_of_the_groups(
         np.linalg.norm(matrix @ (np.arange(ROUNDS) % GROUPS == group)) for group in range(GROUPS)
     )
     assert mechanism.reach(setting, ROUNDS) == pytest.approx(reach)
-    assert epsilon(plan()) == pytest.approx(gaussian_epsilon(3.0 / reach, 1e-5))
+    assert epsilon(plan()) == pytest.approx(get_epsilon_gaussian(3.0 / reach, 1e-5))
 
 
 def test_nothing_is_amplified_where_banded_noise_is():
