@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.lax import optimization_barrier
 from jaxtyping import Array, Float, Float32, Int, PyTree
 
-from pride_jax.privacy.mechanisms.gaussian_noise import standard_normal
+from pride_jax.privacy.mechanisms.gaussian_noise import rounded, standard_normal
 from pride_jax.types import Key
 
 Window = PyTree[Float32[Array, "past ..."]]
@@ -86,12 +86,3 @@ def replay(
         return step(coefficients, jax.random.fold_in(key, number), window, 1.0)[1]
 
     return jax.lax.fori_loop(0, round_, advance, empty_window(len(coefficients), like))
-
-
-def rounded(product: Float32[Array, "..."]) -> Float32[Array, "..."]:
-    """The product itself, which the clip keeps compilers from joining with the next operation.
-
-    Whether they join them depends on the program around, and so would the last bits of the noise.
-    """
-    largest = float(jnp.finfo(jnp.float32).max)
-    return jnp.clip(product, -largest, largest)
