@@ -21,6 +21,6 @@ config = replace(
     client=replace(thousand.client, batch_size=20),
     server=replace(thousand.server, learning_rate=14.0),
     cohort=Cohort(weighting="uniform"),
-    privacy=replace(thousand.privacy, delta=1e-3, tuning_runs=157),
+    privacy=replace(thousand.privacy, delta=1e-3),
     evaluation=Evaluation(every=5),
 )

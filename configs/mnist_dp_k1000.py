@@ -29,8 +29,6 @@ config = Experiment(
     client=Client(learning_rate=0.1, epochs=1, batch_size=50),
     server=Server(learning_rate=40.0, schedule="cosine"),
     cohort=Cohort("truncated_poisson", size=300, weighting="uniform"),
-    privacy=Privacy(
-        clipping_norm=0.1, mechanism="gaussian", epsilon=8.0, delta=1e-5, tuning_runs=95
-    ),
+    privacy=Privacy(clipping_norm=0.1, mechanism="gaussian", epsilon=8.0, delta=1e-5),
     evaluation=Evaluation(every=10),
 )

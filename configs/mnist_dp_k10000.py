@@ -19,5 +19,5 @@ config = replace(
     thousand,
     partition=Partition("shards", clients=10_000, copies=100),
     cohort=Cohort("truncated_poisson", size=1000, weighting="uniform"),
-    privacy=replace(thousand.privacy, epsilon=3.0, delta=1e-6, tuning_runs=31),
+    privacy=replace(thousand.privacy, epsilon=3.0, delta=1e-6),
 )

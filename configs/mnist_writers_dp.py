@@ -18,5 +18,5 @@ config = replace(
     thousand,
     partition=Partition("groups"),
     cohort=Cohort("truncated_poisson", size=270, weighting="uniform"),
-    privacy=replace(thousand.privacy, delta=1e-4, tuning_runs=1),
+    privacy=replace(thousand.privacy, delta=1e-4),
 )

@@ -23,3 +23,7 @@ class TooFewError(ProtocolError):
 
 class RunError(PrideError, RuntimeError):
     """A run that cannot start, continue or be resumed as asked."""
+
+
+class DivergedError(RunError):
+    """A run whose model no longer is one: its loss, or every update, is NaN or infinite."""

@@ -3,6 +3,10 @@
 Repeat ``--over`` for a grid. Other settings of the config can be overridden as with train.py:
 ``--rounds 5``. Finished runs are not repeated, and those that were interrupted
 continue; without ``--launcher``, runs go on in this process, one after another.
+
+With ``--private``, settings are chosen as differential privacy allows: a secret random number of
+runs, each with one combination of the values drawn at random, of which only the best is released,
+and ε of everything is told. ``--private poisson --mean-runs 10 --score test``
 """
 
 import argparse
@@ -40,6 +44,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, help="runs launched at a time, without GPUs; here one a core by default"
     )
+    add_private(parser)
     arguments, overrides = parser.parse_known_args()
     try:
         config = override(
@@ -49,6 +54,11 @@ def main() -> int:
         )
         over = [parse_over(text) for text in arguments.over]
         workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
+        if arguments.private is not None:
+            return tune_privately(arguments, config, over, workdir)
+        for name in ("mean_runs", "score", "score_noise", "slots", "released"):
+            if getattr(arguments, name) is not None:
+                raise ConfigError(f"--{name.replace('_', '-')}: expected --private with it")
         with sweep_progress() as progress:
             execute = executor(arguments, config, workdir, progress.watch)
             result = sweep(config, over, workdir, execute, progress.ended)
@@ -60,6 +70,88 @@ def main() -> int:
         return 130
     show_sweep(result, workdir)
     return 1 if any("error" in row for row in result["runs"]) else 0
+
+
+def add_private(parser: argparse.ArgumentParser) -> None:
+    """The options of a private sweep."""
+    private = parser.add_argument_group("private tuning (Papernot & Steinke 2022)")
+    private.add_argument(
+        "--private",
+        choices=("geometric", "logarithmic", "poisson"),
+        help="how the secret number of runs is distributed",
+    )
+    private.add_argument("--mean-runs", type=float, metavar="MEAN", help="10 if not given")
+    private.add_argument(
+        "--score",
+        metavar="test|held-out|DATA",
+        help="compare runs by the config's test examples, if not given, or another data set's, "
+        "which no client holds and you declare public; or by what clients hold out",
+    )
+    private.add_argument(
+        "--score-noise",
+        type=float,
+        metavar="SD",
+        help="of held-out: of the sum of clients' accuracies, each at most 1; ε covers it",
+    )
+    private.add_argument(
+        "--slots",
+        type=int,
+        metavar="RUNS",
+        help="carry out so many runs whatever is drawn, so that time tells nothing",
+    )
+    private.add_argument(
+        "--released",
+        type=int,
+        metavar="N",
+        help="such sweeps of these clients in all, whose ε is told together; 1 if not given",
+    )
+
+
+def tune_privately(
+    arguments: argparse.Namespace,
+    config: Experiment,
+    over: list[tuple[str, list[str]]],
+    workdir: Path,
+) -> int:
+    """Carries out a private sweep.
+
+    Raises:
+      PrideError: it cannot be accounted, begin or go on.
+    """
+    from pride_jax.privacy.number_of_runs import AtMost, NegativeBinomial, Poisson
+    from pride_jax.reporting.sweep_terminal import show_private, show_promise
+    from pride_jax.sweeps.family import Asked, parse_score
+    from pride_jax.sweeps.private import private_sweep
+
+    if arguments.launcher is not None or arguments.together or arguments.gpus or arguments.jobs:
+        raise ConfigError(
+            "--private with --launcher, --together, --gpus or --jobs: expected none of them, since "
+            "its runs go on in this process, one after another, and leave nothing elsewhere"
+        )
+    make = {
+        "geometric": NegativeBinomial,
+        "logarithmic": lambda mean: NegativeBinomial(mean, shape=0.0),
+        "poisson": Poisson,
+    }
+    runs = make[arguments.private](10.0 if arguments.mean_runs is None else arguments.mean_runs)
+    if arguments.slots is not None:
+        runs = AtMost(runs, arguments.slots)
+    score = parse_score(arguments.score or "test", arguments.score_noise)
+    released = 1 if arguments.released is None else arguments.released
+    keep_no_programs(config)
+    asked = Asked(config, over, runs, score, released)
+    show_private(private_sweep(asked, workdir, show_promise), workdir)
+    return 0
+
+
+def keep_no_programs(config: Experiment) -> None:
+    """As `executor` readies JAX; but a program on disk would tell which settings were drawn."""
+    import jax
+
+    from pride_jax.runs.devices import use_cores
+
+    use_cores(config.engine.devices)
+    jax.config.update("jax_enable_compilation_cache", False)
 
 
 def executor(

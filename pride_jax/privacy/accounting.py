@@ -1,14 +1,11 @@
-"""What a plan costs: the ε of its releases, the noise for a target ε, the price of tuning."""
+"""What a plan costs: the ε of its releases, the noise for a target ε."""
 
 import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.amplification import ORDERS, from_divergences
 from pride_jax.privacy.clipping import Clipping
 from pride_jax.privacy.mechanisms.mechanism import Setting
 from pride_jax.privacy.plan import Mechanism, Plan, releases_distance
@@ -159,32 +156,6 @@ def rounds_within(plan: Plan, target_epsilon: float) -> int:
         else:
             beyond = middle
     return within
-
-
-@functools.lru_cache(maxsize=256)
-def tuning_epsilon(plan: Plan, runs: int, rounds: int | None = None) -> float:
-    """ε of having released only the best of several runs, all of the same plan.
-
-    The number of runs must itself be random, geometric with mean ``runs``, drawn beforehand and
-    kept secret; a number fixed in advance is not covered. The score that picks the best must come
-    from the released models and public data. Papernot & Steinke 2022, Hyperparameter Tuning with
-    Rényi Differential Privacy, theorem 2 with η = 1; by Rényi divergences for every plan.
-
-    Args:
-      plan: of every run.
-      runs: the expected number of runs; 1 is always a single run, whose `epsilon` it is.
-      rounds: releases of each; all of the plan's if not given.
-
-    Raises:
-      ConfigError: ``runs`` is below 1.
-    """
-    if runs < 1:
-        raise ConfigError(f"runs={runs}: expected at least 1")
-    if runs == 1 or plan.mechanism.noise_multiplier == 0:
-        return epsilon(plan, rounds)
-    single = plan.mechanism.divergences(plan.setting, releases_of(plan, rounds))
-    least = np.min((1 - 1 / ORDERS) * single + math.log(runs) / ORDERS)
-    return from_divergences(single + 2 * least + math.log(runs) / (ORDERS - 1), plan.delta)
 
 
 def releases_of(plan: Plan, rounds: int | None) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pride_jax.aggregation.secure_sum import Sight
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort, tuning_epsilon
+from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.settings.experiment import Experiment
@@ -115,12 +115,12 @@ def _epsilons(plan: Plan, releases: int) -> dict[str, float | None]:
 def _guarantee(
     config: Experiment, plan: Plan, releases: int, against: dict[str, float | None]
 ) -> list[str]:
-    """Adjacency, unit, (ε, δ), sampler, mechanism, accountant, against whom, cost of tuning."""
+    """Adjacency, unit, (ε, δ), sampler, mechanism, accountant, against whom."""
     sampler, mechanism = plan.sampler, plan.mechanism
     sentences = [
         f"Client-level differential privacy: ε = {epsilon(plan, releases):.4g} at "
         f"δ = {plan.delta:g} for all {releases} released models together, where "
-        f"{_NEIGHBOUR[sampler.adjacency]}, and the number of clients, {sampler.num_clients}, is "
+        f"{NEIGHBOUR[sampler.adjacency]}, and the number of clients, {sampler.num_clients}, is "
         "public.",
         f"{sampler.describe()} Each update is clipped to an L2 norm of {plan.clipping.describe()}; "
         f"{mechanism.describe()} The sum is divided by the weight expected of a cohort.",
@@ -129,14 +129,6 @@ def _guarantee(
         f"called in each round: {_shown(against['how many were called'])}; against who also knows "
         f"who they were: {_shown(against['who was called'])}.",
     ]
-    if config.privacy.tuning_runs > 1:
-        runs = config.privacy.tuning_runs
-        sentences.append(
-            f"Settings were chosen with {runs} runs on these clients. If their number was drawn "
-            "in secret, geometric with that mean, if only the best run was released and if it was "
-            "chosen by public data, all together cost "
-            f"ε = {tuning_epsilon(plan, runs, releases):.4g}."
-        )
     if config.privacy.seed is not None:
         sentences.append(
             f"{'Noise and cohorts' if mechanism.draws_from_key else 'Cohorts'} were drawn from "
@@ -150,17 +142,18 @@ def _shown(epsilon: float | None) -> str:
     return "no ε" if epsilon is None else f"ε = {epsilon:.4g}"
 
 
-_NEIGHBOUR = {
+NEIGHBOUR = {
     "zero_out": "one client's whole data becomes nothing",
     "replace_one": "one client's whole data becomes any other",
 }
+"""What a sampler's neighbouring populations differ in."""
 
 
 def _caveats(config: Experiment, plan: Plan) -> list[str]:
     caveats = []
     if config.privacy.seed is None and (plan.mechanism.draws_from_key or plan.sampler.amplifies):
         caveats.append(_KEYS)
-    caveats.append(plan.mechanism.caveat())
+    caveats += [plan.mechanism.caveat(), _TUNING]
     if config.weighting == "examples":
         caveats.append(
             "Clients are weighted by their numbers of examples: ε does not cover these numbers."
@@ -192,6 +185,12 @@ def _of_examples(plan: Plan, releases: int, holders: int, real: bool) -> list[st
 _KEYS = (
     "What JAX draws, cohorts and noise in floating point, comes from 64 bits of the system's "
     "entropy, which JAX's generator stretches; it is not a cryptographic one."
+)
+
+
+_TUNING = (
+    "ε is that of this run alone. Settings chosen on these clients' data, by other runs, are not "
+    "covered: choose them on public data, or with `sweep.py --private`, which accounts for all."
 )
 
 

@@ -108,6 +108,28 @@ def show_sweep(result: dict[str, Any], workdir: Path) -> None:
     )
 
 
+def show_promise(promise: dict[str, Any]) -> None:
+    """What a private sweep guarantees, before it begins; and nothing more until it ends."""
+    console = Console()
+    console.print(promise["guarantee"], highlight=False, soft_wrap=True)
+    console.print("How many runs there are is secret: nothing is shown until all have ended.")
+
+
+def show_private(result: dict[str, Any], workdir: Path) -> None:
+    """What a private sweep released."""
+    console = Console()
+    for best in result["best"]:
+        settings = "  ".join(f"{name}={value}" for name, value in best["settings"].items())
+        console.print(f"best: {settings}  {_score(best)}", highlight=False, soft_wrap=True)
+    if not result["best"]:
+        console.print("Every run diverged, and no model is released: lower the learning rates")
+    console.print(
+        f"ε of everything = {result['epsilon']:.4g} at δ = {result['delta']:g}; it is in {workdir}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _results(rows: Sequence[Row]) -> Table:
     tested = {f"test_{name}": f"test {name}" for row in rows for name in scores(row)}
     titles = tested | _CENTRAL | _MEAN_ONLY

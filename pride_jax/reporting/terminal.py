@@ -161,6 +161,4 @@ def _privacy(summary: dict[str, Any]) -> str:
     if summary["epsilon"] is None:
         return "none"
     told = f"ε = {summary['epsilon']:.4g} at δ = {summary['delta']:g}, client level"
-    if summary["epsilon_with_tuning"] is not None:
-        told += f"; with tuning {summary['epsilon_with_tuning']:.4g}"
     return f"{told}; who knows the cohorts: {summary['epsilon_known_cohort']:.4g}"

@@ -10,12 +10,7 @@ import jax
 
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import read_json, write_json
-from pride_jax.privacy.accounting import (
-    epsilon,
-    epsilon_known_cohort,
-    rounds_within,
-    tuning_epsilon,
-)
+from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort, rounds_within
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import secret_key, study_key
@@ -115,10 +110,7 @@ def open_budget(
         }
 
     def cost() -> dict[str, Any]:
-        runs = settings.tuning_runs
-        tuned = tuning_epsilon(plan, runs, ledger.releases()) if runs > 1 else None
         return spent() | {
-            "epsilon_with_tuning": tuned,
             "holders_of_example": holders,
             "epsilon_of_example": finite(group_epsilon(plan, holders, ledger.releases())),
             "delta": plan.delta,
@@ -160,7 +152,6 @@ NO_COST = dict.fromkeys(
         "releases",
         "epsilon",
         "epsilon_known_cohort",
-        "epsilon_with_tuning",
         "holders_of_example",
         "epsilon_of_example",
         "delta",

@@ -15,7 +15,7 @@ from pride_jax.data.partition import with_pooled
 from pride_jax.engine.comparison import train_alone
 from pride_jax.engine.evaluation import Metrics, group_spread, headline, spread_of
 from pride_jax.engine.rounds import RoundInfo, ServerState
-from pride_jax.errors import RunError
+from pride_jax.errors import DivergedError
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
 from pride_jax.runs.hosts import Action, Order
@@ -39,7 +39,7 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     """What is recorded of the rounds since the last evaluation.
 
     Raises:
-      RunError: training has diverged.
+      DivergedError: training has diverged.
     """
     measured = prepared.evaluate(prepared.algorithm.params(state))
     round_ = int(state.round)
@@ -49,7 +49,7 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     counted = not prepared.config.privacy.hides
     if (diverged and counted) or not np.isfinite(measured.loss):
         broken = f" and {nonfinite or 0} updates were NaN or infinite" if counted else ""
-        raise RunError(
+        raise DivergedError(
             f"Training diverged: by round {round_} the test loss is {measured.loss}{broken}. Lower "
             "client.learning_rate or server.learning_rate, or set privacy.clipping_norm"
         )

@@ -228,8 +228,6 @@ class Privacy(Validated):
     public_sizes: bool = False
     """Whether clients' numbers of examples are public: ε does not cover them, and updates may be
     weighed by them."""
-    tuning_runs: int = 1
-    """Runs on the same clients' data from which these settings were chosen; their cost is told."""
     seed: int | None = None
     """Of noise and cohorts, for studies: no guarantee against who knows it. From the system if not
     given."""
@@ -238,7 +236,7 @@ class Privacy(Validated):
         self._above_zero("clipping_norm", "epsilon", "noise_multiplier", "stop_at_epsilon")
         self._above_zero("quantile", "delta")
         self._below_one("quantile")
-        self._at_least(1, "band", "tuning_runs")
+        self._at_least(1, "band")
         self._at_least(0, "dropouts", "colluders", "seed")
         if self.noise == "floats" and self.mechanism in ("none", "skellam"):
             self._refuse("noise", f"'integers' with mechanism={self.mechanism!r}")

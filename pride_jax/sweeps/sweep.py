@@ -37,7 +37,6 @@ _REPORTED_ONCE = (
     "parameters_sha256",
     "epsilon",
     "epsilon_known_cohort",
-    "epsilon_with_tuning",
     "holders_of_example",
     "epsilon_of_example",
     "delta",

@@ -50,17 +50,14 @@ def accuracy(results: Path) -> str:
                     _accuracy(runs),
                     str(published[1]) if float(asked) == published[0] else "",
                     rounded(first["noise_multiplier"], 3),
-                    rounded(first["epsilon_with_tuning"], 3),
                     rounded(first["epsilon_known_cohort"], 3),
                     str(len(runs)),
                 ]
             )
         runs = report["without_noise"][name]["runs"]
-        lines.append(
-            [name, _sampling(config), "∞", _accuracy(runs), "", "0", "", "", f"{len(runs)}"]
-        )
+        lines.append([name, _sampling(config), "∞", _accuracy(runs), "", "0", "", f"{len(runs)}"])
     header = ["clients", "sampling", "ε asked for (spent)", "test accuracy", "published"]
-    header += ["noise multiplier", "ε with tuning", "ε for who knows the cohorts", "seeds"]
+    header += ["noise multiplier", "ε for who knows the cohorts", "seeds"]
     return table(header, lines)
 
 
@@ -93,11 +90,7 @@ def setting(results: Path) -> str:
         for config in configs
     }
     (sent,) = {run["bytes_per_client_round"] for each in sweeps.values() for run in each["runs"]}
-    tuned = ", ".join(str(config["privacy"]["tuning_runs"]) for config in configs)
-    return (
-        f"{shards} label shards a client; {sent // 4:,} parameters; flat clipping to {norm:g}; "
-        f"{', '.join(sweeps)} were tuned with about {tuned} runs.\n"
-    )
+    return f"{shards} label shards a client; {sent // 4:,} parameters; flat clipping to {norm:g}.\n"
 
 
 def encrypted_setting(results: Path) -> str:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import dp_accounting
 import numpy as np
 import pytest
-from dp_accounting.dp_event import RepeatAndSelectDpEvent
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 from scipy.linalg import toeplitz
@@ -20,7 +19,6 @@ from pride_jax.privacy.accounting import (
     epsilon,
     epsilon_known_cohort,
     rounds_within,
-    tuning_epsilon,
 )
 from pride_jax.privacy.amplification import subsampled_divergences, truncated_divergences
 from pride_jax.privacy.clipping import Adaptive, Flat
@@ -323,7 +321,7 @@ def test_calibration_meets_its_target_from_below(plan, target):
 @every_mechanism
 def test_no_noise_is_no_privacy(plan):
     silent = with_noise(plan, 0.0)
-    assert epsilon(silent) == epsilon_known_cohort(silent) == tuning_epsilon(silent, 3) == math.inf
+    assert epsilon(silent) == epsilon_known_cohort(silent) == math.inf
 
 
 @pytest.mark.parametrize("mechanism", [Gaussian(2.0), Skellam(2.0, INTEGERS)])
@@ -370,35 +368,10 @@ def test_a_group_that_takes_turns_pays_for_its_own_turns():
     assert epsilon(CASES["cyclic"], 95) < epsilon(group)
 
 
-# Tuning.
-
-
-def test_tuning_costs_what_was_measured():
-    event = dp_accounting.PoissonSampledDpEvent(0.1, dp_accounting.GaussianDpEvent(2.0))
-    single = RdpAccountant(neighboring_relation=ZERO_OUT).compose(event, 100)
-    assert single.get_epsilon(1e-5) == pytest.approx(2.58, abs=0.01)
-    assert tuning_epsilon(POISSON, 10) == pytest.approx(4.96, abs=0.01)
-
-
-@pytest.mark.parametrize("runs", [2, 10])
-def test_tuning_is_as_the_library_has_it_for_a_geometric_number_of_runs(runs):
-    event = dp_accounting.SelfComposedDpEvent(dp_accounting.GaussianDpEvent(5.0), 20)
-    repeated = RepeatAndSelectDpEvent(event, mean=runs, shape=1)
-    accountant = RdpAccountant(list(range(2, 65)), ZERO_OUT).compose(repeated)
-    assert tuning_epsilon(FULL, runs) == pytest.approx(accountant.get_epsilon(1e-3), rel=1e-6)
-
-
-@every_mechanism
-def test_more_runs_to_choose_from_cost_more(plan):
-    assert tuning_epsilon(plan, 1) == epsilon(plan)
-    assert epsilon(plan) < tuning_epsilon(plan, 2) < tuning_epsilon(plan, 20)
-
-
 @pytest.mark.parametrize(
     ("account", "message"),
     [
         (lambda: epsilon(FULL, -1), "rounds=-1: expected at least 0"),
-        (lambda: tuning_epsilon(FULL, 0), "runs=0: expected at least 1"),
         (lambda: calibrated(FULL, 0.0), "target_epsilon=0.0: expected a positive"),
         (lambda: calibrated(FULL, math.inf), "target_epsilon=inf: expected a positive"),
     ],

@@ -98,7 +98,9 @@ SHARES = replace(
     privacy=replace(POISSON.privacy, mechanism="skellam"),
     aggregation=Aggregation("plain", bits=12),
 )
-CORRELATED = replace(EVERYONE, privacy=replace(EVERYONE.privacy, mechanism="banded", band=2))
+CORRELATED = replace(
+    EVERYONE, privacy=replace(EVERYONE.privacy, mechanism="banded", band=2, noise="floats")
+)
 PRIVATE = {
     "poisson": POISSON,
     "everyone": EVERYONE,
@@ -176,3 +178,10 @@ def test_constants_of_own_data_are_taken_at_their_word():
     own = replace(POISSON, data=Data("sets.py:blobs"), code=code)
     said = said_of(own)[0]["statements"]
     assert any("sets.py:blobs shifts and scales" in each for each in said)
+
+
+def test_a_private_run_says_that_its_settings_may_not_be_covered():
+    said, _ = said_of(EVERYONE)
+    (told,) = [each for each in said["statements"] if "Settings chosen" in each]
+    assert "not covered" in told and "sweep.py --private" in told
+    assert "Settings" not in said["guarantee"]
