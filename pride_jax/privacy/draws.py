@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from pride_jax.privacy.poisson import RANK_BITS
+from pride_jax.privacy.sampler import RANK_BITS
 from pride_jax.types import Cohort, Key
 
 

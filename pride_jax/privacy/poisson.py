@@ -15,17 +15,13 @@ from pride_jax.privacy.amplification import (
 from pride_jax.privacy.losses import Mixture, by_rate
 from pride_jax.privacy.pairs import Called, Counted
 from pride_jax.privacy.readers import View
-from pride_jax.privacy.sampler import SamplerBase
+from pride_jax.privacy.sampler import RANK_BITS, SamplerBase
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
     from jaxtyping import Array, Int
 
     from pride_jax.types import Cohort, Key
-
-
-RANK_BITS = 96
-"""Of a client's random rank in a cohort; the lowest are called."""
 
 
 class _Poisson(SamplerBase):

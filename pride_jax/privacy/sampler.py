@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pride_jax.types import Cohort, Key
 
 
+RANK_BITS = 96
+"""Of a client's random rank in a cohort; the lowest are called."""
+
+
 class Sampler(Protocol):
     """What a federation asks of a sampler."""
 

@@ -25,7 +25,7 @@ OWN = "private"
 _TOLD = {
     *("round", "rounds", "rounds_to_target", "parameters", "parameters_sha256", "confusion"),
     *("releases", "epsilon", "epsilon_known_cohort", "delta"),
-    *("noise_multiplier", "holders_of_example", "epsilon_of_example"),
+    *("noise_multiplier", "holders_of_example", "epsilon_of_example", "trade_off"),
 }
 """Figures of a private run that anyone may read, beside the scores on test examples."""
 
