@@ -1,6 +1,6 @@
 """MNIST, Geyer et al.'s 1,000 clients of two classes each, client-level DP at ε = 8.0, δ = 1e-5.
 
-Every digit is held by ten clients.
+Every digit is held by ten clients: ε covers a client, and none is left for a digit.
 A linear model on fixed wavelet features, see `pride_jax.data.features`. Geyer et al. (2017) publish
 .92 at ε = 8, under an accounting that does not hold.
 

@@ -1,6 +1,6 @@
 """MNIST, Geyer et al.'s 10,000 clients of two classes each, client-level DP at ε = 3.0, δ = 1e-6.
 
-Every digit is held by a hundred clients.
+Every digit is held by a hundred clients: ε covers a client, and none is left for a digit.
 All else is as in mnist_dp_k1000. Geyer et al. (2017) publish .96 at ε = 8, under
 an accounting that does not hold.
 

@@ -3,6 +3,7 @@ from .aggregation.paillier import paillier
 from .aggregation.plain import plain
 from .aggregation.secure_sum import Role, SecureSum
 from .aggregation.threshold import threshold_paillier
+from .attacks.audit_round import AuditReport, audit_round
 from .data.augment import Augment, borrowed_scatter, flips_and_crops
 from .data.datasets import Dataset, load_dataset
 from .data.federated import Batch, FederatedData, federate, federate_each
@@ -45,7 +46,9 @@ from .models.parameters import read_parameters, write_parameters
 from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon, epsilons
 from .privacy.clipping import Adaptive, Flat, Unclipped
+from .privacy.dp_sgd import dp_sgd, example_epsilon
 from .privacy.mechanisms.banded import Banded
+from .privacy.mechanisms.blt import BufferedToeplitz
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
@@ -64,9 +67,11 @@ __all__ = [
     "WHOLE",
     "Adaptive",
     "Algorithm",
+    "AuditReport",
     "Augment",
     "Banded",
     "Batch",
+    "BufferedToeplitz",
     "ClientRule",
     "Cohort",
     "ConfigError",
@@ -102,6 +107,7 @@ __all__ = [
     "TooFewError",
     "TradeOff",
     "Unclipped",
+    "audit_round",
     "borrowed_scatter",
     "by_examples",
     "by_group",
@@ -113,9 +119,11 @@ __all__ = [
     "cyclic_poisson",
     "dirichlet",
     "ditto",
+    "dp_sgd",
     "epsilon",
     "epsilons",
     "evaluator",
+    "example_epsilon",
     "fedavg",
     "feddyn",
     "federate",

@@ -1,8 +1,9 @@
 """Audit a config's claimed ε: ``python scripts/audit.py --config configs/digits_dp.py``.
 
 Canary clients go through the config's own pipeline. The exit status is 0 if the lower bound on ε
-does not exceed the claim, 1 if it does, and 2 if there is nothing to audit. Any setting of the
-config can be overridden: ``--privacy.epsilon 1``.
+does not exceed the claim, 1 if it does, 2 if there is nothing to audit, and 3 if no bound could
+have exceeded the claim, so that nothing is said of it. Any setting of the config can be overridden:
+``--privacy.epsilon 1``.
 """
 
 import argparse
@@ -20,7 +21,7 @@ def main() -> int:
     """Reads the command line, audits, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--canaries", type=int, default=1000, help="clients to add")
+    parser.add_argument("--canaries", type=int, default=1000, help="clients to add, at most")
     parser.add_argument("--repetitions", type=int, default=1, help="audits, in one program")
     parser.add_argument("--json", action="store_true", help="print one JSON object as last line")
     parser.add_argument("--out", type=Path, help="folder whose audit.json and audit.png it joins")
@@ -53,7 +54,7 @@ def audit(config: Experiment, arguments: argparse.Namespace) -> int:
         join(json.loads(line), arguments.out)
     if arguments.json:
         print(line)
-    return 0 if report.passed else 1
+    return {"pass": 0, "FAIL": 1, "no power": 3}[report.verdict]
 
 
 if __name__ == "__main__":

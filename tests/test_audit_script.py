@@ -21,11 +21,12 @@ def run(monkeypatch, tmp_path):
     spec.loader.exec_module(script)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, bound=1.0):
+    def run(*arguments, verdict="pass"):
         def measure(config, setting, secrets):
-            fails = bound > config.privacy.epsilon
-            rows = [Row(200, 190, bound, 7.0)] * setting.repetitions
-            return Report(config.privacy.epsilon, 1e-3, 40, 1100, fails, 0, not fails, 1.0, rows)
+            rows = [Row(200, 190, 1.0, 7.0)] * setting.repetitions
+            return Report(
+                config.privacy.epsilon, 1e-3, 40, 1100, 1000, 4.2, 0, 0, verdict, 1.0, rows
+            )
 
         monkeypatch.setattr(audit, "measure", measure)
         monkeypatch.setattr(sys, "argv", ["audit.py", *map(str, arguments)])
@@ -34,11 +35,12 @@ def run(monkeypatch, tmp_path):
     return run
 
 
-def test_it_passes_with_0_and_fails_with_1(run, capsys):
-    assert run("--config", CONFIG) == 0
-    assert run("--config", CONFIG, bound=9.0) == 1
-    assert run("--config", CONFIG, "--privacy.epsilon", "0.5") == 1
-    assert capsys.readouterr().out.count("FAIL") == 2
+def test_it_passes_with_0_fails_with_1_and_has_no_power_with_3(run, capsys):
+    for verdict, status in (("pass", 0), ("FAIL", 1), ("no power", 3)):
+        assert run("--config", CONFIG, verdict=verdict) == status
+        assert f"perfect guesses prove 4.200: {verdict}" in " ".join(
+            capsys.readouterr().out.split()
+        )
 
 
 def test_it_leaves_its_numbers_and_a_picture(run, capsys, tmp_path):

@@ -32,6 +32,7 @@ from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.clipping import Adaptive, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
@@ -123,10 +124,9 @@ def test_shares_of_integer_noise_add_up_to_the_plans(survivors):
     assert not deviation_fits(noise, expected * 3 / 2)
 
 
-def test_banded_noise_is_that_of_the_whole_runs_matrix():
-    plan = replace(
-        FULL, mechanism=Banded(2.0, band=3), sampler=cyclic_poisson(CLIENTS, 1 / 3, groups=3)
-    )
+@pytest.mark.parametrize("mechanism", [Banded(2.0, band=3), BufferedToeplitz(2.0)])
+def test_correlated_noise_is_that_of_the_whole_runs_matrix(mechanism):
+    plan = replace(FULL, mechanism=mechanism, sampler=cyclic_poisson(CLIENTS, 1 / 3, groups=3))
     algorithm = dp_fedavg(plan)
     noise = steps_of(algorithm, 6) * plan.sampler.expected_cohort
     # Neighbouring rounds take back some of what was added; rounds apart share nothing new.
@@ -331,8 +331,7 @@ def released_of_nothing(sizes, plan, weighting):
     method = fedavg(classification(MODEL, 3), optax.sgd(0.0), weighting=weighting)
     server, _ = halves_of(method, np.array(sizes, np.int32), plan)
     state = server.init(KEY, PRIVATE, 0, {})
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), server.update)
-    sums = Contribution(nothing, jnp.zeros(()))
+    sums = Contribution(jnp.zeros(server.length, jnp.int32), jnp.zeros((), jnp.int32))
     after = server.finish(jnp.array(sizes), state, server.draw(state), sums)
     return flat(after.own.params) - flat(state.own.params)
 

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-TRAINING, METHOD, CONFIG, PRIVACY = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+TRAINING, METHOD, CONFIG, PRIVACY, AUDIT = re.findall(
+    r"```python\n(.*?)```", README, flags=re.DOTALL
+)
 
 
 def printed(example, folder):
@@ -58,6 +60,15 @@ def test_the_method_is_as_long_as_its_heading_says():
 def test_the_privacy_example_meets_its_target(tmp_path):
     _, whole, half = printed("import pride_jax as pride\n" + PRIVACY, tmp_path)
     assert half < 2.97 <= whole <= 3.0
+
+
+def test_the_audited_round_is_at_fault_where_it_says(tmp_path):
+    file = tmp_path / "example.py"
+    file.write_text(AUDIT)
+    answer = subprocess.run([sys.executable, file], capture_output=True, text=True, check=True)
+    faults = [line for line in answer.stdout.splitlines() if line.startswith("FAULT ")]
+    assert len(faults) == 1
+    assert "denominator" in faults[0]
 
 
 def test_the_two_commands_are_those_of_continuous_integration():

@@ -11,6 +11,8 @@ from pride_jax.errors import ConfigError
 
 _LARGEST = 50.0
 """No audit of fewer than e^50 runs proves more."""
+_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+"""Of the canaries, to guess on."""
 
 
 class Guesses(NamedTuple):
@@ -25,6 +27,20 @@ class Guesses(NamedTuple):
     correct: int
 
 
+class Design(NamedTuple):
+    """How many canaries an audit of one run has, and of how many it says something.
+
+    Attributes:
+      canaries: m.
+      guesses: r, of them.
+      largest: the ε that is proved if all guesses are right: no outcome proves more.
+    """
+
+    canaries: int
+    guesses: int
+    largest: float
+
+
 class Counts(NamedTuple):
     """How often a test said that the canary is there, of runs with it and runs without it."""
 
@@ -35,28 +51,92 @@ class Counts(NamedTuple):
 
 
 def guess(
-    scores: Float[np.ndarray, "canaries"], present: Bool[np.ndarray, "canaries"], share: float
+    scores: Float[np.ndarray, "canaries"], present: Bool[np.ndarray, "canaries"], guesses: int
 ) -> Guesses:
     """Says of the highest scores that their canaries are there, of the lowest that they are not.
 
     Args:
       scores: large where a canary seems to be there.
       present: whether it is.
-      share: of the canaries to guess on, half of them either way; chosen before any score is seen.
+      guesses: to make, half of them either way; chosen before any score is seen.
 
     Raises:
-      ConfigError: the share leaves nothing to guess on, or is more than 1, or a score is NaN.
+      ConfigError: the guesses are odd, none, or more than the canaries, or a score is NaN.
     """
     _check_finite(scores)
-    side = int(len(scores) * share / 2)
-    if side < 1 or share > 1:
+    if not 2 <= guesses <= len(scores) or guesses % 2:
         raise ConfigError(
-            f"share={share} of {len(scores)} canaries: expected at least 2 guesses and at most one "
-            "a canary; use more canaries, or another share"
+            f"guesses={guesses} on {len(scores)} canaries: expected an even number, at least 2 and "
+            "at most one a canary; use more canaries, or fewer guesses"
         )
+    side = guesses // 2
     order = np.argsort(scores)
     correct = np.sum(present[order[-side:]]) + np.sum(~present[order[:side]])
-    return Guesses(2 * side, int(correct))
+    return Guesses(guesses, int(correct))
+
+
+def design(epsilon: float, delta: float, confidence: float = 0.95, most: int = 1000) -> Design:
+    """The most telling audit of one run, of those that have power against a claim if any has.
+
+    It has power if perfect guesses refute the claim: many canaries cost δ, few prove little. The
+    most telling is that which proves most where the noise is half of what was claimed, were it
+    Gaussian; among equals, that whose perfect guesses prove most.
+
+    Args:
+      epsilon: claimed.
+      delta: at which it is.
+      confidence: of the bound.
+      most: canaries at most.
+
+    Raises:
+      ConfigError: there are fewer than 2 canaries, or ε, δ or the confidence is impossible.
+    """
+    if most < 2 or not 0 < epsilon < math.inf:
+        raise ConfigError(
+            f"canaries={most}, epsilon={epsilon}: expected at least 2 canaries and a positive, "
+            "finite ε"
+        )
+    _check(delta, confidence)
+    shift = 2 * _normal_shift(epsilon, delta)
+    numbers = {min(most, most // halved) for halved in (1, 2, 4, 8, 16, 32) if most // halved > 1}
+    designs = [
+        Design(number, guesses, one_run_bound(guesses, guesses, number, delta, confidence))
+        for number in sorted(numbers)
+        for guesses in sorted({max(2, 2 * round(number * share / 2)) for share in _SHARES})
+        if guesses <= number
+    ]
+
+    def told(each: Design) -> tuple[float, float]:
+        correct = math.floor(each.guesses * _right_share(shift, each.guesses / each.canaries))
+        bound = one_run_bound(each.guesses, correct, each.canaries, delta, confidence)
+        return bound, each.largest
+
+    powerful = [each for each in designs if each.largest > epsilon]
+    return max(powerful or designs, key=told)
+
+
+def _normal_shift(epsilon: float, delta: float) -> float:
+    """By how many deviations a normal distribution is shifted that is (ε, δ)-close to itself."""
+    low, high = 0.0, 2 * _LARGEST
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        if _normal_delta(middle, 1.0, epsilon) > delta:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _right_share(shift: float, guessed: float) -> float:
+    """Share of right guesses where scores are N(shift, 1) with the canary and N(0, 1) without."""
+    from scipy.stats import norm
+
+    low, high = -40.0, 40.0 + shift
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        above = norm.sf(middle) + norm.sf(middle - shift)
+        low, high = (middle, high) if above > guessed else (low, middle)
+    return float(norm.sf(low - shift)) / guessed
 
 
 def one_run_bound(

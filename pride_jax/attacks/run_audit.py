@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
-from pride_jax.attacks.audit import guess, one_run_bound, one_shot_estimate
+from pride_jax.attacks.audit import Design, design, guess, one_run_bound, one_shot_estimate
 from pride_jax.attacks.population import Population, keep_present, with_canaries
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
@@ -42,20 +42,18 @@ OneRun = Callable[[Key], tuple[Float[Array, "canaries"], Float[Array, "canaries"
 
 @dataclass(frozen=True)
 class Setting:
-    """How to audit.
+    """How to audit; the number of canaries, and of guesses on them, follows from the claim.
 
     Attributes:
-      canaries: clients added to the real ones.
+      canaries: clients added to the real ones, at most.
       repetitions: audits, each a run of its own; one compiled program does all of them where the
         device adds floats.
-      guessed: share of the canaries that are guessed on, the clearest; fixed before a run.
       confidence: of each bound.
       seed: of coins, cohorts and noise.
     """
 
     canaries: int = 1000
     repetitions: int = 1
-    guessed: float = 0.2
     confidence: float = 0.95
     seed: int = 0
 
@@ -65,11 +63,8 @@ class Setting:
         Raises:
           ConfigError: as above.
         """
-        if self.canaries * self.guessed < 2 or self.guessed > 1 or self.repetitions < 1:
-            raise ConfigError(
-                f"{self}: expected at least one repetition and two guessed canaries, and a share "
-                "of at most 1"
-            )
+        if self.canaries < 2 or self.repetitions < 1:
+            raise ConfigError(f"{self}: expected at least one repetition and two canaries")
         if not 0 < self.confidence < 1:
             raise ConfigError(f"confidence={self.confidence}: expected a value between 0 and 1")
 
@@ -90,6 +85,9 @@ class Row(NamedTuple):
     estimate: float
 
 
+Verdict = Literal["pass", "FAIL", "no power"]
+
+
 class Report(NamedTuple):
     """What the audits say.
 
@@ -98,10 +96,13 @@ class Report(NamedTuple):
       delta: of the plan.
       rounds: of each run.
       clients: of each run, canaries included.
+      canaries: of them.
+      largest: the bound that right guesses alone would have given: no audit proves more.
       violations: bounds that exceed the claim.
       allowed: the most violations that bounds of this confidence have, with that confidence: none
         of a single audit.
-      passed: violations are no more than allowed.
+      verdict: ``FAIL``: more violations than allowed. ``no power``: the largest bound does not
+        exceed the claim, so that nothing could fail. Else ``pass``.
       seconds: of all runs, compilation included.
       rows: one an audit.
     """
@@ -110,9 +111,11 @@ class Report(NamedTuple):
     delta: float
     rounds: int
     clients: int
+    canaries: int
+    largest: float
     violations: int
     allowed: int
-    passed: bool
+    verdict: Verdict
     seconds: float
     rows: list[Row]
 
@@ -145,7 +148,9 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
     examples = longest if config.weighting == "examples" else 1
     shape = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
     model = learning.build_model(config, shape)
-    added = with_canaries(model, data, setting.canaries, examples)
+    plain = prepared.plan
+    chosen = design(epsilon(plain), plain.delta, setting.confidence, setting.canaries)
+    added = with_canaries(model, data, chosen.canaries, examples)
     plan = enlarged(prepared.plan, added)
     one = _one_run(config, prepared, plan, added)
     keys = jax.random.split(jax.random.key(setting.seed), setting.repetitions)
@@ -155,19 +160,23 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
     else:
         present, scores = (np.stack(each) for each in zip(*map(one, keys), strict=True))
     seconds = time.perf_counter() - start
-    rows = [_row(*run, plan.delta, setting) for run in zip(present > 0, scores, strict=True)]
+    runs = zip(present > 0, scores, strict=True)
+    rows = [_row(*run, plan.delta, chosen, setting.confidence) for run in runs]
     claimed = epsilon(plan)
     violations = sum(row.bound > claimed for row in rows)
     # Rounding must not turn the confidence of a single audit into a permission to fail.
     allowed = int(binom.ppf(setting.confidence - 1e-9, len(rows), 1 - setting.confidence))
+    verdict: Verdict = "pass" if chosen.largest > claimed else "no power"
     return Report(
         claimed=claimed,
         delta=plan.delta,
         rounds=plan.rounds,
         clients=plan.sampler.num_clients,
+        canaries=chosen.canaries,
+        largest=chosen.largest,
         violations=violations,
         allowed=allowed,
-        passed=violations <= allowed,
+        verdict="FAIL" if violations > allowed else verdict,
         seconds=seconds,
         rows=rows,
     )
@@ -226,10 +235,11 @@ def _row(
     present: Bool[np.ndarray, "canaries"],
     scores: Float[np.ndarray, "canaries"],
     delta: float,
-    setting: Setting,
+    chosen: Design,
+    confidence: float,
 ) -> Row:
-    made, correct = guess(scores, present, setting.guessed)
-    bound = one_run_bound(made, correct, len(scores), delta, setting.confidence)
+    made, correct = guess(scores, present, chosen.guesses)
+    bound = one_run_bound(made, correct, len(scores), delta, confidence)
     return Row(made, correct, bound, one_shot_estimate(scores[present], scores[~present], delta))
 
 
@@ -243,7 +253,7 @@ def show(report: Report, setting: Setting) -> None:
     """The audits' range as a table, and the verdict."""
     console = Console()
     made = report.rows[0].guesses
-    title = f"{len(report.rows)} audits of {made} guesses"
+    title = f"{len(report.rows)} audits of {made} guesses on {report.canaries} canaries"
     table = Table("", "right guesses", "ε at least", "ε estimated", title=title)
     for name, share in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
         cells = [
@@ -255,5 +265,12 @@ def show(report: Report, setting: Setting) -> None:
     console.print(
         f"claimed ε {report.claimed:.3f} at δ={report.delta:g}; {report.violations} of "
         f"{len(report.rows)} bounds of {setting.confidence:.0%} confidence exceed it, "
-        f"{report.allowed} allowed: {'pass' if report.passed else 'FAIL'}. Estimates are no bounds."
+        f"{report.allowed} allowed, and perfect guesses prove {report.largest:.3f}: "
+        f"{report.verdict}. Estimates are no bounds."
     )
+    if report.verdict == "no power":
+        console.print(
+            f"No outcome of at most {setting.canaries} canaries could refute this claim: nothing "
+            "is said of it. Audit a smaller ε or δ, with more canaries, or each round by itself "
+            "with pride_jax.audit_round"
+        )

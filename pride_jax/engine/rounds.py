@@ -22,12 +22,13 @@ class Keys(NamedTuple):
     """Where a run's random draws come from; round ``r`` uses ``fold_in(key, r)``.
 
     Attributes:
-      training: shuffles and rounding, folded further by client id.
+      training: shuffles and rounding, folded further by client id; hidden, since it is a secret
+        where clients draw noise from it, see `privacy.dp_sgd`.
       sampling: cohorts; with a privacy plan, a secret, and so hidden.
       noise: on sums; a secret, and so hidden.
     """
 
-    training: Key
+    training: Hidden[Key]
     sampling: Hidden[Key]
     noise: Hidden[Key]
 

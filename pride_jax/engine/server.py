@@ -103,7 +103,9 @@ def server_part(
             privacy = plan.init(noise_key, like, start)
         own = method(hyper).init(model_key)
         keys = Keys(
-            training_key, Hidden(sampling_key, "cohort key"), Hidden(noise_key, "noise key")
+            Hidden(training_key, "training key"),
+            Hidden(sampling_key, "cohort key"),
+            Hidden(noise_key, "noise key"),
         )
         return ServerState(start, own, keys, privacy, (), hyper)
 
@@ -112,7 +114,7 @@ def server_part(
         return sampler.draw(key, state.round)
 
     def tell(state: ServerState) -> Broadcast:
-        key = jax.random.fold_in(state.keys.training, state.round)
+        key = jax.random.fold_in(state.keys.training.value, state.round)
         sent = method(state.hyper).send(state.own)
         return Broadcast(key, state.round, sent, state.privacy.norm, state.hyper)
 

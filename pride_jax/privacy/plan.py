@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.privacy.clipping import Adaptive, Clipping, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
 from pride_jax.privacy.mechanisms.skellam import IntegerShares, Skellam
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from pride_jax.types import Key, Update
 
-Mechanism = Gaussian | Skellam | Banded
+Mechanism = Gaussian | Skellam | Banded | BufferedToeplitz
 """The mechanisms that a plan may have."""
 
 
@@ -211,6 +212,7 @@ _KINDS: dict[str, type] = {
         Gaussian,
         Skellam,
         Banded,
+        BufferedToeplitz,
         Floats,
         Integers,
         DeviceIntegers,

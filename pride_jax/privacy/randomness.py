@@ -144,7 +144,7 @@ def _split(key: UInt32[Array, "8"], shape: tuple[int, ...]) -> UInt32[Array, "..
     return blocks(key, counters, (_SPLIT, 0, 0))[:8].T.reshape(*shape, 8)
 
 
-def _fold_in(key: UInt32[Array, "8"], data: UInt32[Array, ""]) -> UInt32[Array, "8"]:
+def _fold_in(key: UInt32[Array, "8"], data: int) -> UInt32[Array, "8"]:
     return blocks(key, jnp.zeros(1, jnp.uint32), (_FOLD, data, 0))[:8, 0]
 
 

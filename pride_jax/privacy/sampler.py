@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 RANK_BITS = 96
-"""Of a client's random rank in a cohort; the lowest are called."""
+"""Of a client's random rank in a Poisson cohort; the lowest are called."""
 
 
 class Sampler(Protocol):

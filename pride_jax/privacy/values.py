@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from pride_jax.validated import Validated
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,6 @@ class Grid:
         """The value that the largest integer stands for, in clipping norms."""
         return (2 ** (self.bits - 1) - 1) / self.levels
 
-    def step(self, norm: T) -> T:
+    def step(self, norm: "float | Float[Array, '']") -> "float | Float[Array, '']":
         """What an integer of 1 stands for."""
         return norm * (1 / self.levels)

@@ -47,6 +47,8 @@ def roc_curves(report: dict[str, Any]) -> Figure:
 def audits(reports: Sequence[dict[str, Any]]) -> Figure:
     """Lower bounds and estimates of audits against the ε that their plans claim.
 
+    A claim above the bound of perfect guesses could not have been refuted.
+
     Args:
       reports: as ``scripts/audit.py --json`` prints each.
     """
@@ -56,6 +58,8 @@ def audits(reports: Sequence[dict[str, Any]]) -> Figure:
     places = range(len(reports))
     left, right = ([place + side for place in places] for side in (-0.35, 0.35))
     axes.hlines(claims, left, right, "0.2", label="claimed: no bound may be above")
+    largest = [report["largest"] for report in reports]
+    axes.hlines(largest, left, right, "C0", "dotted", label="bound of perfect guesses")
     for name, label, marker, color in (
         ("estimate", "estimate, no bound", "x", "C1"),
         ("bound", "lower bound", "^", "C0"),
@@ -94,4 +98,6 @@ def join(report: dict[str, Any], folder: Path) -> None:
 
 
 def _claim(report: dict[str, Any]) -> tuple[Any, ...]:
-    return report["config"], report["privacy"]["mechanism"], report["claimed"], report["delta"]
+    # Another number of canaries is another sum of as many terms.
+    claimed = round(report["claimed"], 6)
+    return report["config"], report["privacy"]["mechanism"], claimed, report["delta"]

@@ -5,9 +5,11 @@ from typing import Any
 
 from pride_jax.aggregation.secure_sum import Sight
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.accounting import epsilon, epsilons
+from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.values import Floats
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.own import is_own
 
@@ -83,7 +85,7 @@ def disclosure(
         against = _epsilons(plan, releases or plan.rounds)
         guarantee = " ".join(_guarantee(config, plan, releases or plan.rounds, against))
         sights += (Sight(_EVERYONE.who, "models with noise, see the guarantee"),)
-        statements += _caveats(config, plan)
+        statements += _caveats(config, plan) + _distance(plan, releases or plan.rounds)
         statements += _of_examples(plan, releases or plan.rounds, holders, real)
     if secure is not None and config.aggregation.exponent == "default":
         statements += _exponent_statement(secure.protocol.name)
@@ -97,18 +99,8 @@ def disclosure(
 
 
 def _epsilons(plan: Plan, releases: int) -> dict[str, float | None]:
-    """ε by what a reader of the released models knows besides; null where there is none.
-
-    How many were called costs as much as who was: an upper bound, but where the number is fixed.
-    """
-    sampler, known = plan.sampler, epsilon_known_cohort(plan, releases)
-    is_fixed = sampler.slots == sampler.expected_cohort and not plan.dropouts
-    models = epsilon(plan, releases)
-    found = {
-        "nothing": models,
-        "how many were called": models if is_fixed else known,
-        "who was called": known,
-    }
+    """ε against every reader of the released models; null where there is none."""
+    found = epsilons(plan, releases)
     return {who: value if math.isfinite(value) else None for who, value in found.items()}
 
 
@@ -125,9 +117,10 @@ def _guarantee(
         f"{sampler.describe()} Each update is clipped to an L2 norm of {plan.clipping.describe()}; "
         f"{mechanism.describe()} The sum is divided by the weight expected of a cohort.",
         f"Accounted by {mechanism.accountant(sampler)}.",
-        f"{mechanism.against()} Against readers of these who also know how many clients were "
-        f"called in each round: {_shown(against['how many were called'])}; against who also knows "
-        f"who they were: {_shown(against['who was called'])}.",
+        f"{mechanism.against()} Against readers of the released models alone: "
+        f"{_shown(against['models'])}; against readers who also know how many clients were called "
+        f"in each round: {_shown(against['cohort_sizes'])}; against who also knows who they were: "
+        f"{_shown(against['cohorts'])}.",
     ]
     if config.privacy.seed is not None:
         sentences.append(
@@ -183,8 +176,8 @@ def _of_examples(plan: Plan, releases: int, holders: int, real: bool) -> list[st
 
 
 _KEYS = (
-    "What JAX draws, cohorts and noise in floating point, comes from 64 bits of the system's "
-    "entropy, which JAX's generator stretches; it is not a cryptographic one."
+    "Cohorts, and noise that the server adds, are drawn by ChaCha20 under a key of 256 bits of the "
+    "system's entropy."
 )
 
 
@@ -192,6 +185,19 @@ _TUNING = (
     "ε is that of this run alone. Settings chosen on these clients' data, by other runs, are not "
     "covered: choose them on public data, or with `sweep.py --private`, which accounts for all."
 )
+
+
+def _distance(plan: Plan, releases: int) -> list[str]:
+    """How far what is drawn is from what is accounted for, and what that costs."""
+    values = plan.mechanism.values
+    if isinstance(values, Floats) or not plan.mechanism.states_distance:
+        return []
+    distance = plan.distance(releases)
+    return [
+        f"Noise of {values.dimension} values and cohorts, in {releases} releases, "
+        f"are together within {distance:.1e} in total variation of what is accounted for, of which "
+        f"(1 + e^ε) times as much is charged to δ: {charge(epsilon(plan, releases), distance):.1e}."
+    ]
 
 
 def _exponent_statement(name: str) -> list[str]:

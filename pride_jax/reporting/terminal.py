@@ -161,4 +161,6 @@ def _privacy(summary: dict[str, Any]) -> str:
     if summary["epsilon"] is None:
         return "none"
     told = f"ε = {summary['epsilon']:.4g} at δ = {summary['delta']:g}, client level"
+    if summary["distance"] is None:
+        told += ", no stated distance"
     return f"{told}; who knows the cohorts: {summary['epsilon_known_cohort']:.4g}"

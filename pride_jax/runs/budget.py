@@ -110,10 +110,12 @@ def open_budget(
         }
 
     def cost() -> dict[str, Any]:
+        stated = plan.mechanism.states_distance
         return spent() | {
             "holders_of_example": holders,
             "epsilon_of_example": finite(group_epsilon(plan, holders, ledger.releases())),
             "delta": plan.delta,
+            "distance": plan.distance(ledger.releases()) if stated else None,
             "noise_multiplier": plan.mechanism.noise_multiplier,
             "trade_off": _trade_off(plan, ledger.releases()),
         }
@@ -155,6 +157,7 @@ NO_COST = dict.fromkeys(
         "holders_of_example",
         "epsilon_of_example",
         "delta",
+        "distance",
         "noise_multiplier",
         "trade_off",
     )

@@ -16,6 +16,7 @@ from pride_jax.aggregation.owner_only import write_owner_only
 from pride_jax.files import write_atomically, write_json
 from pride_jax.reporting import metrics
 from pride_jax.reporting.metrics import Row
+from pride_jax.runs.budget import NO_COST
 
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
@@ -24,10 +25,10 @@ OWN = "private"
 
 _TOLD = {
     *("round", "rounds", "rounds_to_target", "parameters", "parameters_sha256", "confusion"),
-    *("releases", "epsilon", "epsilon_known_cohort", "delta"),
-    *("noise_multiplier", "holders_of_example", "epsilon_of_example", "trade_off"),
+    *NO_COST,
 }
-"""Figures of a private run that anyone may read, beside the scores on test examples."""
+"""Figures of a private run that anyone may read, beside the scores on test examples: what follows
+from settings and released models, and what privacy costs."""
 
 
 class Figures(NamedTuple):

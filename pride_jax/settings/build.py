@@ -19,6 +19,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.clipping import Adaptive, Clipping, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Mechanism, Plan
@@ -210,7 +211,7 @@ def _build_mechanism(
     privacy, aggregation = experiment.privacy, experiment.aggregation
     if aggregation.protocol != "none":
         values = Integers(num_parameters, aggregation.bits)
-        if privacy.noise == "floats" and privacy.mechanism != "banded":
+        if privacy.noise == "floats" and privacy.mechanism not in ("banded", "blt"):
             raise ConfigError(
                 f"privacy.noise='floats' with aggregation.protocol={aggregation.protocol!r}: "
                 "expected 'integers', which it adds"
@@ -222,11 +223,16 @@ def _build_mechanism(
     if privacy.band != 1 and privacy.mechanism != "banded":
         raise ConfigError(
             f"privacy.band={privacy.band}: expected 1, since only privacy.mechanism='banded' "
-            "shares noise between rounds"
+            "has a band of rounds that share noise"
+        )
+    if privacy.buffers != 2 and privacy.mechanism != "blt":
+        raise ConfigError(
+            f"privacy.buffers={privacy.buffers}: expected 2, since only privacy.mechanism='blt' "
+            "has buffers"
         )
     match privacy.mechanism:
         case "skellam":
-            if aggregation.protocol == "none":
+            if not isinstance(values, Integers) or isinstance(values, DeviceIntegers):
                 raise ConfigError(
                     "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
                     "protocol that adds integers, such as plain or masking"
@@ -240,10 +246,29 @@ def _build_mechanism(
             )
         case "banded":
             return Banded(noise_multiplier, privacy.band, values)
+        case "blt":
+            return BufferedToeplitz(
+                noise_multiplier,
+                privacy.buffers,
+                build_momentum(experiment.server),
+                experiment.server.schedule,
+                values,
+            )
         case "gaussian":
             return Gaussian(noise_multiplier, values)
         case "none":
             raise ConfigError("privacy.mechanism='none': expected a mechanism to build one")
+
+
+def build_momentum(settings: config.Server) -> float:
+    """How much of a step the server's next step repeats; what else Adam and Yogi do is left out."""
+    match settings.optimizer:
+        case "sgd":
+            return settings.momentum
+        case "adam" | "yogi":
+            return 0.9
+        case "adagrad":
+            return 0.0
 
 
 def build_mesh(settings: config.Engine) -> Mesh:

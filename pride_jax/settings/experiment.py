@@ -203,11 +203,12 @@ class Privacy(Validated):
     """`adaptive` moves the norm, from `clipping_norm`, to a quantile (Andrew et al. 2021)."""
     quantile: float = 0.5
     """Share of updates within the clipping norm, for `adaptive`."""
-    mechanism: Literal["none", "gaussian", "skellam", "banded"] = "none"
-    """`gaussian` on the sum; `skellam`: integers, each client a share; `banded`: correlated."""
+    mechanism: Literal["none", "gaussian", "skellam", "banded", "blt"] = "none"
+    """`gaussian` on the sum; `skellam`: integers, each client a share; `banded` and `blt`:
+    correlated over rounds, the latter over all of them and never amplified."""
     noise: Literal["integers", "floats"] = "integers"
     """`integers` on the public grid of the sum, of a stated distance from what is accounted;
-    `floats`, of none, for studies, as that of `banded` always is."""
+    `floats`, of none, for studies, as that of `banded` and `blt` always is."""
     epsilon: float | None = None
     """The noise is made so large that the whole run costs this ε; it also ends a run that would
     cost more after a crash."""
@@ -219,6 +220,8 @@ class Privacy(Validated):
     """The run ends before it would cost more."""
     band: int = 1
     """Rounds whose noise is correlated, for `banded`."""
+    buffers: int = 2
+    """Copies of the model in which `blt` remembers past noise."""
     dropouts: int = 0
     """Clients that may be missing from a sum of `skellam`; with more, nothing is opened."""
     exchangeable_dropouts: bool = False
@@ -237,14 +240,14 @@ class Privacy(Validated):
         self._above_zero("quantile", "delta")
         self._below_one("quantile")
         self._at_least(1, "band")
-        self._at_least(0, "dropouts", "colluders", "seed")
+        self._at_least(0, "dropouts", "colluders", "seed", "buffers")
         if self.noise == "floats" and self.mechanism in ("none", "skellam"):
             self._refuse("noise", f"'integers' with mechanism={self.mechanism!r}")
-        if self.noise == "integers" and self.mechanism == "banded":
+        if self.noise == "integers" and self.mechanism in ("banded", "blt"):
             self._refuse(
                 "noise",
-                "'floats' with mechanism='banded', whose noise is in floating point: for studies, "
-                "since no distance of it from what is accounted is stated",
+                f"'floats' with mechanism={self.mechanism!r}, whose noise is in floating point: "
+                "for studies, since no distance of it from what is accounted is stated",
             )
         if self.mechanism == "none":
             for name in ("epsilon", "noise_multiplier", "delta", "stop_at_epsilon"):

@@ -39,13 +39,12 @@ def membership_setting(results: Path) -> str:
 
 
 def audit_setting(results: Path) -> str:
-    """The sentence on canaries, guesses and confidence."""
+    """The sentence on canaries and confidence."""
     reports = read_json(results / "attacks" / "audit.json")["audits"]
     (asked,) = {tuple(report["setting"].items()) for report in reports}
-    (guesses,) = {row["guesses"] for report in reports for row in report["rows"]}
     setting = dict(asked)
     return (
-        f"{setting['canaries']:,} canaries beside the config's own clients, {guesses} guesses, "
+        f"At most {setting['canaries']:,} canaries beside the config's own clients, "
         f"{setting['confidence']:.0%} confidence; {setting['repetitions']} audits in one program.\n"
     )
 
@@ -58,16 +57,20 @@ def audits(results: Path) -> str:
             report["privacy"]["mechanism"],
             f"{report['delta']:g}",
             f"{report['claimed']:.3f}",
+            f"{report['canaries']:,}",
             f"{_range(report['rows'], 'correct', 0)} of {report['rows'][0]['guesses']}",
             _range(report["rows"], "bound", 2),
+            f"{report['largest']:.2f}",
             _range(report["rows"], "estimate", 2),
             f"{report['violations']} ({report['allowed']})",
+            report["verdict"],
             f"{report['seconds']:.0f}",
         ]
         for report in read_json(results / "attacks" / "audit.json")["audits"]
     ]
-    header = ["config", "mechanism", "δ", "claimed ε", "right guesses", "lower bound on ε"]
-    return table([*header, "estimate of ε", "violations (allowed)", "seconds of all"], lines)
+    header = ["config", "mechanism", "δ", "claimed ε", "canaries", "right guesses"]
+    header += ["lower bound on ε", "of perfect guesses", "estimate of ε", "violations (allowed)"]
+    return table([*header, "verdict", "seconds of all"], lines)
 
 
 def _range(rows: list[dict[str, float]], field: str, digits: int) -> str:

@@ -2,7 +2,7 @@
 
 from pride_jax.files import read_json
 from pride_jax.reporting import audit_plots
-from results.attacks import inversion, released
+from results.attacks import inversion, kit, released
 from results.provenance import sources
 
 PICTURES = {
@@ -14,7 +14,12 @@ PICTURES = {
     ),
 }
 TABLES = {
-    "sources": sources("attacks/inversion.json", "attacks/membership.json", "attacks/audit.json"),
+    "sources": sources(
+        "attacks/inversion.json",
+        "attacks/membership.json",
+        "attacks/audit.json",
+        "attacks/kit.json",
+    ),
     "inversion setting": inversion.setting,
     "inversion of the 2NN": inversion.of_2nn,
     "inversion of the CNN": inversion.of_cnn,
@@ -24,4 +29,6 @@ TABLES = {
     "membership": released.membership,
     "audit setting": released.audit_setting,
     "audits": released.audits,
+    "kit setting": kit.setting,
+    "kit": kit.findings,
 }

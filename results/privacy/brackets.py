@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def corners() -> list[tuple[str, Plan, Reader]]:
 
 def random_plans(rng: np.random.Generator) -> list[tuple[str, Plan, Reader]]:
     """As many plans of every pair of mechanism, sampling and reader."""
-    kinds = {
+    kinds: dict[str, tuple[Any, Any, Reader]] = {
         "gaussian, full": (_full, _gaussian, "models"),
         "gaussian, Poisson": (_poisson, _gaussian, "models"),
         "gaussian, tight Poisson": (_tight, _gaussian, "models"),

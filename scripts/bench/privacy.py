@@ -1,9 +1,9 @@
 """What client-level privacy costs in time: clipping and noise in a round, and the accountant.
 
 Rounds are McMahan et al.'s, on random images: the same algorithm without a plan and with one, in
-turn, with the same number of clients each; ratios are of medians. ``none`` adds floats on the
-device; ``plain`` adds integers on the host, whose clients' shares of noise are drawn while the
-device trains.
+turn, with the same number of clients each; ratios are of medians. ``none`` adds on the device,
+integers with ``gaussian`` and floats without a plan and with ``floats``; ``plain`` adds integers on
+the host, whose clients' shares of noise are drawn while the device trains.
 """
 
 import os
@@ -38,12 +38,12 @@ from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Mechanism, Plan
 from pride_jax.privacy.randomness import secret_key
 from pride_jax.privacy.sampling import Accounted, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
 from pride_jax.runs.lines import as_line
 from pride_jax.task import classification
 
 _NORM, _BITS = 1.0, 16
-_MECHANISMS = {"none": "gaussian", "plain": "skellam"}
+_MECHANISMS = {"none": ("gaussian", "floats"), "plain": ("skellam",)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RoundRow(NamedTuple):
 
     Attributes:
       aggregation: ``none`` or ``plain``.
-      mechanism: ``none``, ``gaussian`` or ``skellam``.
+      mechanism: ``none``, ``gaussian``, the same in ``floats``, or ``skellam``.
       seconds_per_round: median.
       overhead: over the round without a mechanism, as a share of it.
       noise_seconds: of drawing all clients' shares, which can go on while the device trains.
@@ -118,11 +118,9 @@ def measure(setting: Setting) -> Report:
 
 
 def _rounds(setting: Setting, aggregation: str) -> list[RoundRow]:
-    mechanism = _MECHANISMS[aggregation]
-    plan = _plan(setting, mechanism)
+    plans = {"none": None} | {name: _plan(setting, name) for name in _MECHANISMS[aggregation]}
     contestants = {
-        "none": _round(_algorithm(setting, aggregation, None)),
-        mechanism: _round(_algorithm(setting, aggregation, plan)),
+        name: _round(_algorithm(setting, aggregation, plan)) for name, plan in plans.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for run in contestants.values():
@@ -133,7 +131,8 @@ def _rounds(setting: Setting, aggregation: str) -> list[RoundRow]:
             run()
             seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    noise = _noise_seconds(setting, plan) if mechanism == "skellam" else None
+    skellam = plans.get("skellam")
+    noise = None if skellam is None else _noise_seconds(setting, skellam)
     return [
         RoundRow(
             aggregation,
@@ -147,11 +146,16 @@ def _rounds(setting: Setting, aggregation: str) -> list[RoundRow]:
 
 
 def _plan(setting: Setting, mechanism: str) -> Plan:
-    values = Integers(num_parameters(two_nn(FEATURES, CLASSES)), _BITS)
+    length = num_parameters(two_nn(FEATURES, CLASSES))
+    mechanisms = {
+        "gaussian": Gaussian(1.0, DeviceIntegers(length)),
+        "floats": Gaussian(1.0, Floats()),
+        "skellam": Skellam(1.0, Integers(length, _BITS), colluders=1),
+    }
     return Plan(
         sampler=full(setting.clients),
         clipping=Flat(_NORM),
-        mechanism=Gaussian(1.0) if mechanism == "gaussian" else Skellam(1.0, values, colluders=1),
+        mechanism=mechanisms[mechanism],
         rounds=1000,
         delta=1e-5,
     )

@@ -12,6 +12,7 @@ from scipy.stats import binom, norm
 from pride_jax.attacks.audit import (
     Counts,
     clopper_pearson_bound,
+    design,
     guess,
     many_run_bound,
     one_run_bound,
@@ -36,6 +37,84 @@ def test_delta_is_paid_for_as_the_theorem_says():
     alpha = max(sum(mass[correct - i : correct]) / i for i in range(1, correct + 1))
     assert sum(mass[correct:]) + 2 * canaries * delta * alpha == pytest.approx(0.1, abs=1e-5)
     assert bound < one_run_bound(guesses, correct, canaries, 0.0, confidence=0.9)
+
+
+@pytest.mark.parametrize(
+    ("canaries", "guesses", "correct", "delta", "published"),
+    [
+        (100, 100, 75, 0.0, 0.702),
+        (100, 100, 75, 1e-4, 0.699),
+        (1000, 100, 75, 1e-4, 0.673),
+        # Cut off, not rounded.
+        (100_000, 1510, 1439, 1e-5, 2.675),
+    ],
+)
+def test_bounds_are_those_printed_in_the_paper(canaries, guesses, correct, delta, published):
+    # Steinke, Nasr & Jagielski 2023, appendix D, and section 7 for the last.
+    bound = one_run_bound(guesses, correct, canaries, delta)
+    assert bound == pytest.approx(published, abs=1e-3)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 2.0])
+@pytest.mark.parametrize("leaks", ["each canary by itself", "all canaries at once"])
+def test_bounds_exceed_epsilon_with_the_probability_that_they_say_at_most(leaks, epsilon):
+    # Exact for two mechanisms that are (ε, δ)-DP and no better: randomised response of a coin that
+    # is right with e^ε / (1 + e^ε), and with δ the truth, of each canary or of all of them.
+    canaries, delta = 40, 2e-3
+    right = 1 / (1 + math.exp(-epsilon))
+    counts = np.arange(canaries + 1)
+    if leaks == "each canary by itself":
+        mass = binom.pmf(counts, canaries, delta + (1 - delta) * right)
+    else:
+        mass = (1 - delta) * binom.pmf(counts, canaries, right) + delta * (counts == canaries)
+    exceed = [one_run_bound(canaries, int(v), canaries, delta) > epsilon for v in counts]
+    assert 0 < np.sum(mass[exceed]) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("canaries", "guesses", "delta", "largest"),
+    [(1000, 200, 1e-3, 1.73), (200, 200, 1e-3, 3.57), (1000, 200, 1e-2, 0.0)],
+)
+def test_at_a_large_delta_perfect_guesses_prove_little(canaries, guesses, delta, largest):
+    bound = one_run_bound(guesses, guesses, canaries, delta)
+    assert bound == pytest.approx(largest, abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "most"), [(1.0, 1e-5, 1000), (3.0, 1e-3, 1000), (8.0, 1e-5, 20_000)]
+)
+def test_an_audit_is_designed_to_have_power_where_any_has(epsilon, delta, most):
+    chosen = design(epsilon, delta, most=most)
+    assert chosen.largest > epsilon
+    assert chosen.largest == one_run_bound(chosen.guesses, chosen.guesses, chosen.canaries, delta)
+    assert chosen.guesses <= chosen.canaries <= most and chosen.guesses % 2 == 0
+
+
+def test_an_audit_without_power_is_told_by_its_largest_bound():
+    # configs/iris_dp.py: no number of canaries and guesses can refute ε = 8 at δ = 0.01.
+    every = [
+        one_run_bound(guesses, guesses, canaries, 1e-2)
+        for canaries in range(2, 150, 4)
+        for guesses in range(2, canaries + 1, 4)
+    ]
+    assert max(every) < 1
+    assert 0.8 < design(8.0, 1e-2).largest <= max(every) + 0.01
+
+
+def test_a_design_proves_more_of_half_the_noise_than_others_do():
+    # Of ε = 3 at δ = 1e-5, against the share of canaries that is guessed on.
+    chosen, rng = design(3.0, 1e-5), np.random.default_rng(6)
+    shift = 2 / 1.3906  # 1.3906: the noise multiplier of ε = 3 at δ = 1e-5.
+    assert get_epsilon_gaussian(1.3906, 1e-5) == pytest.approx(3.0, abs=1e-3)
+
+    def bound(guesses):
+        present = rng.random((20, 1000)) < 0.5
+        scores = rng.normal(size=present.shape) + shift * present
+        made = [guess(*each, guesses) for each in zip(scores, present, strict=True)]
+        return np.mean([one_run_bound(*each, 1000, 1e-5) for each in made])
+
+    assert chosen.canaries == 1000
+    assert bound(chosen.guesses) > max(bound(20), bound(1000))
 
 
 def test_one_run_bounds_grow_with_what_was_guessed_and_shrink_with_doubt():
@@ -86,7 +165,7 @@ def test_bounds_of_a_gaussian_stay_below_its_epsilon():
     for _ in range(100):
         present = rng.random(1000) < 0.5
         scores = rng.normal(size=1000) + mu * present
-        guesses = guess(scores, present, 0.2)
+        guesses = guess(scores, present, 200)
         one.append(one_run_bound(*guesses, 1000, delta))
         many.append(many_run_bound(rng.normal(mu, 1, 2000), rng.normal(0, 1, 2000), delta))
     assert np.sum(np.array(one) > epsilon) <= binom.ppf(0.999, 100, 0.05)
@@ -109,10 +188,11 @@ def test_many_run_bounds_err_as_rarely_as_they_say_where_they_are_tight():
 def test_the_highest_are_guessed_present_and_the_lowest_absent():
     scores = np.array([5.0, -3.0, 1.0, 4.0, -2.0, 0.0])
     present = np.array([True, False, False, False, True, True])
-    assert guess(scores, present, 0.34) == (2, 2)
-    assert guess(scores, present, 0.67) == (4, 2)
-    with pytest.raises(ConfigError, match="at least 2 guesses"):
-        guess(scores, present, 0.1)
+    assert guess(scores, present, 2) == (2, 2)
+    assert guess(scores, present, 4) == (4, 2)
+    for wrong in (0, 3, 8):
+        with pytest.raises(ConfigError, match="an even number, at least 2 and at most one"):
+            guess(scores, present, wrong)
 
 
 def test_the_estimate_of_two_like_normals_is_the_gaussian_mechanisms():
@@ -154,6 +234,10 @@ def test_the_estimate_may_exceed_the_truth():
         lambda: one_run_bound(11, 6, 10, 1e-5),
         lambda: one_run_bound(5, 5, 10, 1.0),
         lambda: one_run_bound(5, 5, 10, 1e-5, confidence=1.0),
+        lambda: design(0.0, 1e-5),
+        lambda: design(math.inf, 1e-5),
+        lambda: design(1.0, 1.0),
+        lambda: design(1.0, 1e-5, most=1),
         lambda: clopper_pearson_bound(Counts(5, 4, 0, 4), 1e-5),
         lambda: clopper_pearson_bound(Counts(0, 0, 0, 4), 1e-5),
         lambda: one_shot_estimate(np.ones(5), np.arange(5.0), 1e-5),

@@ -16,6 +16,7 @@ from pride_jax.models.networks import logistic
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampling import full
 from pride_jax.task import classification
 
@@ -63,7 +64,7 @@ def algorithm_of(model, data, noise_multiplier=0.0, keep=True):
 def test_an_absent_client_is_one_without_examples():
     game = tossed(MODEL, data_of(SIZES))
     algorithm = algorithm_of(game.model, game.data)
-    key = jax.random.key(0)
+    key = study_key(0)
     state = algorithm.init(jax.random.key(5), key)
     present = np.asarray(state.own.params["present"])
     assert 0 < present.sum() < len(SIZES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pride_jax.aggregation.fixed_point import REFUSED, quantize
-from pride_jax.privacy.rounding import round_within, squared_norm
+from pride_jax.privacy.rounding import nearest_within, round_within, squared_norm
 
 CLIPPING_NORM, BITS = 1.0, 4
 HALVES = jnp.full(196, 0.5 / 7)
@@ -77,6 +77,21 @@ def test_one_hopeless_vector_changes_nothing_for_the_others():
     )
     np.testing.assert_array_equal(given_up, [False, True, False])
     np.testing.assert_array_equal(rounded[2], round_within(keys[2], rounding(HALVES), 95)[0])
+
+
+def test_the_nearest_integers_are_kept_if_they_are_short_enough():
+    vector = jnp.array([0.6, -1.4, 2.5, 0.0])
+    for bound, expected in ((6, [1, -1, 2, 0]), (5, [0, -1, 2, 0]), (4, [0, 0, 0, 0])):
+        rounded, given_up = jax.jit(nearest_within, static_argnums=1)(vector, bound)
+        np.testing.assert_array_equal(rounded, expected)
+        assert given_up == (bound == 4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(np.float32, 9, elements=st.floats(width=32)), st.sampled_from([0, 7, 10**6, 2**31]))
+def test_nearest_integers_of_anything_are_within_the_bound(vector, bound):
+    rounded, _ = nearest_within(jnp.asarray(vector), bound)
+    assert sum(value**2 for value in np.asarray(rounded).tolist()) <= bound
 
 
 extreme = st.sampled_from([REFUSED, -REFUSED - 1, 2**16 - 1, 2**16, -(2**16), 65_535 * 256, 1, 0])

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy import draws as draws_module
+from pride_jax.privacy.draws import poisson
+from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 
 
@@ -143,3 +146,55 @@ def test_another_number_of_clients_keeps_the_share():
 def test_impossible_poisson_sampling_is_refused(arguments, reason):
     with pytest.raises(ConfigError, match=reason):
         cyclic_poisson(*arguments)
+
+
+# What is drawn, to the last bit.
+
+
+def test_a_word_stands_for_no_client_more_than_for_another():
+    """Fixed sizes: of 2^32 words exactly as many for each, the rest for nobody."""
+    for clients in (1, 3, 1000, 1_000_003):
+        each = min(2**32 // clients, 2**32 - 1)
+        rest = 2**32 - each * clients
+        assert 0 <= rest < max(clients, 2)
+    # JAX's own integers below a million would favour some by a part in 4,000.
+    assert 2**32 % 1_000_003 / 2**32 < 1 / 4000
+
+
+@pytest.mark.parametrize(("clients", "size"), [(1, 1), (2, 2), (7, 7), (1_000_003, 5)])
+def test_fixed_sizes_are_drawn_from_any_number_of_clients(clients, size):
+    ids = np.asarray(fixed_size(clients, size).draw(study_key(0), 0).ids)
+    assert len(set(ids.tolist())) == size
+    assert ids.min() >= 0 and ids.max() < clients
+
+
+def test_poisson_cohorts_are_the_lowest_ranks_of_96_bits():
+    sampler = truncated_poisson(50, 0.4, 8)
+    for seed in range(20):
+        words = np.asarray(jax.random.bits(study_key(seed), (3, 50), np.uint32)).astype(object)
+        ranks = (words[0] << 64) | (words[1] << 32) | words[2]
+        drawn = [client for client in np.argsort(ranks) if ranks[client] < int(0.4 * 2**32) << 64]
+        cohort = sampler.draw(study_key(seed), 0)
+        assert np.asarray(cohort.ids)[np.asarray(cohort.mask)].tolist() == drawn[:8]
+
+
+def test_ties_in_the_first_word_are_decided_by_the_words_after(monkeypatch):
+    """With 32 bits alone, of equal ranks the first clients would always be chosen."""
+    bits = jax.random.bits
+    monkeypatch.setattr(
+        draws_module.jax.random,
+        "bits",
+        lambda key, shape, dtype: bits(key, shape, dtype).at[0].set(0),
+    )
+    chosen = np.zeros(6)
+    for seed in range(300):
+        chosen[np.asarray(poisson(study_key(seed), 0, 6, 0.5, 2, 1).ids)] += 1
+    assert np.abs(chosen / 300 - 1 / 3).max() < 5 * np.sqrt(2 / 9 / 300)
+
+
+def test_the_distance_of_cohorts_is_the_chance_of_equal_ranks():
+    assert truncated_poisson(1000, 0.1).distance == pytest.approx(1000**2 / 2 * 2.0**-96)
+    assert cyclic_poisson(1000, 0.1, groups=5).distance == pytest.approx(200**2 / 2 * 2.0**-96)
+    assert full(1000).distance == fixed_size(1000, 10).distance == 0
+    # Ten million clients, a thousand rounds: below 1e-12.
+    assert 1000 * truncated_poisson(10**7, 1e-4).distance < 1e-12

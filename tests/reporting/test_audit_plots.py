@@ -22,7 +22,8 @@ def row(epsilon):
 def report(claimed, bound, name="digits_dp"):
     rows = [{"bound": bound, "estimate": claimed + 1}, {"bound": bound / 2, "estimate": claimed}]
     privacy = {"mechanism": "gaussian"}
-    return {"config": name, "privacy": privacy, "claimed": claimed, "delta": 1e-3, "rows": rows}
+    audited = {"config": name, "privacy": privacy, "claimed": claimed, "delta": 1e-3}
+    return audited | {"largest": 4.0, "rows": rows}
 
 
 def test_every_curve_has_its_ceiling_and_its_dot():
@@ -38,16 +39,17 @@ def test_bounds_stand_beside_their_claims():
     bounds = next(line for line in axes.lines if line.get_label() == "lower bound")
     assert list(bounds.get_xdata()) == [0, 0, 1, 1]
     assert list(bounds.get_ydata()) == [1.0, 0.5, 2.0, 1.0]
-    claims = axes.collections[0].get_segments()
+    claims, largest = (lines.get_segments() for lines in axes.collections)
     assert [segment[0][1] for segment in claims] == [3.0, 8.0]
+    assert [segment[0][1] for segment in largest] == [4.0, 4.0]
 
 
 def test_a_report_joins_others_and_replaces_its_own(tmp_path):
-    for each in (report(8.0, 2.0), report(3.0, 1.0), report(8.0, 2.5)):
+    for each in (report(8.0, 2.0), report(3.0, 1.0), report(8.0 + 1e-12, 2.5)):
         join(each, tmp_path / "new")
     saved = read_json(tmp_path / "new" / "audit.json")["audits"]
     assert [(each["claimed"], each["rows"][0]["bound"]) for each in saved] == [
         (3.0, 1.0),
-        (8.0, pytest.approx(2.5)),
+        (8.0 + 1e-12, pytest.approx(2.5)),
     ]
     assert (tmp_path / "new" / "audit.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,8 @@ import pytest
 
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.secure import SecureAggregation
-from pride_jax.privacy.accounting import epsilon, epsilon_known_cohort
+from pride_jax.privacy.accounting import epsilon, epsilons
+from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.settings.build import build_plan
@@ -118,12 +119,12 @@ def said_of(config, holders=1, real=False):
 @pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)
 def test_it_says_for_whom_epsilon_holds_and_never_less_for_who_knows_more(config):
     said, plan = said_of(config)
-    nothing, number, cohort = said["epsilon_against"].values()
-    assert (nothing, cohort) == (epsilon(plan), epsilon_known_cohort(plan))
-    assert nothing <= number <= cohort
+    assert said["epsilon_against"] == epsilons(plan)
+    models, number, coalition, cohort = said["epsilon_against"].values()
+    assert models <= number <= coalition <= cohort
     # Where the number called is always the same, every reader knows it.
-    assert number == (nothing if config in (EVERYONE, FIXED, CORRELATED) else cohort)
-    for told in (nothing, number, cohort):
+    assert (number == models) == (config in (EVERYONE, FIXED, CORRELATED))
+    for told in (models, number, cohort):
         assert f"ε = {told:.4g}" in said["guarantee"]
 
 
@@ -185,3 +186,18 @@ def test_a_private_run_says_that_its_settings_may_not_be_covered():
     (told,) = [each for each in said["statements"] if "Settings chosen" in each]
     assert "not covered" in told and "sweep.py --private" in told
     assert "Settings" not in said["guarantee"]
+
+
+def test_it_says_how_far_what_is_drawn_is_from_what_is_accounted_or_that_nothing_is_stated():
+    for config in (POISSON, EVERYONE, FIXED, SHARES):
+        said, plan = said_of(config)
+        (told,) = [each for each in said["statements"] if "total variation" in each]
+        assert "Noise of 650 values and cohorts, in 8 releases, are together within " in told
+        assert f"{plan.distance(8):.1e} in total variation" in told
+        assert f"charged to δ: {charge(epsilon(plan), plan.distance(8)):.1e}." in told
+        assert "No stated distance" not in str(said)
+    study = replace(POISSON, privacy=replace(POISSON.privacy, noise="floats"))
+    for config in (study, CORRELATED):
+        said, _ = said_of(config)
+        assert any(each.startswith("No stated distance: noise in") for each in said["statements"])
+        assert "total variation" not in str(said)

@@ -119,3 +119,11 @@ def test_a_note_on_the_data_is_told_while_the_run_starts(capsys):
     with progress(Experiment(rounds=1)):
         show_note("53 speakers have no example")
         assert capsys.readouterr().out == "of the data: 53 speakers have no example\n"
+
+
+def test_noise_of_no_stated_distance_is_labelled_so(capsys):
+    private = {"epsilon": 2.0, "delta": 1e-5, "epsilon_known_cohort": 3.0, "distance": None}
+    show_summary(SUMMARY | private, Path("x"))
+    assert "client level, no stated distance; who knows" in words(capsys.readouterr().out)
+    show_summary(SUMMARY | private | {"distance": 1e-30}, Path("x"))
+    assert "no stated distance" not in words(capsys.readouterr().out)

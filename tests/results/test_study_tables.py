@@ -15,6 +15,9 @@ def test_an_audit_is_told_with_its_mechanism_claim_and_range(tmp_path):
         "privacy": {"mechanism": "skellam"},
         "delta": 1e-3,
         "claimed": 7.9489,
+        "canaries": 1000,
+        "largest": 3.1962,
+        "verdict": "no power",
         "rows": rows,
         "violations": 0,
         "allowed": 1,
@@ -24,8 +27,8 @@ def test_an_audit_is_told_with_its_mechanism_claim_and_range(tmp_path):
     write_json(tmp_path / "attacks" / "audit.json", {"audits": [report]})
     line = released.audits(tmp_path).splitlines()[2]
     assert line == (
-        "| digits_dp | skellam | 0.001 | 7.949 | 110 / 130 / 150 of 200 | 0.25 / 0.50 / 1.00 "
-        "| 1.25 / 1.50 / 2.00 | 0 (1) | 41 |"
+        "| digits_dp | skellam | 0.001 | 7.949 | 1,000 | 110 / 130 / 150 of 200 "
+        "| 0.25 / 0.50 / 1.00 | 3.20 | 1.25 / 1.50 / 2.00 | 0 (1) | no power | 41 |"
     )
 
 

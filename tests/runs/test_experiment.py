@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -476,12 +477,19 @@ def test_a_file_is_no_folder(tmp_path):
 @contextlib.contextmanager
 def no_file_longer_than(length: int) -> Iterator[None]:
     """Makes writing fail as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, shortest = resource.getrlimit(resource.RLIMIT_FSIZE), _SHORTEST_COMPILATION_KEPT
+    kept = getattr(jax.config, shortest)
+    # Else JAX would try to keep what it compiles meanwhile.
+    jax.config.update(shortest, 1e9)
     resource.setrlimit(resource.RLIMIT_FSIZE, (length, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        jax.config.update(shortest, kept)
+
+
+_SHORTEST_COMPILATION_KEPT = "jax_persistent_cache_min_compile_time_secs"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from pride_jax.engine.rounds import RoundInfo
-from pride_jax.engine.server import secret_key
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.files import read_json
+from pride_jax.privacy.randomness import secret_key
 from pride_jax.reporting import metrics
 from pride_jax.reporting.redraw import redraw
 from pride_jax.reporting.terminal import progress, show_disclosure, show_summary

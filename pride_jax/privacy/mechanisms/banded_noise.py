@@ -46,10 +46,10 @@ def step(
     def correlate(
         fresh: Float32[Array, "..."], past: Float32[Array, "past ..."]
     ) -> Float32[Array, "..."]:
-        fresh = _rounded(fresh)
+        fresh = rounded(fresh)
         for index, coefficient in enumerate(rest):
-            fresh = fresh - _rounded(past[index] * coefficient)
-        return _rounded(fresh * (1 / first))
+            fresh = fresh - rounded(past[index] * coefficient)
+        return rounded(fresh * (1 / first))
 
     like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), window)
     # Compiled together with other operations, the last bits of normal values may change.
@@ -88,7 +88,7 @@ def replay(
     return jax.lax.fori_loop(0, round_, advance, empty_window(len(coefficients), like))
 
 
-def _rounded(product: Float32[Array, "..."]) -> Float32[Array, "..."]:
+def rounded(product: Float32[Array, "..."]) -> Float32[Array, "..."]:
     """The product itself, which the clip keeps compilers from joining with the next operation.
 
     Whether they join them depends on the program around, and so would the last bits of the noise.

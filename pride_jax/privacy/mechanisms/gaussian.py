@@ -113,6 +113,11 @@ class Gaussian(Memoryless, ServerNoise):
         levels = (math.sqrt(1 + 4 * left) - 1) / 2
         return replace(grid, levels=levels, max_squared_norm=max_squared_norm)
 
+    @property
+    def states_distance(self) -> bool:
+        """Whether it is known how far noise as drawn is from what is accounted: of integers."""
+        return not isinstance(self.values, Floats)
+
     def distance(self, setting: Setting) -> float:
         """The most by which a release's noise differs from rounded normal numbers."""
         if isinstance(self.values, Floats):
@@ -128,7 +133,7 @@ class Gaussian(Memoryless, ServerNoise):
         if isinstance(self.values, Floats):
             return super().noise_scale(setting, norm)
         grid = self.grid(setting)
-        return grid.step(norm) * grid.deviation
+        return norm * grid.deviation / grid.levels
 
     def reach(self, setting: Setting, releases: int) -> float:
         """Sensitivity of all releases as one Gaussian mechanism, in clipping norms."""

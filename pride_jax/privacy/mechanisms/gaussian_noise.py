@@ -49,8 +49,8 @@ def add_gaussian(
 def standard_normal(key: Key, like: PyTree[Float32[Array, "..."]]) -> PyTree[Float32[Array, "..."]]:
     """Standard normal values in the shapes of ``like``, leaf ``i`` from ``fold_in(key, i)``.
 
-    Each is half of the sum of four: one alone takes 2^23 values, of which the largest is 5.4 (Holohan
-    & Braghin 2021, "Secure Random Sampling in Differential Privacy").
+    Each is half of the sum of four: one alone takes 2^23 values, none of them beyond 5.5 (Holohan &
+    Braghin 2021, "Secure Random Sampling in Differential Privacy").
     """
     leaves, structure = jax.tree.flatten(like)
     drawn = [

@@ -69,7 +69,8 @@ def _words(values: UInt64[np.ndarray, "magnitudes"]) -> UInt32[np.ndarray, "padd
 
 def _edges() -> UInt64[np.ndarray, "edges"]:
     """Where the guide's buckets begin, and the last one ends: equal bits of floats."""
-    exponents = np.float32([2.0**_FIRST, 2.0**31]).view(np.uint32) >> np.uint32(23 - _FRACTION)
+    ends = np.array([2.0**_FIRST, 2.0**31], np.float32)
+    exponents = ends.view(np.uint32) >> np.uint32(23 - _FRACTION)
     bits = np.arange(exponents[0], exponents[1] + 1, dtype=np.uint32) << np.uint32(23 - _FRACTION)
     return bits.view(np.float32).astype(np.float64).astype(np.uint64)
 

@@ -105,10 +105,15 @@ class Mechanism(Protocol):
         """
         ...
 
+    @property
+    def states_distance(self) -> bool:
+        """Whether it is known how far noise as drawn is from what is accounted."""
+        ...
+
     def distance(self, setting: Setting) -> float:
         """The most by which a release's noise differs from what is accounted, in total variation.
 
-        0 for floats, of which no distance is known: `Values` tells.
+        0 where none is stated.
         """
         ...
 

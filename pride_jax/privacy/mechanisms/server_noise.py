@@ -54,8 +54,13 @@ class ServerNoise(Validated):
             raise ConfigError(f"The grid of {self}: expected integers, since floats have none")
         return self.values.grid
 
+    @property
+    def states_distance(self) -> bool:
+        """Whether it is known how far noise as drawn is from what is accounted: of floats never."""
+        return False
+
     def distance(self, setting: Setting) -> float:
-        """0: of floats no distance is known."""
+        """0: none is stated."""
         del setting
         return 0.0
 
@@ -115,8 +120,11 @@ class ServerNoise(Validated):
 
     def caveat(self) -> str:
         """What ε leaves out, for a disclosure."""
+        if self.states_distance:
+            return "Sums are of integers, and so the same in any order of clients and devices."
         return (
-            "Sums in floating point round, which one client's data may change a little for "
-            "others', and noise in floating point has gaps that a reader of the last bits could "
-            "use: good for studies of utility; for a release, privacy.mechanism=skellam has none."
+            "No stated distance: noise in floating point has gaps that a reader of the last bits "
+            "could use, and sums in floating point round, which one client's data may change a "
+            "little for others'. Good for studies of utility; for a release, gaussian with "
+            "privacy.noise=integers, or skellam, has neither."
         )

@@ -66,6 +66,8 @@ class Skellam(Memoryless, Validated):
     called, the noise that they leave may tell, and nothing is amplified where some may be missing.
     """
 
+    states_distance = True
+    """Whether it is known how far noise as drawn is from what is accounted."""
     draws_from_key = False
     """Whether the noise follows from the run's noise key: it comes from the system each time."""
 

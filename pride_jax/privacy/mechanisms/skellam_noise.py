@@ -35,8 +35,8 @@ def skellam(rng: Rng, variance: float, shape: int | tuple[int, ...]) -> Int64[np
     Sums of them are Skellam again, and variances add (Agarwal, Kairouz & Liu 2021, "The Skellam
     Mechanism for Differentially Private Federated Learning").
 
-    The distribution function is inverted at 64 bits each of an AES-CTR stream under a fresh key, and
-    at 64 bits more where these decide nothing, see `thresholds`.
+    The distribution function is inverted at 64 bits each of an AES-CTR stream under a fresh key,
+    and at 64 bits more where these decide nothing, see `thresholds`.
 
     Args:
       rng: gives the key's 32 bytes; in production ``os.urandom``.

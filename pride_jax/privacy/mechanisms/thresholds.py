@@ -9,12 +9,14 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import gmpy2
+import gmpy2 as _gmpy2
 import numpy as np
-from gmpy2 import mpz
 from jaxtyping import Int64, UInt64
+
+gmpy2: Any = _gmpy2
+"""Its stubs leave out what MPFR computes."""
 
 BITS = 127
 """Of a threshold."""
@@ -38,7 +40,7 @@ class Thresholds(NamedTuple):
     distance: float
 
 
-def thresholds_of(probabilities: Iterable[mpz], scale: int, error: float) -> Thresholds:
+def thresholds_of(probabilities: Iterable[int], scale: int, error: float) -> Thresholds:
     """Thresholds of descending probabilities of |X| ≥ 1, 2, … .
 
     Args:
@@ -46,7 +48,7 @@ def thresholds_of(probabilities: Iterable[mpz], scale: int, error: float) -> Thr
       scale: above 127.
       error: of a probability, at most.
     """
-    shift, least = scale - BITS, mpz(1) << (scale + _SMALLEST)
+    shift, least = scale - BITS, gmpy2.mpz(1) << (scale + _SMALLEST)
     kept = itertools.takewhile(lambda probability: probability >= least, probabilities)
     words = b"".join(int(value >> shift).to_bytes(16, "big") for value in kept)
     high, low = np.frombuffer(words, ">u8").astype(np.uint64).reshape(-1, 2).T
@@ -102,7 +104,7 @@ def gaussian_distance(deviation: float) -> float:
     return (12.47 * deviation + 2) * 2 * 2.0**-BITS + 2.0 ** (_SMALLEST + 1)
 
 
-def _block(deviation: float, first: int, count: int) -> list[mpz]:
+def _block(deviation: float, first: int, count: int) -> list[int]:
     """2^320 P(|X| ≥ k) for ``count`` magnitudes k from the first on."""
     step = 1 / gmpy2.mpfr(deviation)
     x = (first - gmpy2.mpfr(0.5)) * step
@@ -115,7 +117,7 @@ def _block(deviation: float, first: int, count: int) -> list[mpz]:
             values.append(factor * hermite)
             # (−1)^j He_j, from He_{j+1} = x He_j − j He_{j−1}.
             before, hermite = hermite, -x * hermite - j * before
-    scaled = [mpz(gmpy2.rint(gmpy2.mul_2exp(value, _PRECISION))) for value in values]
+    scaled = [gmpy2.mpz(gmpy2.rint(gmpy2.mul_2exp(value, _PRECISION))) for value in values]
     differences = [
         sum(weight * value for weight, value in zip(weights, scaled, strict=False))
         for weights in _differences()
@@ -161,7 +163,7 @@ def skellam(variance: float) -> Thresholds:
             tails.append(tails[-1] + here)
         total = above + double * here + 2 * tails[-1]
         factor = gmpy2.mul_2exp(2 / total, _SKELLAM_PRECISION)
-        values = (mpz(tail * factor) for tail in reversed(tails))
+        values = (gmpy2.mpz(tail * factor) for tail in reversed(tails))
         return thresholds_of(values, _SKELLAM_PRECISION, _ERROR)
 
 

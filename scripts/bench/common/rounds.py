@@ -185,7 +185,7 @@ def loop_round(work: Work, state: ServerState, train_client: TrainClient) -> One
 
     @jax.jit
     def draw_rows(state: ServerState, client: Int[Array, ""]) -> Int[Array, "batches batch"]:
-        round_key = jax.random.fold_in(state.keys.training, state.round)
+        round_key = jax.random.fold_in(state.keys.training.value, state.round)
         training_key, _ = jax.random.split(jax.random.fold_in(round_key, client))
         size, begin = work.data.sizes[client], work.data.offsets[client]
         order = shuffle(jax.random.fold_in(training_key, 0), size, longest)

@@ -3,7 +3,6 @@
 import math
 import sys
 
-import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -16,13 +15,15 @@ from hypothesis.extra.numpy import arrays
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.mechanisms.skellam_noise import (
     LARGEST_VARIANCE,
-    _table,
+    _magnitudes,
     centre,
+    distance,
     skellam,
     tail_bound,
     wire_bits,
     wrap_probability,
 )
+from pride_jax.privacy.mechanisms.thresholds import Thresholds, skellam_distance
 
 DRAWS = 200_000
 SCALES = [1.0, 3.0, 30.0, 1000.0, 2e4, 2e5, 2.0**18]
@@ -117,17 +118,25 @@ def test_draws_invert_the_distribution_function_on_an_aes_stream(variance):
     assert skellam(lambda count: key[:count], variance, (10, 10)).ravel().tolist() == expected
 
 
-def test_probabilities_are_as_right_as_is_claimed():
-    variance = 1e4
-    thresholds, _ = _table(variance)
-    steps = [0, *thresholds.tolist()]
-    largest = len(thresholds)
-    for magnitude in (1, 50, 200, 500, 600, 800):
-        index = largest - magnitude + 1
-        made = (steps[index] - steps[index - 1]) / 2**63
-        with mpmath.workdps(30):
-            exact = float(2 * mpmath.besseli(magnitude, variance) * mpmath.exp(-variance))
-        assert abs(made - exact) <= (1e-10 * exact if exact > 1e-8 else 1e-18)
+def test_draws_that_63_bits_do_not_decide_take_64_more():
+    high = np.array([2**62, 2**62, 2**61], np.uint64)
+    low = np.array([3 << 62, 1 << 62, 0], np.uint64)
+    table = Thresholds(high, low, 0.0)
+    draws = np.array([2**62, 2**62, 2**62, 2**62 - 1, 2**62 + 1, 0], np.uint64)
+    asked = []
+
+    def stream(count):
+        asked.append(count)
+        return np.array([[0, 2 << 62, 3 << 62][len(asked) - 1]], np.uint64)
+
+    np.testing.assert_array_equal(_magnitudes(table, draws, stream), [2, 1, 0, 2, 0, 3])
+    assert asked == [1, 1, 1]
+
+
+def test_noise_beyond_a_table_is_a_sum_that_is_further_off():
+    assert distance(2.0**30) == skellam_distance(2.0**30)
+    assert distance(2.0**34) == 4 * skellam_distance(2.0**32)
+    assert distance(LARGEST_VARIANCE) < 2.0**-100
 
 
 @pytest.mark.parametrize("variance", [0.0, -1.0, math.nan, math.inf, LARGEST_VARIANCE * 1.01])
