@@ -39,10 +39,10 @@ away, and that client's state remembers. Fixing the others no longer fixes g_t. 
 observer is given b_t in these rounds, and in these only: its distribution is the same under P and
 Q, the others' states are functions again, and the argument above goes through for all other rounds.
 Such a round then costs what it costs to be called for all to see. Rényi bounds
-(`truncated_divergences`) charge that to everybody. Of memoryless clients a second bound holds,
-which moves a client that was sent away instead, and ε is the smaller of the two; with
-``client_state`` it is that of showing b_t. At the default capacity the two agree to 1e-5 of ε. Who
-is told how many were called sees a place taken in every round: nothing is amplified then.
+(`truncated_divergences`) charge that to everybody. Of memoryless clients a smaller bound holds,
+which moves a client that was sent away instead; with ``client_state`` it is that of showing b_t. At
+the default capacity the two agree to 1e-5 of ε. Who is told how many were called sees a place taken
+in every round: nothing is amplified then.
 
 Fixed size. The target's call *always* takes another's place, in every round. The others' states
 under P and Q then have different posteriors, and nothing above holds. No counter-example was found

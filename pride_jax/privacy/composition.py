@@ -163,7 +163,7 @@ def _least(bound: Callable[[float], float], moments: _Moments, rounds: int) -> f
         lambda log_tilt: bound(math.exp(log_tilt)),
         bounds=limits,
         method="bounded",
-        options={"xatol": 1e-2},
+        options={"xatol": 5e-2},
     )
     return math.exp(found.x)
 
@@ -175,7 +175,7 @@ def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | 
     centre, middle = round(mean / interval), rounds * mean
     if deviation == 0:
         deviation = interval
-    steps = np.geomspace(1e-2, 30, 20) / (math.sqrt(rounds) * deviation)
+    steps = np.geomspace(2e-2, 20, 10) / (math.sqrt(rounds) * deviation)
 
     def reach(sign: int) -> float:
         """How far from the middle tilted sums are but for that mass, by Chernoff's bound."""

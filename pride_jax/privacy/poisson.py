@@ -102,17 +102,18 @@ class _Poisson(SamplerBase):
 
         A reader of models is not told how many others were called. If so few are that the client
         decides whether a sum is opened, or so many that it takes another's place, the reader is
-        given more here, and in these rounds only: whether the client was called; or, in the second
-        bound, how many others were. Who knows the number sees sampling without replacement: the
-        number does not depend on anybody's data, and given the number every cohort is as likely.
+        given more here, and in these rounds only: how many others were; or, where clients keep
+        state, whether the client was called, which by convexity never costs less. Who knows the
+        number sees sampling without replacement: the number does not depend on anybody's data, and
+        given the number every cohort is as likely.
 
         Args:
           move: most that a client moves a sum, in standard deviations of the noise.
           view: who reads.
         """
         if view.reader == "models":
-            shown = self._call_shown(move, view)
-            return (shown,) if view.client_state else (shown, self._number_shown(move, view))
+            told = self._call_shown if view.client_state else self._number_shown
+            return (told(move, view),)
         # A call then always takes another's place, who may remember it.
         coalition = view.colluders if view.reader == "colluding_clients" else 0
         if view.client_state or coalition >= self.group_size:

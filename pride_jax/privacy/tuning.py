@@ -112,7 +112,7 @@ class Tuning(Validated):
         return np.max(each, axis=0) + self.score.divergences()
 
     def epsilons(self) -> Epsilons:
-        """ε of one run and its score, the largest of any setting.
+        """ε of one run and its score, the largest of any setting, for who its plan is for.
 
         By Rényi divergences where scores have noise of their own.
         """
@@ -126,7 +126,7 @@ class Tuning(Validated):
             if delta >= 1:
                 return 0.0
             return max(
-                plan.mechanism.profile(plan.setting, plan.rounds, "models").epsilon(delta)
+                plan.mechanism.profile(plan.setting, plan.rounds, plan.reader).epsilon(delta)
                 for plan in different
             )
 

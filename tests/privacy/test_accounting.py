@@ -108,7 +108,7 @@ def test_truncated_poisson_costs_what_was_measured(
         (10_000, 300, 400, 1e-6, 330, 10.21, 9.173, 7.383),
     ],
 )
-def test_rounds_that_may_not_fit_cost_the_less_of_two_bounds(
+def test_rounds_that_may_not_fit_cost_less_than_the_library_says(
     clients, cohort, rounds, delta, capacity, library, shown, least
 ):
     plan = replace(
@@ -125,7 +125,7 @@ def test_rounds_that_may_not_fit_cost_the_less_of_two_bounds(
         pytest.approx(library, rel=6e-4)
     )
     assert epsilon(plan) == pytest.approx(least, rel=1e-3)
-    # Of clients with state one of the two holds.
+    # Of clients with state less is known.
     assert epsilon(replace(plan, client_state=True)) == pytest.approx(shown, rel=1e-3)
 
 
