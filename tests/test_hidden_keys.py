@@ -115,7 +115,7 @@ def test_a_budget_hides_its_key(tmp_path):
         noise_multiplier=2.0,
         delta=1e-2,
     )
-    budget = open_budget(settings, PLAN, tmp_path, SEED, 0, "digest")
+    budget = open_budget(settings, PLAN, tmp_path, SEED, 0, "digest", 1)
     derived = jax.random.key_data(budget.key.value)
     assert "<hidden: key of noise and cohorts>" in repr(budget)
     for secret in (WORDS, derived):

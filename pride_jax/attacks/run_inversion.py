@@ -51,6 +51,7 @@ from pride_jax.attacks.similarity import psnr, ssim
 from pride_jax.models.networks import cnn, two_nn
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.values import Floats
 from pride_jax.runs.lines import as_line
 from pride_jax.types import Params
 
@@ -124,7 +125,11 @@ _Attack = Callable[[View, int], Float[Array, "digits height width channels"]]
 def measure(setting: Setting) -> Report:
     """Everything; the data set must be there, see `load_dataset`."""
     scene = make_scene(setting)
-    plans = {epsilon: plan_of_round(setting, Gaussian, epsilon) for epsilon in setting.epsilons}
+    # In floats: no integers have so little noise that their ε is large, and still a finite one.
+    plans = {
+        epsilon: plan_of_round(setting, lambda noise: Gaussian(noise, Floats()), epsilon)
+        for epsilon in setting.epsilons
+    }
     rows, pictures = _attack_2nn(scene, plans)
     if setting.matched:
         more, further = _attack_cnn(scene, plans)

@@ -58,7 +58,7 @@ def _describe(row: Row) -> str:
     if "seconds_per_round" in row:
         told.append(f"{row['seconds_per_round']:.3g} s/round")
     if "epsilon" in row:
-        told.append(f"ε {row['epsilon']:.3g}")
+        told.append(f"ε {_number(row['epsilon'], 3)}")
     return "  ".join(told)
 
 
@@ -158,9 +158,13 @@ def _spread(score: str, spread: dict[str, float]) -> str:
 
 
 def _privacy(summary: dict[str, Any]) -> str:
-    if summary["epsilon"] is None:
+    if summary["delta"] is None:
         return "none"
-    told = f"ε = {summary['epsilon']:.4g} at δ = {summary['delta']:g}, client level"
+    told = f"ε = {_number(summary['epsilon'], 4)} at δ = {summary['delta']:g}, client level"
     if summary["distance"] is None:
         told += ", no stated distance"
-    return f"{told}; who knows the cohorts: {summary['epsilon_known_cohort']:.4g}"
+    return f"{told}; who knows the cohorts: {_number(summary['epsilon_known_cohort'], 4)}"
+
+
+def _number(epsilon: float | None, digits: int) -> str:
+    return "not finite" if epsilon is None else f"{epsilon:.{digits}g}"

@@ -105,8 +105,8 @@ def open_budget(
         releases = ledger.releases()
         return {
             "releases": releases,
-            "epsilon": epsilon(plan, releases),
-            "epsilon_known_cohort": epsilon_known_cohort(plan, releases),
+            "epsilon": finite(epsilon(plan, releases)),
+            "epsilon_known_cohort": finite(epsilon_known_cohort(plan, releases)),
         }
 
     def cost() -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_with_privacy_it_stays_below_its_ceiling(report):
     assert private.auc_ceiling == pytest.approx(0.575, abs=1e-3)
     assert private.auc - 3 * private.auc_error <= private.auc_ceiling
     # A blind attack would stay below, too.
-    assert private.auc > 0.5 + 3 * private.auc_error
+    assert private.auc > 0.5 + 2 * private.auc_error
 
 
 def test_json_is_one_line_of_everything(report):

@@ -43,7 +43,7 @@ EMPTY = {
         "digits_dp",
         Experiment(),
         audit.Setting(),
-        audit.Report(8.0, 1e-3, 40, 1100, 0, 9, True, 1.0, []),
+        audit.Report(8.0, 1e-3, 40, 1100, 100, 9.0, 0, 9, "pass", 1.0, []),
     ),
     "encryption": lambda: encryption.as_json(
         encryption.Setting(), encryption.Report([], [], [], [])

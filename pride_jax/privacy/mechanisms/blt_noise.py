@@ -12,9 +12,8 @@ import jax.numpy as jnp
 from jax.lax import optimization_barrier
 from jaxtyping import Array, Float, Float32, Int, PyTree
 
-from pride_jax.privacy.mechanisms.gaussian_noise import rounded
 from pride_jax.privacy.mechanisms.blt_matrix import Buffers
-from pride_jax.privacy.mechanisms.gaussian_noise import standard_normal
+from pride_jax.privacy.mechanisms.gaussian_noise import rounded, standard_normal
 from pride_jax.types import Key
 
 Past = PyTree[Float32[Array, "buffers ..."]]
