@@ -1,5 +1,8 @@
 """Flower's own wrapper for central DP over its weighted mean, as a round for the kit."""
 
+# pyright: reportMissingImports=false
+# Flower is an extra.
+
 import logging
 import random
 from collections.abc import Callable, Sequence
