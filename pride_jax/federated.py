@@ -72,7 +72,8 @@ def halves_of(
     of_numbers: MethodOf = (lambda _: method) if isinstance(method, Method) else method
     numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
     training = of_numbers(numbers).training
-    clients = Clients(of_numbers, training.epochs, extent_of(sizes, training.batch_size))
+    public = sampler.public_sizes if isinstance(sampler, Plan) else True
+    clients = Clients(of_numbers, training.epochs, extent_of(sizes, training.batch_size), public)
     if isinstance(sampler, Plan):
         _check_plan(sampler, len(sizes), clipping)
         check_client_state(sampler, keeps_state(of_numbers(numbers)))

@@ -27,7 +27,8 @@ from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated, halves_of
 from pride_jax.methods.fedavg import fedavg
-from pride_jax.methods.method import by_examples, uniform
+from pride_jax.methods.method import LocalTraining, by_examples, uniform
+from pride_jax.methods.scaffold import scaffold
 from pride_jax.models.modules import num_parameters
 from pride_jax.models.networks import mlp
 from pride_jax.privacy.clipping import Adaptive, Flat
@@ -38,7 +39,7 @@ from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import secret_key, study_key
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import DeviceIntegers, Integers
 from pride_jax.task import classification
 
 CLIENTS = 12
@@ -346,3 +347,18 @@ def test_how_many_examples_a_client_has_shows_in_the_noise_of_weighted_rounds_an
     public = replace(FULL, public_sizes=True)
     one, other = (released_of_nothing(sizes, public, by_examples) for sizes in (few, many))
     assert one.std() / other.std() == pytest.approx(sum(many) / sum(few), rel=1e-5)
+
+
+def test_a_method_that_reads_the_size_of_the_largest_client_needs_it_to_be_public():
+    method = scaffold(classification(MODEL, 3), 0.1, training=LocalTraining(1, 4))
+    plan = replace(FULL, client_state=True)
+    with pytest.raises(ConfigError, match="size of the largest client"):
+        federated(method, DATA, plan)
+    federated(method, DATA, replace(plan, public_sizes=True))
+
+
+@pytest.mark.parametrize("mechanism", [Gaussian(2.0), Banded(2.0, 2, DeviceIntegers())])
+def test_sums_that_leave_32_bits_are_refused(mechanism):
+    crowd = {"sampler": full(10**6), "clipping": Flat(NORM), "rounds": 20, "delta": 1e-7}
+    with pytest.raises(ConfigError, match="below 2\\^31"):
+        Plan(mechanism=mechanism, **crowd)

@@ -1,9 +1,12 @@
 """What the server writes down of each sum, so that none is opened in two ways when it dies.
 
-A holder opens one sum a round. So the question to the holders is on disk before it is asked, and a
-server that was killed asks that very question again; the opened sum is on disk before the model
-steps, and rounds since the last checkpoint are done again from it. It holds what the server was
-sent, protected messages, and sums before the server's noise: only the server's owner may read it.
+A round is opened, or found to have too few parties, for one draw of its cohort and noise: what was
+written down for another draw is nothing, since another cohort's sum under new noise is not what is
+accounted. A holder opens one sum a round. So the question to the holders is on disk before it is
+asked, and a server that was killed asks that very question again; the opened sum, or that there is
+none, is on disk before the model steps, and rounds since the last checkpoint are done again from
+it. It holds what the server was sent, protected messages, and sums before the server's noise: only
+the server's owner may read it.
 """
 
 from collections.abc import Callable
@@ -43,19 +46,24 @@ class Done(NamedTuple):
 
 
 class Journal(NamedTuple):
-    """A folder of questions and sums.
+    """A folder of questions and sums, each of a round and a draw.
 
     Attributes:
-      question: round -> what the holders were to be asked, or None.
-      ask: round, that -> None, once it is on disk.
-      sum: round -> the opened sum, or None.
-      open: round, that -> None, once it is on disk; rounds that checkpoints cover are dropped.
+      question: round, draw -> what the holders were to be asked, or None.
+      ask: round, draw, that -> None, once it is on disk.
+      sum: round, draw -> the opened sum, or None.
+      open: round, draw, that -> None, once it is on disk; rounds that checkpoints cover are
+        dropped.
+      too_few: round, draw -> whether it was given up.
+      give_up: round, draw -> None, once it is on disk that its sum is never opened.
     """
 
-    question: Callable[[int], Record | None]
-    ask: Callable[[int, Record], None]
-    sum: Callable[[int], Done | None]
-    open: Callable[[int, Done], None]
+    question: Callable[[int, str], Record | None]
+    ask: Callable[[int, str, Record], None]
+    sum: Callable[[int, str], Done | None]
+    open: Callable[[int, str, Done], None]
+    too_few: Callable[[int, str], bool]
+    give_up: Callable[[int, str], None]
 
 
 def journal(folder: Path, every: int) -> Journal:
@@ -71,36 +79,47 @@ def journal(folder: Path, every: int) -> Journal:
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def file(round_: int, what: str) -> Path:
-        return folder / f"{round_}.{what}"
+    def file(round_: int, draw: str, what: str) -> Path:
+        return folder / f"{round_}.{draw}.{what}"
 
-    def question(round_: int) -> Record | None:
-        return _read(file(round_, "asked"))
+    def question(round_: int, draw: str) -> Record | None:
+        return _read(file(round_, draw, "asked"))
 
-    def ask(round_: int, record: Record) -> None:
-        _write(file(round_, "asked"), record)
+    def ask(round_: int, draw: str, record: Record) -> None:
+        _write(file(round_, draw, "asked"), record)
 
-    def sum_(round_: int) -> Done | None:
-        content = _read(file(round_, "sum"))
+    def sum_(round_: int, draw: str) -> Done | None:
+        content = _read(file(round_, draw, "sum"))
         if content is None:
             return None
         total = np.frombuffer(content.pop("total"), "<i8").astype(np.int64)
         contributors = tuple(content.pop("contributors"))
         return Done(total, contributors, **content)
 
-    def open_(round_: int, done: Done) -> None:
+    def open_(round_: int, draw: str, done: Done) -> None:
         content = done._asdict() | {
             "total": done.total.astype("<i8").tobytes(),
             "contributors": list(done.contributors),
         }
-        _write(file(round_, "sum"), content)
+        _write(file(round_, draw, "sum"), content)
         with explained("write to", folder):
-            file(round_, "asked").unlink(missing_ok=True)
-            for old in folder.glob("*.sum"):
-                if int(old.stem) < round_ // every * every:
+            file(round_, draw, "asked").unlink(missing_ok=True)
+        forget(round_)
+
+    def too_few(round_: int, draw: str) -> bool:
+        return file(round_, draw, "unopened").exists()
+
+    def give_up(round_: int, draw: str) -> None:
+        _write(file(round_, draw, "unopened"), {})
+        forget(round_)
+
+    def forget(round_: int) -> None:
+        with explained("write to", folder):
+            for old in (*folder.glob("*.sum"), *folder.glob("*.unopened")):
+                if int(old.name.partition(".")[0]) < round_ // every * every:
                     old.unlink()
 
-    return Journal(question, ask, sum_, open_)
+    return Journal(question, ask, sum_, open_, too_few, give_up)
 
 
 def _write(path: Path, content: Record) -> None:

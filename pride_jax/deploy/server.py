@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import itertools
 import json
 import math
@@ -49,6 +50,7 @@ from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
 from pride_jax.files import claimed, read_json, write_json
 from pride_jax.methods.method import parts
 from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.plan import Plan
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
@@ -292,21 +294,30 @@ def _collect(
     round_, start = int(state.round), time.perf_counter()
     ids, present = jax.device_get(cohort)
     called = ids[present].tolist()
-    done = kept.sum(round_)
+    draw = _draw_of(agreement.plan, state)
+
+    def nothing() -> Collected:
+        transport = Transport(len(called), 0, None, None, 0.0, 0.0)
+        info = _info(len(called), transport, 0.0)
+        return unopened(info, transport, time.perf_counter() - start, state.clients)
+
+    if kept.too_few(round_, draw):
+        return nothing()
+    done = kept.sum(round_, draw)
     if done is None:
-        asked = kept.question(round_)
+        asked = kept.question(round_, draw)
         try:
             if asked is None:
                 asked = _gather(agreement, ask, notes, server, state, called)
-                kept.ask(round_, asked)
+                kept.ask(round_, draw, asked)
             done = _opened(agreement, ask, notes, asked)
         except TooFewError:
             if agreement.plan is None:
                 raise
-            nothing = Transport(len(called), 0, None, None, 0.0, 0.0)
-            info = _info(len(called), nothing, 0.0)
-            return unopened(info, nothing, time.perf_counter() - start, state.clients)
-        kept.open(round_, done)
+            # Before anything is released: the same noise must never meet another sum.
+            kept.give_up(round_, draw)
+            return nothing()
+        kept.open(round_, draw, done)
     total = done.total
     if agreement.noise_bits is not None:
         total = centre(total, agreement.noise_bits)
@@ -314,6 +325,17 @@ def _collect(
     transport = Transport(lost, done.bytes_sent, None, None, done.combining, done.opening)
     info = _info(done.called, transport, done.training)
     return Collected(total, done.contributors, info, state.clients)
+
+
+def _draw_of(plan: Plan | None, state: ServerState) -> str:
+    """A name of the keys that cohorts and noise come from, which tells nothing of them.
+
+    Where the server draws no noise, a sum that was opened may be released again: it has its noise.
+    """
+    if plan is None or not plan.mechanism.draws_from_key:
+        return "any"
+    words = np.asarray(jax.random.key_data(state.keys.noise.value))
+    return hashlib.sha256(b"pride_jax: draw of a journal" + words.tobytes()).hexdigest()[:32]
 
 
 def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:

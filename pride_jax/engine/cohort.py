@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +61,29 @@ class CohortResult(NamedTuple):
     reports: Reports
 
 
+class PrivateSteps:
+    """The steps of a round under a privacy plan, which tell the size of the largest client.
+
+    A method that scales by them releases that size: no clipping bounds what it changes for others.
+
+    Raises (whatever is computed with them):
+      ConfigError: as above.
+    """
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise ConfigError(
+            "The method reads the steps of a round, which tell the size of the largest client: "
+            "expected public_sizes=True in the privacy plan (privacy.public_sizes), if that is "
+            "public, or a method that does not, such as fedavg"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse  # pyright: ignore
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _refuse  # pyright: ignore
+    __pow__ = __rpow__ = __mod__ = __rmod__ = __neg__ = __abs__ = _refuse  # pyright: ignore
+    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = _refuse  # pyright: ignore
+    __int__ = __float__ = __index__ = __jax_array__ = _refuse  # pyright: ignore
+
+
 class Clients(NamedTuple):
     """What a client does in a round, from what it is told to what it adds.
 
@@ -68,15 +91,18 @@ class Clients(NamedTuple):
       method: for the numbers that the program takes as arguments.
       epochs: of a round.
       extent: of all clients.
+      public_sizes: whether everybody may know how many examples the largest client holds.
     """
 
     method: MethodOf
     epochs: int
     extent: Extent
+    public_sizes: bool = True
 
     def round(self, number: Int[Array, ""]) -> Round:
-        """The round of that number."""
-        return Round(number, self.epochs * self.extent.batches)
+        """The round of that number; its steps refuse to be read where they follow from a secret."""
+        steps = self.epochs * self.extent.batches if self.public_sizes else PrivateSteps()
+        return Round(number, steps)  # pyright: ignore
 
 
 def train_client(

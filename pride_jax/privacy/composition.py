@@ -206,4 +206,6 @@ def _add(losses: Losses, moments: _Moments, rounds: int, tilt: float) -> _Sum | 
     sums = interval * (rounds * centre + lowest + np.arange(length, dtype=np.float64))
     scale = rounds * log_moment - tilt * middle
     missing = math.exp(min(0.0, scale - tilt * up + _OUTSIDE))
-    return _Sum(sums, np.maximum(summed, 0.0), tilt, middle, scale, missing)
+    # The transform rounds: against the exact curve, 10^8 rounds lost a part of 2^-34 of δ each.
+    summed = np.maximum(summed, 0.0) * (1 + rounds * 2.0**-30)
+    return _Sum(sums, summed, tilt, middle, scale, missing)

@@ -90,7 +90,8 @@ def dp_sgd(
 def example_epsilon(plan: Plan, steps: int, rounds: int) -> float:
     """ε at the plan's δ of one example of a client, against who sees all that the client sends.
 
-    Its neighbour holds an empty example in its place. Nothing is said of the losses that a
+    Its neighbour holds, in its place, an example whose gradient is zero: how many examples a client
+    holds is public, and a step is divided by it. Nothing is said of the losses that a
     simulation reports. That a client is not called in every round counts by ``rounds`` alone.
 
     Args:

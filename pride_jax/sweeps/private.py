@@ -210,7 +210,9 @@ def _one_more(
     except DivergedError:
         pass  # Nothing is worse.
     else:
-        if draws.done < draws.count and all(value > each.score for each in best):
+        # No number is greater than NaN: such a run is as bad as one that diverged.
+        beats = not math.isnan(value) and all(value > each.score for each in best)
+        if draws.done < draws.count and beats:
             best = [Best(folder.name, place, value, tested)]
     draws = draws._replace(done=draws.done + 1, best=best)
     _save(secret, draws)

@@ -225,19 +225,33 @@ def test_a_journal_keeps_what_no_checkpoint_covers(tmp_path):
     kept = journal(tmp_path, every=2)
     done = Done(np.array([-(2**40), 3]), (0, 2), 3, 100, 1.0, 2.0, 3.0)
     for round_ in range(5):
-        assert kept.sum(round_) is kept.question(round_) is None
-        kept.ask(round_, {"round": round_, "messages": [b"\xff", b""]})
-        assert journal(tmp_path, 2).question(round_)["messages"] == [b"\xff", b""]
-        kept.open(round_, done)
-        assert kept.question(round_) is None
+        assert kept.sum(round_, "a") is kept.question(round_, "a") is None
+        kept.ask(round_, "a", {"round": round_, "messages": [b"\xff", b""]})
+        assert journal(tmp_path, 2).question(round_, "a")["messages"] == [b"\xff", b""]
+        kept.open(round_, "a", done)
+        assert kept.question(round_, "a") is None
     again = journal(tmp_path, every=2)
-    assert [again.sum(round_) is None for round_ in range(5)] == [True] * 4 + [False]
-    found = again.sum(4)
+    assert [again.sum(round_, "a") is None for round_ in range(5)] == [True] * 4 + [False]
+    # Another cohort, and other noise: what was opened is not what they may be released with.
+    assert again.sum(4, "b") is None
+    found = again.sum(4, "a")
     assert np.array_equal(found.total, done.total)
     assert found[1:] == done[1:]
-    (tmp_path / "4.sum").write_bytes(b"\xc1")
+    (tmp_path / "4.a.sum").write_bytes(b"\xc1")
     with pytest.raises(RunError, match="damaged"):
-        again.sum(4)
+        again.sum(4, "a")
+
+
+def test_a_journal_never_forgets_that_a_sum_was_given_up(tmp_path):
+    kept = journal(tmp_path, every=2)
+    assert not kept.too_few(0, "a")
+    kept.give_up(0, "a")
+    kept.give_up(1, "a")
+    again = journal(tmp_path, every=2)
+    assert again.too_few(0, "a")
+    assert not again.too_few(0, "b")
+    again.give_up(2, "a")
+    assert [again.too_few(round_, "a") for round_ in range(3)] == [False, False, True]
 
 
 @pytest.fixture(scope="module")

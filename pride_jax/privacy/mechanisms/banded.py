@@ -57,6 +57,7 @@ class Banded(ServerNoise):
             )
         if self.band > setting.rounds:
             self._refuse("band", f"at most rounds={setting.rounds}")
+        self.check_room(setting)
         if isinstance(sampler, CyclicPoisson) and sampler.groups < self.band:
             raise ConfigError(
                 f"groups={sampler.groups}: expected at least band={self.band}, so that no two "

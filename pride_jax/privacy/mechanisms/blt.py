@@ -81,6 +81,7 @@ class BufferedToeplitz(ServerNoise):
             )
         if self.buffers >= setting.rounds:
             self._refuse("buffers", f"fewer than rounds={setting.rounds}")
+        self.check_room(setting)
 
     def _buffers(self, setting: Setting) -> Buffers:
         workload = Workload(setting.rounds, self.momentum, self.schedule)

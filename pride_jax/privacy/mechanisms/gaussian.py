@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 LARGEST_DEVIATION = 2.0**16
 """Steps of the grid in a standard deviation, at most: more noise makes the steps larger."""
 
-_REACH = 13
-"""No noise is as many deviations from 0: its thresholds end before."""
-
 
 @dataclass(frozen=True)
 class Gaussian(Memoryless, ServerNoise):
@@ -67,15 +64,10 @@ class Gaussian(Memoryless, ServerNoise):
                 )
             clipping.sum_noise_multiplier(self.noise_multiplier, sampler.expected_cohort)
         if not isinstance(self.values, Floats):
-            self._check_grid(self.grid(setting), setting)
+            self._check_count(self.grid(setting), setting)
+            self.check_room(setting)
 
-    def _check_grid(self, grid: Grid, setting: Setting) -> None:
-        adds = max(math.sqrt(grid.max_squared_norm), grid.half)
-        if setting.sampler.slots * adds + _REACH * grid.deviation >= 2**31:
-            raise ConfigError(
-                f"Sums of up to {setting.sampler.slots} clients with {self}: expected below 2^31, "
-                f"but each may add {adds:.0f} steps; use smaller cohorts or fewer bits"
-            )
+    def _check_count(self, grid: Grid, setting: Setting) -> None:
         if isinstance(setting.clipping, Adaptive) and not grid.half:
             raise ConfigError(
                 f"clipping={setting.clipping} with {self}: expected more bits or noise, since half "

@@ -1,5 +1,6 @@
 """What Gaussian noise costs that the server adds, independent or correlated over rounds."""
 
+import math
 from dataclasses import replace
 from typing import Self
 
@@ -15,6 +16,9 @@ from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted, Full
 from pride_jax.privacy.values import Floats, Grid, Values
 from pride_jax.validated import Validated
+
+_REACH = 13
+"""No noise is as many deviations from 0: its thresholds end before."""
 
 
 class ServerNoise(Validated):
@@ -53,6 +57,22 @@ class ServerNoise(Validated):
         if isinstance(self.values, Floats):
             raise ConfigError(f"The grid of {self}: expected integers, since floats have none")
         return self.values.grid
+
+    def check_room(self, setting: Setting) -> None:
+        """Refuses integers whose sum may leave 32 bits.
+
+        Raises:
+          ConfigError: as above.
+        """
+        if isinstance(self.values, Floats):
+            return
+        grid, slots = self.grid(setting), setting.sampler.slots
+        adds = max(math.sqrt(grid.max_squared_norm), grid.half)
+        if slots * adds + _REACH * grid.deviation >= 2**31:
+            raise ConfigError(
+                f"Sums of up to {slots} clients with {self}: expected below 2^31, but each may add "
+                f"{adds:.0f} steps; use smaller cohorts or fewer bits"
+            )
 
     @property
     def states_distance(self) -> bool:
