@@ -4,25 +4,20 @@ Choquette-Choo et al. 2023, (Amplified) Banded Matrix Factorization. The matrix 
 its noise on the device in `banded_noise`.
 """
 
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.clipping import Adaptive
 from pride_jax.privacy.mechanisms.band_matrix import band_coefficients, sensitivity
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, floats_of
-from pride_jax.privacy.mechanisms.server_noise import ServerNoise
+from pride_jax.privacy.mechanisms.correlated import Correlated, Memory
+from pride_jax.privacy.mechanisms.mechanism import Setting
 from pride_jax.privacy.sampling import CyclicPoisson, Full
 from pride_jax.privacy.values import Floats, Values
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
-
-    from pride_jax.types import Key, Update
-
 
 @dataclass(frozen=True)
-class Banded(ServerNoise):
+class Banded(Correlated):
     """Gaussian noise on each round's sum, some of which later rounds take back."""
 
     noise_multiplier: float
@@ -73,41 +68,14 @@ class Banded(ServerNoise):
         sampler = setting.sampler
         return sampler.sensitivity * sensitivity(coefficients, releases, sampler.separation)
 
-    def init(
-        self, setting: Setting, key: "Key", like: "Update", round_: "Array | int"
-    ) -> PrivacyState:
-        """The state before a round: the clipping norm, and the noise that the band remembers."""
-        import jax.numpy as jnp
+    def memory(self, setting: Setting) -> Memory:
+        """The noise of the plan's matrix."""
+        from pride_jax.privacy.mechanisms.banded_noise import replay, step
 
-        from pride_jax.privacy.mechanisms.banded_noise import replay
-        from pride_jax.types import Hidden
-
-        window = replay(self._coefficients(setting), key, round_, like)
-        norm = jnp.asarray(setting.clipping.norm, jnp.float32)
-        return PrivacyState(norm, Hidden(window, "past noise"))
-
-    def release(
-        self,
-        setting: Setting,
-        round_key: "Key",
-        state: PrivacyState,
-        total: "Update",
-        within: "Float[Array, '']",
-    ) -> "tuple[Update, PrivacyState]":
-        """The noised sum, and the state with this round's noise in it."""
-        import jax
-        import jax.numpy as jnp
-
-        from pride_jax.privacy.mechanisms.banded_noise import step
-
-        del within
-        if not isinstance(self.values, Floats):
-            total = floats_of(total, self.grid(setting).step(setting.clipping.norm))
-        scale = self.noise_scale(setting, setting.clipping.norm)
-        window = state.window
-        noise, kept = step(self._coefficients(setting), round_key, window.value, scale)
-        noised = jax.tree.map(jnp.add, total, noise)
-        return noised, state._replace(window=window.replace(kept))
+        coefficients = self._coefficients(setting)
+        return Memory(
+            functools.partial(replay, coefficients), functools.partial(step, coefficients)
+        )
 
     def describe(self) -> str:
         """What is done to a clipped update, or to the sum, for a disclosure."""

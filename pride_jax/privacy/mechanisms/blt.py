@@ -10,8 +10,8 @@ Thakurta 2022, "Improved Differential Privacy for SGD via Optimal Private Linear
 Adaptive Streams").
 """
 
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,21 +27,16 @@ from pride_jax.privacy.mechanisms.blt_matrix import (
     optimal_buffers,
     sensitivity,
 )
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, floats_of
-from pride_jax.privacy.mechanisms.server_noise import ServerNoise
+from pride_jax.privacy.mechanisms.correlated import Correlated, Memory
+from pride_jax.privacy.mechanisms.mechanism import Setting
 from pride_jax.privacy.profile import GaussianProfile, Profile
 from pride_jax.privacy.readers import Reader
 from pride_jax.privacy.sampling import Accounted, CyclicPoisson, Full
 from pride_jax.privacy.values import Floats, Values
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
-
-    from pride_jax.types import Key, Update
-
 
 @dataclass(frozen=True)
-class BufferedToeplitz(ServerNoise):
+class BufferedToeplitz(Correlated):
     """Gaussian noise on each round's sum, some of which all later rounds take back."""
 
     noise_multiplier: float
@@ -109,41 +104,12 @@ class BufferedToeplitz(ServerNoise):
             f"that are {sampler.separation} or more apart for a client, nothing amplified"
         )
 
-    def init(
-        self, setting: Setting, key: "Key", like: "Update", round_: "Array | int"
-    ) -> PrivacyState:
-        """The state before a round: the clipping norm, and the noise that the buffers remember."""
-        import jax.numpy as jnp
+    def memory(self, setting: Setting) -> Memory:
+        """The noise of the plan's matrix."""
+        from pride_jax.privacy.mechanisms.blt_noise import replay, step
 
-        from pride_jax.privacy.mechanisms.blt_noise import replay
-        from pride_jax.types import Hidden
-
-        past = replay(self._buffers(setting), key, round_, like)
-        norm = jnp.asarray(setting.clipping.norm, jnp.float32)
-        return PrivacyState(norm, Hidden(past, "past noise"))
-
-    def release(
-        self,
-        setting: Setting,
-        round_key: "Key",
-        state: PrivacyState,
-        total: "Update",
-        within: "Float[Array, '']",
-    ) -> "tuple[Update, PrivacyState]":
-        """The noised sum, and the state with this round's noise in it."""
-        import jax
-        import jax.numpy as jnp
-
-        from pride_jax.privacy.mechanisms.blt_noise import step
-
-        del within
-        if not isinstance(self.values, Floats):
-            total = floats_of(total, self.grid(setting).step(setting.clipping.norm))
-        scale = self.noise_scale(setting, setting.clipping.norm)
-        past = state.window
-        noise, kept = step(self._buffers(setting), round_key, past.value, scale)
-        noised = jax.tree.map(jnp.add, total, noise)
-        return noised, state._replace(window=past.replace(kept))
+        buffers = self._buffers(setting)
+        return Memory(functools.partial(replay, buffers), functools.partial(step, buffers))
 
     def describe(self) -> str:
         """What is done to a clipped update, or to the sum, for a disclosure."""
