@@ -171,6 +171,22 @@ def test_a_grid_has_the_noise_that_is_accounted_and_little_more(noise, clipping)
         assert grid.deviation / (2 * grid.half) <= clipping.count_noise(100) * 1.2
 
 
+@pytest.mark.parametrize("dimension", [1, 1000, 200_000])
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+def test_a_grid_is_as_fine_as_rounding_asks_and_no_finer(noise, dimension):
+    grid = plan("full", Gaussian(noise, DeviceIntegers(dimension))).grid
+    assert grid.stretched <= 1 + 1e-4
+    assert grid.deviation in {2.0**power for power in range(12, 17)}
+    assert grid.deviation == 2**12 or math.sqrt(rounded_norm(grid.levels / 2, dimension)) > (
+        grid.levels / 2 * (1 + 1e-4)
+    )
+
+
+def test_noise_that_leaves_the_norm_no_steps_is_refused():
+    with pytest.raises(ConfigError, match="noise_multiplier"):
+        plan("full", Gaussian(1e300, DeviceIntegers(1)))
+
+
 def test_the_distance_is_that_of_every_draw_of_the_run():
     one = plan("poisson", Gaussian(2.0, DeviceIntegers(1000)))
     draw = gaussian_distance(one.grid.deviation)

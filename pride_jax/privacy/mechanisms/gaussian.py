@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 LARGEST_DEVIATION = 2.0**16
 """Steps of the grid in a standard deviation, at most: more noise makes the steps larger."""
+_SMALLEST_DEVIATION = 2.0**12
+"""Steps in a standard deviation that every plan takes, if its integers have as many."""
+_STRETCH = 1e-4
+"""What rounding may add to the norm: a finer grid than this needs is a larger table for nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Gaussian(Memoryless, ServerNoise):
             )
 
     def grid(self, setting: Setting) -> Grid:
-        """The grid of the integers, of which the noise has 2^16 steps a deviation at most.
+        """The grid of the integers, of which the noise has 2^12 to 2^16 steps a deviation.
 
         Raises:
           ConfigError: there is none, or so large a noise leaves too few steps for the norm.
@@ -84,8 +88,9 @@ class Gaussian(Memoryless, ServerNoise):
         cohort = setting.sampler.expected_cohort
         multiplier = clipping.sum_noise_multiplier(self.noise_multiplier, cohort)
         deviation = multiplier * math.sqrt(grid.max_squared_norm)
-        if deviation > LARGEST_DEVIATION:
-            deviation = LARGEST_DEVIATION
+        enough = _enough_steps(multiplier, grid.dimension)
+        if deviation > enough:
+            deviation = enough
             grid = self._coarser(grid, math.floor((deviation / multiplier) ** 2))
         half = 0
         if isinstance(clipping, Adaptive):
@@ -186,3 +191,14 @@ class Gaussian(Memoryless, ServerNoise):
             f"noise of standard deviation {self.noise_multiplier:.4g} times their largest norm to "
             "the sum."
         )
+
+
+def _enough_steps(multiplier: float, dimension: int) -> float:
+    """The least power of 2 that, as a deviation, leaves the norm steps enough, within the bounds.
+
+    Powers of 2, so that plans share their tables.
+    """
+    lengthened = rounded_norm(0, dimension)
+    levels = (1 + math.sqrt(1 + 8 * _STRETCH * lengthened)) / (4 * _STRETCH)
+    steps = min(LARGEST_DEVIATION, max(_SMALLEST_DEVIATION, multiplier * levels))
+    return 2.0 ** math.ceil(math.log2(steps))
