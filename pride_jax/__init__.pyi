@@ -1,8 +1,8 @@
-from .aggregation.masking import masking
-from .aggregation.paillier import paillier
-from .aggregation.plain import plain
+from .aggregation.protocols.masking import masking
+from .aggregation.protocols.paillier import paillier
+from .aggregation.protocols.plain import plain
+from .aggregation.protocols.threshold import threshold_paillier
 from .aggregation.secure_sum import Role, SecureSum
-from .aggregation.threshold import threshold_paillier
 from .attacks.audit_round import AuditReport, audit_round
 from .data.augment import Augment, borrowed_scatter, flips_and_crops
 from .data.datasets import Dataset, load_dataset

@@ -33,9 +33,9 @@ LEVEL = {name: level for level, name in enumerate(ORDER)}
 
 MOST_LINES = 450
 LONGER = {
-    "aggregation/lattice.py",
-    "aggregation/masking.py",
-    "aggregation/threshold.py",
+    "aggregation/protocols/lattice.py",
+    "aggregation/protocols/masking.py",
+    "aggregation/protocols/threshold.py",
     "deploy/server.py",
 }
 """The protocols, which follow in their own issues."""

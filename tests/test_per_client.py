@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate

@@ -4,11 +4,12 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from pride_jax.aggregation.messages import MessageError, from_bytes, to_bytes
+from pride_jax.aggregation.messages import from_bytes, to_bytes
+from pride_jax.aggregation.refusals import MessageError
 from pride_jax.aggregation.secure_sum import Directory, Message, SecureSum
 
 ACCEPTED = "accepted"
-_HEADER_BYTES = 124
+_HEADER_BYTES = 132
 
 
 def try_corruptions(

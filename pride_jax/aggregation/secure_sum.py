@@ -3,12 +3,13 @@
 One round, and who does what::
 
     secret, public = protocol.keygen(rng, Role.KEY_HOLDER)             # a key holder, once
-    directory = Directory(round, roster, terms, {Role.KEY_HOLDER: public}, signers)
+    directory = Directory(round, roster, terms, {Role.KEY_HOLDER: public}, signers, model=digest)
     prepared = protocol.prepare(rng, directory, client_secret, client)   # a client, while it trains
     message = protocol.protect(directory, prepared, vector)              # a client
     message = sign_message(signing_secret, message)                      # a client
     total = protocol.combine(directory, messages)                        # the aggregator: no secret
-    share = protocol.share(directory, secret, total)                     # a holder, see ``holder``
+    question = question_of(messages)                                     # the aggregator
+    share = protocol.share(directory, secret, question)                  # a holder, see ``holder``
     summed = protocol.open(directory, total, [share])                    # the aggregator
 
 Where clients must hear from one another first, as in ``masking``, each makes a new key for every
@@ -19,9 +20,10 @@ then means the second one::
     letter = protocol.letters.write(rng, directory, client_secret, client)      # a client; signed
     directory = protocol.letters.collect(directory, letters)                     # the aggregator
 
-What a role may see is in the types: ``Secret`` stays with its owner, ``Public``, ``Message``,
-``Total`` and ``Share`` travel. ``share`` takes a ``Total`` and nothing else, so no single client's
-``Message`` can be handed to a key holder by mistake.
+What a role may see is in the types. ``Secret`` stays with its owner; ``Public`` and ``Share`` are
+for everyone. A ``Message`` has two parts: the ``body`` is for the aggregator alone, and what is
+``enclosed`` is for those who help to open the sum. They get an ``Enclosed``, which has a digest in
+the body's place, so no key holder is handed what its key could open a client's vector with.
 """
 
 import hashlib
@@ -31,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 from jaxtyping import Int, Int64
@@ -147,14 +149,48 @@ class Message(NamedTuple):
     Attributes:
       header: the sum it belongs to.
       client: who sent it.
-      body: the protocol's own bytes.
+      body: the protocol's own bytes, for the aggregator alone.
+      enclosed: the protocol's own bytes, for whoever helps to open the sum.
       signature: the client's, over all of the above; empty before it has signed.
     """
 
     header: Header
     client: int
     body: bytes
+    enclosed: bytes = b""
     signature: bytes = b""
+
+
+class Enclosed(NamedTuple):
+    """What a holder gets of a client's message.
+
+    Attributes:
+      header: the sum it belongs to.
+      client: who sent it.
+      digest: SHA-256 of the body, which the holder does not get.
+      enclosed: as in the message.
+      signature: the message's: the holder can check it.
+    """
+
+    header: Header
+    client: int
+    digest: bytes
+    enclosed: bytes
+    signature: bytes = b""
+
+
+class Question(NamedTuple):
+    """What a holder is asked to help to open.
+
+    Attributes:
+      header: the sum.
+      contributors: ids of the clients whose messages are in it, ascending.
+      enclosed: in protocols with key holders, of each of them in that order; else empty.
+    """
+
+    header: Header
+    contributors: tuple[int, ...]
+    enclosed: tuple[Enclosed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +206,9 @@ class Directory:
         asks for no signatures: whoever can send bytes can then pass for any client.
       letters: what clients have told one another for this round, by sender; empty in protocols
         without letters.
+      model: SHA-256 of all that the clients are sent to train from. It is in the fingerprint, so
+        that no sum has clients in it who were sent different models.
+      run: what names the run: nothing of another run, with the same keys, passes for this one's.
 
     Raises:
       ConfigError: a negative round or id, a repeated id, or more clients than the terms allow.
@@ -181,6 +220,8 @@ class Directory:
     keys: Mapping[int | Role, Public] = field(default_factory=dict)
     signers: Mapping[int, bytes] | None = None
     letters: Mapping[int, Message] = field(default_factory=dict)
+    model: bytes = b""
+    run: bytes = b""
 
     def __post_init__(self) -> None:
         roster = tuple(operator.index(client) for client in self.roster)
@@ -207,8 +248,13 @@ class Directory:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """SHA-256 over all public keys, signing keys and letters with their owners, 32 bytes."""
-        digest = hashlib.sha256(b"pride_jax directory, version 2")
+        """SHA-256 of run and model, of all public keys, signing keys and letters with their owners.
+
+        32 bytes.
+        """
+        digest = hashlib.sha256(b"pride_jax directory, version 3")
+        for part in (self.run, self.model):
+            digest.update(len(part).to_bytes(8, "big") + part)
         keys = {str(owner): key.to_bytes() for owner, key in self.keys.items()}
         signers = {str(client): key for client, key in (self.signers or {}).items()}
         letters = {str(client): each.body + each.signature for client, each in self.letters.items()}
@@ -221,7 +267,7 @@ class Directory:
 
 
 class Total(NamedTuple):
-    """The sum of several messages, still protected.
+    """The sum of several messages, still protected, as the aggregator keeps it.
 
     Attributes:
       header: the sum it belongs to.
@@ -239,7 +285,7 @@ class Share(NamedTuple):
 
     Attributes:
       header: the sum it belongs to.
-      contributors: those of the total that it opens.
+      contributors: those of the sum that it opens.
       body: the protocol's own bytes.
       holder: who gives it, where there are several: a key holder's number, or a client's id.
     """
@@ -301,24 +347,20 @@ class Letters(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What one role, or several who collude, can see of a sum.
+    """What one role, or several who collude, learns of a client's values, beyond who took part.
 
     Attributes:
       who: the role or roles.
-      sees: of the clients' values, beyond who took part.
+      adversary: ``"curious"``, who follows the protocol and reads everything that reaches it, or
+        ``"active"``, who sends what it likes.
+      learns: what.
+      shown_by: the test that mounts the attack, as pytest names it; no claim stands without one.
     """
 
     who: str
-    sees: str
-
-
-ONE_KEY_HOLDER = (
-    Sight("aggregator, and whoever reads the wire", "ciphertexts; the sum, once it is opened"),
-    Sight("key holder", "the sum; it adds the signed messages itself, and opens one sum a round"),
-    Sight("other clients", "nothing"),
-    Sight("aggregator and key holder together", "every client's values"),
-)
-"""Sights of a protocol in which one key holder, apart from the aggregator, decrypts."""
+    adversary: Literal["curious", "active"]
+    learns: str
+    shown_by: str
 
 
 class SecureSum(NamedTuple):
@@ -336,8 +378,9 @@ class SecureSum(NamedTuple):
       protect: directory, what was prepared, vector -> the client's message, to be signed.
       combine: directory, messages of different clients, in any order -> their total. It checks each
         message and needs no secret.
-      share: directory, a holder's secret, total -> its part in opening that total. Holders call it
-        through ``holder``, which adds what they must remember.
+      share: directory, a holder's secret, question -> its part in opening that sum. It checks the
+        question: nothing that the aggregator says is believed. Holders call it through ``holder``,
+        which adds what they must remember.
       open: directory, total, shares -> the sum.
       letters: what comes before ``prepare``; None where clients need not hear from one another.
       openers: who the holders are: key holders, or the clients whose messages were added.
@@ -345,7 +388,7 @@ class SecureSum(NamedTuple):
       check_share: directory, total, share -> nothing; it refuses a share that can be seen by itself
         to be wrong, so that others can take its place. ``open`` checks again.
       deal: what ``keygen`` made for the key holder -> each single holder's secret.
-      sights: who can see what, and under which collusion hiding ends.
+      sights: who learns what, curious or active, alone or together.
     """
 
     name: str
@@ -353,7 +396,7 @@ class SecureSum(NamedTuple):
     prepare: Callable[[Rng, Directory, Secret, int], Prepared]
     protect: Callable[[Directory, Prepared, Int[np.ndarray, "length"]], Message]
     combine: Callable[[Directory, Sequence[Message]], Total]
-    share: Callable[[Directory, Secret, Total], Share]
+    share: Callable[[Directory, Secret, Question], Share]
     open: Callable[[Directory, Total, Sequence[Share]], Int64[np.ndarray, "length"]]
     letters: Letters | None = None
     openers: Role = Role.KEY_HOLDER

@@ -9,14 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64
 
-from pride_jax.aggregation.holder import Holder, help_open, help_open_total
-from pride_jax.aggregation.messages import (
-    MessageError,
-    from_bytes,
-    sift,
-    sign_message,
-    to_bytes,
-)
+from pride_jax.aggregation.checks import sift
+from pride_jax.aggregation.holder import Holder, help_open
+from pride_jax.aggregation.messages import from_bytes, question_of, sign_message, to_bytes
+from pride_jax.aggregation.refusals import MessageError
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
@@ -28,9 +24,10 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Share,
     Terms,
-    Total,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+
+_RUN_BYTES = 16
 
 Network = Callable[[Sequence[bytes]], Sequence[bytes]]
 """The messages that clients send -> those that the aggregator receives."""
@@ -105,14 +102,14 @@ class Aggregator(NamedTuple):
     """A secure sum as two calls.
 
     Attributes:
-      announce: round, client ids, the fewest whose sum is opened -> clients prepare; it can run
-        while the device trains.
+      announce: round, client ids, the fewest whose sum is opened, SHA-256 of what clients train
+        from -> clients prepare; it can run while the device trains.
       add: the announced sum, one row of integers a client in the order announced -> their exact
         sum, without those whose messages were lost or refused, as far as the protocol allows. It
         raises TooFewError, and opens nothing, when fewer are left than were asked for.
     """
 
-    announce: Callable[[int, Sequence[int], int], Announced]
+    announce: Callable[[int, Sequence[int], int, bytes], Announced]
     add: Callable[[Announced, Int[np.ndarray, "clients length"]], Added]
 
 
@@ -141,8 +138,11 @@ def simulate(
       network: what it does to the clients' messages.
     """
     dealt, public = key_holder
+    run = rng(_RUN_BYTES)
 
-    def announce(round_: int, clients: Sequence[int], smallest_cohort: int) -> Announced:
+    def announce(
+        round_: int, clients: Sequence[int], smallest_cohort: int, model: bytes
+    ) -> Announced:
         start = time.perf_counter()
         asked = dataclasses.replace(terms, smallest_cohort=smallest_cohort)
         signing = {client: signing_key(rng) for client in clients}
@@ -150,7 +150,13 @@ def simulate(
         keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
         publics = {client: key for client, (_, key) in keys.items()}
         directory = Directory(
-            round_, tuple(clients), asked, {Role.KEY_HOLDER: public, **publics}, signers
+            round_,
+            tuple(clients),
+            asked,
+            {Role.KEY_HOLDER: public, **publics},
+            signers,
+            model=model,
+            run=run,
         )
         letters = []
         if protocol.letters is not None:
@@ -188,7 +194,7 @@ def simulate(
         messages, unreadable = _read(network(sent))
         total, accepted, refused = sift(partial(protocol.combine, directory), messages)
         times.append(time.perf_counter())
-        shares = ask_holders(announced, total, accepted)
+        shares = ask_holders(announced, accepted)
         summed = protocol.open(directory, total, shares)
         times.append(time.perf_counter())
         bytes_sent = announced.bytes_sent + sum(map(len, sent))
@@ -198,23 +204,20 @@ def simulate(
         transport = Transport(lost, bytes_sent, announced.seconds, *np.diff(times).tolist())
         return Added(summed, total.contributors, (*unreadable, *refused), transport)
 
-    def ask_holders(announced: Announced, total: Total, messages: Sequence[Message]) -> list[Share]:
+    def ask_holders(announced: Announced, accepted: Sequence[Message]) -> list[Share]:
         """The shares of as many holders as it takes, each with a memory of its own."""
-        directory = announced.directory
+        directory, question = announced.directory, question_of(accepted)
         needed = protocol.quorum(directory)
+        secrets = protocol.deal(dealt)
         if protocol.openers == Role.CLIENT:
-            secrets = [
-                client.secret for client in announced.clients if client.id in total.contributors
-            ]
-        else:
-            secrets = protocol.deal(dealt)
+            question = question._replace(enclosed=())
+            contributors = question.contributors
+            secrets = [each.secret for each in announced.clients if each.id in contributors]
         holders = [
             Holder(secret, directory.signers or {}, terms.smallest_cohort)
             for secret in secrets[:needed]
         ]
-        if protocol.openers == Role.CLIENT:
-            return [help_open_total(protocol, holder, directory, total)[0] for holder in holders]
-        return [help_open(protocol, holder, directory, messages)[0] for holder in holders]
+        return [help_open(protocol, holder, directory, question)[0] for holder in holders]
 
     return Aggregator(announce, add)
 

@@ -17,11 +17,11 @@ from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
 
-from pride_jax.aggregation.lattice import bfv
-from pride_jax.aggregation.masking import masking
-from pride_jax.aggregation.paillier import paillier
-from pride_jax.aggregation.plain import plain
-from pride_jax.aggregation.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.lattice import bfv
+from pride_jax.aggregation.protocols.masking import masking
+from pride_jax.aggregation.protocols.paillier import paillier
+from pride_jax.aggregation.protocols.plain import plain
+from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.attacks.digits import (
     CLASSES,
     DEVICE,

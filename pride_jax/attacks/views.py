@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32, Int32, Int64
 
 from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
 from pride_jax.engine.contribution import of_plan
@@ -74,7 +74,7 @@ def secure_sum(
         return messages
 
     aggregator = _aggregator(protocol, rows, limit, bits, rng, network)
-    added = aggregator.add(aggregator.announce(0, range(len(rows)), 2), rows)
+    added = aggregator.add(aggregator.announce(0, range(len(rows)), 2, b""), rows)
     mean = dequantize(added.total, limit, bits) / np.float32(len(rows))
     return Seen(_as_updates(received, rows.shape[1], limit, bits), mean)
 
@@ -91,7 +91,8 @@ def received_messages(
     Args:
       protocol, rows, limit, bits, rng: as for `secure_sum`.
     """
-    announced = _aggregator(protocol, rows, limit, bits, rng).announce(0, range(len(rows)), 2)
+    aggregator = _aggregator(protocol, rows, limit, bits, rng)
+    announced = aggregator.announce(0, range(len(rows)), 2, b"")
     messages = [
         protocol.protect(announced.directory, client.prepared, row)
         for client, row in zip(announced.clients, rows, strict=True)
@@ -115,7 +116,7 @@ def _aggregator(
 def _as_updates(
     messages: Sequence[Message], length: int, limit: float, bits: int
 ) -> Float32[np.ndarray, "clients length"]:
-    numbers = [read_numbers(message.body, length) for message in messages]
+    numbers = [read_numbers(message.body + message.enclosed, length) for message in messages]
     return np.stack([dequantize(each, limit, bits) for each in numbers])
 
 

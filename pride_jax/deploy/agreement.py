@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pride_jax.aggregation.masking import public_from_bytes
 from pride_jax.aggregation.messages import from_bytes
+from pride_jax.aggregation.protocols.masking import public_from_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Public,
@@ -134,8 +134,9 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
 
     Args:
       agreement: what the role knows.
-      record: ``round`` and ``cohort``, the parties called to it; where parties have keys for a
-        round, who sent one in time (``keyed``) and these ``publics``; then ``letters``.
+      record: ``round``, ``cohort``, the parties called to it, and ``model``, the digest of what
+        they train from; where parties have keys for a round, who sent one in time (``keyed``) and
+        these ``publics``; then ``letters``.
 
     Raises:
       PrideError: a party is not in the roster, a key or letter is none, or there are too few.
@@ -161,6 +162,8 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         keys,
         {client: enrolled[client].signing_key for client in cohort},
         {letter.client: letter for letter in letters},
+        record["model"],
+        agreement.roster.run,
     )
 
 

@@ -136,6 +136,7 @@ def collect_roster(enrolments: list[Path], dataset: Any, code: Mapping[str, str]
         parties=tuple(sorted(parties)),
         key_holders=tuple(sorted(holders)),
         public_key=next(iter(public_keys), b""),
+        run=os.urandom(16),
         code=dict(code),
     )
     check_roster(roster)

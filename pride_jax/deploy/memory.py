@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from pride_jax.aggregation.messages import enclosed_to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
+from pride_jax.aggregation.secure_sum import Directory, Question
 from pride_jax.deploy.enrolment import SECRETS
 from pride_jax.errors import ProtocolError
 
@@ -50,9 +52,11 @@ def save_opened(folder: Path, opened: Opened) -> None:
     write_owner_only(folder / SECRETS / _OPENED, json.dumps(content).encode(), replace=True)
 
 
-def question(*parts: bytes) -> str:
-    """Equal for equal questions only."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
+def digest_of(directory: Directory, question: Question) -> str:
+    """Equal for equal questions about equal rounds only."""
+    digest = hashlib.sha256(directory.fingerprint)
+    for client in question.contributors:
+        digest.update(client.to_bytes(8, "big"))
+    for each in map(enclosed_to_bytes, question.enclosed):
+        digest.update(len(each).to_bytes(8, "big") + each)
     return digest.hexdigest()

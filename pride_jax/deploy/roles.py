@@ -17,21 +17,24 @@ open      a key holder       its share of the sum of the messages that it adds, 
 Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from pride_jax.aggregation import masking
-from pride_jax.aggregation.holder import Holder, help_open, help_open_total
-from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
+from pride_jax.aggregation.holder import Holder, help_open
+from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
-from pride_jax.aggregation.secure_sum import Directory, Role, Secret, Share
+from pride_jax.aggregation.protocols import masking
+from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
+from pride_jax.aggregation.shares import signed_share
 from pride_jax.aggregation.signatures import sign
-from pride_jax.aggregation.totals import signed_share, total_from_bytes
 from pride_jax.deploy.agreement import (
     Agreement,
     Record,
@@ -46,7 +49,7 @@ from pride_jax.deploy.enrolment import (
     load_key,
     load_signing_key,
 )
-from pride_jax.deploy.memory import Opened, load_opened, question, save_opened
+from pride_jax.deploy.memory import Opened, digest_of, load_opened, save_opened
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.files import claimed, read_json
 from pride_jax.reporting import metrics
@@ -175,7 +178,7 @@ def _train(me: Me, request: Record) -> Record:
     prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
     use_cores(me.agreement.config.engine.devices)
     keep_programs()
-    params = np.frombuffer(request["params"], "<f4")
+    params = _model(directory, request["params"])
     integers, told = training.train_party(
         me.agreement, me.number, load_examples(me.folder), directory.round, params
     )
@@ -185,43 +188,53 @@ def _train(me: Me, request: Record) -> Record:
     return {"message": to_bytes(sign_message(load_signing_key(me.folder), message))}
 
 
+def _model(directory: Directory, content: bytes) -> Float[np.ndarray, "length"]:
+    """What to train from.
+
+    Raises:
+      ProtocolError: others were sent another model, or one that would make honest clients silent.
+    """
+    if hashlib.sha256(content).digest() != directory.model:
+        raise ProtocolError(
+            f"Round {directory.round}: the parameters are not those of the round's digest: others "
+            "were sent other ones"
+        )
+    params = np.frombuffer(content, "<f4")
+    if not np.isfinite(params).all():
+        raise ProtocolError(
+            f"Round {directory.round}: parameters are not finite: expected a model to train from"
+        )
+    return params
+
+
 def _share(me: Me, request: Record) -> Record:
     directory = _called(me, request)
-    total = total_from_bytes(request["total"])
-
-    def help_(holder: Holder) -> tuple[Share, Holder]:
-        return help_open_total(me.agreement.protocol, holder, directory, total)
-
-    asked = question(directory.fingerprint, request["total"])
-    return _opening(me, lambda: _round_secret(me.folder, _USED, directory.round), asked, help_)
+    about = header(directory, me.agreement.protocol.name)
+    asked = Question(about, tuple(request["contributors"]))
+    return _opening(me, lambda: _round_secret(me.folder, _USED, directory.round), directory, asked)
 
 
 def _open(me: Me, request: Record) -> Record:
     directory = directory_from(me.agreement, request)
-    messages = [from_bytes(message) for message in request["messages"]]
-
-    def help_(holder: Holder) -> tuple[Share, Holder]:
-        return help_open(me.agreement.protocol, holder, directory, messages)
-
-    asked = question(directory.fingerprint, *sorted(request["messages"]))
-    return _opening(me, lambda: load_key(me.folder, me.agreement.config, me.number), asked, help_)
+    about = header(directory, me.agreement.protocol.name)
+    enclosed = tuple(map(enclosed_from_bytes, request["enclosed"]))
+    asked = Question(about, tuple(each.client for each in enclosed), enclosed)
+    secret = partial(load_key, me.folder, me.agreement.config, me.number)
+    return _opening(me, secret, directory, asked)
 
 
-def _opening(
-    me: Me,
-    secret: Callable[[], Secret],
-    asked: str,
-    help_: Callable[[Holder], tuple[Share, Holder]],
-) -> Record:
+def _opening(me: Me, secret: Callable[[], Secret], directory: Directory, asked: Question) -> Record:
     """Helps to open one sum, remembering it first; the same question gets the same answer."""
     opened = load_opened(me.folder)
-    if asked == opened.asked:
+    digest = digest_of(directory, asked)
+    if digest == opened.asked:
         return {"share": opened.answer}
     enrolled = {party.id: party.signing_key for party in me.agreement.roster.parties}
     smallest = me.agreement.terms.smallest_cohort
-    share, after = help_(Holder(secret(), enrolled, smallest, opened.next_round))
+    holder = Holder(secret(), enrolled, smallest, opened.next_round)
+    share, after = help_open(me.agreement.protocol, holder, directory, asked)
     answer = signed_share(load_signing_key(me.folder), share)
-    save_opened(me.folder, Opened(after.next_round, asked, answer))
+    save_opened(me.folder, Opened(after.next_round, digest, answer))
     return {"share": answer}
 
 

@@ -54,6 +54,7 @@ class Roster(NamedTuple):
       parties: by ascending id, from 0.
       key_holders: by ascending number; none where clients open the sums, or nothing is hidden.
       public_key: the key holders' one, as bytes; empty where there is none.
+      run: 16 random bytes that name the run: nothing signed for another run passes in it.
       code: SHA-256 of each file or module of the users' own that the config names; each role runs
         its own copy.
     """
@@ -65,6 +66,7 @@ class Roster(NamedTuple):
     parties: tuple[Party, ...]
     key_holders: tuple[KeyHolder, ...]
     public_key: bytes
+    run: bytes
     code: Mapping[str, str]
 
     @property
@@ -113,6 +115,7 @@ def load_roster(path: Path) -> Roster:
                 for each in content["key_holders"]
             ),
             public_key=bytes.fromhex(content["public_key"]),
+            run=bytes.fromhex(content["run"]),
             code={str(source): str(digest) for source, digest in content["code"].items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -164,5 +167,6 @@ def _to_dict(roster: Roster) -> dict[str, Any]:
             for holder in roster.key_holders
         ],
         "public_key": roster.public_key.hex(),
+        "run": roster.run.hex(),
         "code": dict(roster.code),
     }

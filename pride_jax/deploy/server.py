@@ -17,18 +17,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from pride_jax.aggregation import masking
-from pride_jax.aggregation.messages import (
-    MessageError,
-    NotInRosterError,
-    from_bytes,
-    sift,
-    to_bytes,
+from pride_jax.aggregation.checks import sift
+from pride_jax.aggregation.messages import enclosed_to_bytes, from_bytes, question_of, to_bytes
+from pride_jax.aggregation.protocols import masking
+from pride_jax.aggregation.refusals import MessageError, NotInRosterError
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Message,
+    Question,
+    Role,
+    Secret,
+    Share,
+    Total,
 )
-from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share, Total
+from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.aggregation.signatures import is_signed_by
 from pride_jax.aggregation.simulation import Transport
-from pride_jax.aggregation.totals import share_from_bytes, total_to_bytes
 from pride_jax.deploy import derived, training
 from pride_jax.deploy.agreement import (
     Agreement,
@@ -370,7 +374,10 @@ def _gather(
       TooFewError: fewer good messages than a sum must have to be opened.
     """
     protocol, round_, start = agreement.protocol, int(state.round), time.perf_counter()
-    record: Record = {"round": round_, "cohort": called}
+    flat = ravel_pytree(jax.device_get(server.tell(without_clients(state)).sent))[0]
+    params = np.asarray(flat).astype("<f4").tobytes()
+    model = hashlib.sha256(params).digest()
+    record: Record = {"round": round_, "cohort": called, "model": model}
     directory = directory_from(agreement, record)
     sent = 0
     if protocol.letters is not None:
@@ -384,8 +391,6 @@ def _gather(
         directory = directory if collected is None else collected
         record["letters"] = [to_bytes(letter) for letter in accepted]
         sent += sum(map(len, (*publics.values(), *record["letters"])))
-    flat = ravel_pytree(jax.device_get(server.tell(without_clients(state)).sent))[0]
-    params = np.asarray(flat).astype("<f4").tobytes()
     given = ask.parties("train", record | {"params": params}, sorted(directory.members))
     trained = time.perf_counter()
     messages = _read(given, "message", notes, round_)
@@ -417,8 +422,9 @@ def _opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
     """
     protocol, start = agreement.protocol, time.perf_counter()
     directory = directory_from(agreement, asked)
-    total = protocol.combine(directory, [from_bytes(message) for message in asked["messages"]])
-    shares = _shares(agreement, ask, notes, directory, total, asked)
+    messages = [from_bytes(message) for message in asked["messages"]]
+    total = protocol.combine(directory, messages)
+    shares = _shares(agreement, ask, notes, directory, total, question_of(messages), asked)
     summed = protocol.open(directory, total, shares)
     sent: int = asked["bytes_sent"]
     if protocol.openers == Role.CLIENT:
@@ -435,7 +441,13 @@ def _opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
 
 
 def _shares(
-    agreement: Agreement, ask: Ask, notes: Path, directory: Directory, total: Total, asked: Record
+    agreement: Agreement,
+    ask: Ask,
+    notes: Path,
+    directory: Directory,
+    total: Total,
+    question: Question,
+    asked: Record,
 ) -> list[Share]:
     """What opens a total, each holder's share signed by that holder; others are noted.
 
@@ -462,16 +474,16 @@ def _shares(
     if protocol.openers == Role.CLIENT:
         who, signers = "parties", directory.signers or {}
         keys = {client: signers[client] for client in total.contributors}
-        given = ask.parties("share", about | {"total": total_to_bytes(total)}, list(keys))
+        given = ask.parties("share", about | {"contributors": list(keys)}, list(keys))
         shares = list(good(_PARTY, keys, given.items()))
     elif agreement.roster.key_holders:
         who = "key holders"
         keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
-        question = about | {"messages": asked["messages"]}
-        with contextlib.closing(ask.key_holders("open", question)) as replies:
+        request = about | {"enclosed": list(map(enclosed_to_bytes, question.enclosed))}
+        with contextlib.closing(ask.key_holders("open", request)) as replies:
             shares = list(itertools.islice(good(_KEY_HOLDER, keys, replies), needed))
     else:
-        return [protocol.share(directory, Secret(), total)]
+        return [protocol.share(directory, Secret(), question)]
     if len(shares) < needed:
         counted = f"{len(shares)} of {len(keys)} {who} helped to open the sum, expected at least"
         told = f"{counted} {needed}"
@@ -485,7 +497,7 @@ def _shares(
     return shares
 
 
-_DIRECTORY = ("round", "cohort", "keyed", "publics", "letters")
+_DIRECTORY = ("round", "cohort", "model", "keyed", "publics", "letters")
 """Of what is asked: what `directory_from` takes."""
 
 

@@ -1,5 +1,6 @@
 """Updates added as integers on the host, by a protocol that hides them: rounds, and their terms."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
 from pride_jax.engine.states import Kept
 from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.methods.method import Sent
 from pride_jax.privacy.mechanisms.skellam import IntegerShares
 from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.privacy.plan import Plan
@@ -154,6 +156,12 @@ def sum_terms(server: Server, secure: SecureAggregation, bits: int) -> Terms:
         smallest_cohort=min(2, slots) if plan is None else plan.smallest_cohort - plan.dropouts,
         largest_cohort=slots,
     )
+
+
+def model_digest(sent: Sent) -> bytes:
+    """SHA-256 of all that clients are sent to train from: the same model for all, or no sum."""
+    leaves = jax.tree.leaves(jax.device_get(sent))
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).digest()
 
 
 def check_integers(server: Server, secure: SecureAggregation) -> None:

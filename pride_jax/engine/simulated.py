@@ -41,6 +41,7 @@ from pride_jax.engine.secure import (
     check_integers,
     encode_of,
     host_round,
+    model_digest,
     noise_shares,
     sum_terms,
     unopened,
@@ -231,16 +232,18 @@ def _algorithm(
 ) -> Algorithm:
     """Rounds whose aggregator and key holders, too, are played here."""
     server, data = federation.server, federation.data
-    plan = server.plan
+    plan, tell = server.plan, jax.jit(server.tell)
     shares = noise_shares(plan, secure.rng)
     terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
     aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
 
-    def prepared(round_: int, clients: Sequence[int]) -> tuple[Announced, Any] | None:
+    def prepared(state: ServerState, clients: Sequence[int]) -> tuple[Announced, Any] | None:
         """What clients can do before they have trained; None where too few were called."""
+        round_ = int(state.round)
         try:
             survivors = smallest_sum(plan, terms.smallest_cohort, round_, len(clients))
-            announced = aggregator.announce(round_, clients, survivors)
+            model = model_digest(tell(without_clients(state)).sent)
+            announced = aggregator.announce(round_, clients, survivors, model)
             count = len(clients)
             return announced, None if shares is None else shares.draw(count, count)
         except TooFewError:
@@ -254,7 +257,7 @@ def _algorithm(
         clients = ids[present].tolist()
         # In a thread: a dispatch to several devices, or of callbacks, waits for them by itself.
         with ThreadPoolExecutor(1) as beside:
-            preparation = beside.submit(prepared, int(state.round), clients)
+            preparation = beside.submit(prepared, state, clients)
             result, kept = dispatch(state, cohort)()
         ready = preparation.result()
         rows = jax.device_get(result.contributions.update)[present]

@@ -14,9 +14,14 @@ from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.own import is_own
 
 _NO_PROTOCOL = (
-    Sight("aggregator, which is the simulating device", "every client's update, as floats"),
+    Sight(
+        "aggregator, which is the simulating device",
+        "curious",
+        "every client's update, as floats",
+        "tests/attacks/test_run_inversion.py",
+    ),
 )
-_EVERYONE = Sight("whoever has the released models", "what models tell of their training data")
+_MODELS = "Whoever has the released models learns what models tell of their training data."
 _SIZES = "Clients' numbers of examples are public."
 _MESSAGES = "Sizes of messages are public."
 _ROSTER = "The roster of each round is public."
@@ -80,11 +85,10 @@ def disclosure(
     against = None
     if plan is None:
         guarantee = _NO_DP
-        sights += (_EVERYONE,)
+        statements.append(_MODELS)
     else:
         against = _epsilons(plan, releases or plan.rounds)
         guarantee = " ".join(_guarantee(config, plan, releases or plan.rounds, against))
-        sights += (Sight(_EVERYONE.who, "models with noise, see the guarantee"),)
         statements += _caveats(config, plan) + _distance(plan, releases or plan.rounds)
         statements += _of_examples(plan, releases or plan.rounds, holders, real)
     if secure is not None and config.aggregation.exponent == "default":

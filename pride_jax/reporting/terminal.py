@@ -69,10 +69,10 @@ def show_note(text: str) -> None:
 
 
 def show_disclosure(disclosure: dict[str, Any]) -> None:
-    """Who can see what, one line a role."""
-    table = Table(f"protocol {disclosure['protocol']}: who", "sees", box=None)
+    """Who learns what, one line a role and kind of adversary."""
+    table = Table(f"protocol {disclosure['protocol']}: who", "adversary", "learns", box=None)
     for sight in disclosure["sights"]:
-        table.add_row(sight["who"], sight["sees"])
+        table.add_row(sight["who"], sight["adversary"], sight["learns"])
     console = Console()
     console.print(table)
     console.print(disclosure["guarantee"], highlight=False, soft_wrap=True)

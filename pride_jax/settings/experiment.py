@@ -287,7 +287,9 @@ class Privacy(Validated):
 class Aggregation(Validated):
     """How updates are added up."""
 
-    protocol: Literal["none", "plain", "paillier", "threshold", "masking", "bfv", "ckks"] = "none"
+    protocol: Literal[
+        "none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv", "ckks"
+    ] = "none"
     """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them."""
     bits: int = 16
     """Bits of a quantised value."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pride_jax import settings as config
 from pride_jax.aggregation.key_files import KeyFiles
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.engine.cores import cores
 from pride_jax.errors import ConfigError
@@ -20,12 +20,16 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
     match settings.protocol:
         case "plain":
             return plain()
+        case "two_servers":
+            from pride_jax.aggregation.protocols.two_servers import two_servers
+
+            return two_servers()
         case "paillier":
-            from pride_jax.aggregation.paillier import paillier
+            from pride_jax.aggregation.protocols.paillier import paillier
 
             return paillier(settings.key_bits, settings.exponent, workers)
         case "threshold":
-            from pride_jax.aggregation.threshold import threshold_paillier
+            from pride_jax.aggregation.protocols.threshold import threshold_paillier
 
             return threshold_paillier(
                 settings.key_bits,
@@ -35,15 +39,15 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
                 workers,
             )
         case "masking":
-            from pride_jax.aggregation.masking import masking
+            from pride_jax.aggregation.protocols.masking import masking
 
             return masking()
         case "bfv":
-            from pride_jax.aggregation.lattice import bfv
+            from pride_jax.aggregation.protocols.lattice import bfv
 
             return bfv()
         case "ckks":
-            from pride_jax.aggregation.lattice import ckks
+            from pride_jax.aggregation.protocols.lattice import ckks
 
             return ckks()
     raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
@@ -66,7 +70,7 @@ def key_holders(settings: config.Aggregation) -> KeyHolders:
     match settings.protocol:
         case "threshold":
             return KeyHolders(tuple(range(1, settings.holders + 1)), settings.threshold)
-        case "paillier" | "bfv" | "ckks":
+        case "two_servers" | "paillier" | "bfv" | "ckks":
             return KeyHolders((0,), 1)
         case _:
             return KeyHolders((), 0)
@@ -90,8 +94,12 @@ def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
             )
             load = partial(_load, keys.load_secret)
             return KeyFiles(keys.save_secret, load, keys.save_holder, keys.load_holder, read_public)
+        case "two_servers":
+            from pride_jax.aggregation.protocols import two_servers as keys
+
+            read_public = keys.public_from_bytes
         case "bfv" | "ckks":
-            from pride_jax.aggregation import lattice as keys
+            from pride_jax.aggregation.protocols import lattice as keys
 
             read_public = keys.public_from_bytes
         case _:

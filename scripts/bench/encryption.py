@@ -35,11 +35,12 @@ from bench.common.paillier_parts import (
     time_window_table,
 )
 from bench.common.secure_rounds import Lap, bytes_sent, call, laps_of, naive_lap, protect
-from pride_jax.aggregation.lattice import bfv, ckks
-from pride_jax.aggregation.masking import masking
-from pride_jax.aggregation.paillier import SECURITY_BITS, Exponent, paillier
 from pride_jax.aggregation.paillier_keys import PaillierPublic
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.lattice import bfv, ckks
+from pride_jax.aggregation.protocols.masking import masking
+from pride_jax.aggregation.protocols.paillier import SECURITY_BITS, Exponent, paillier
+from pride_jax.aggregation.protocols.plain import plain
+from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.secure_sum import (
     Public,
     Role,
@@ -47,7 +48,6 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Terms,
 )
-from pride_jax.aggregation.threshold import threshold_paillier
 from pride_jax.errors import ConfigError
 from pride_jax.runs.lines import as_line
 

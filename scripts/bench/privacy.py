@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.common.rounds import CLASSES, FEATURES, random_images
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm

@@ -7,7 +7,7 @@ from multiprocessing import get_context
 import pytest
 from parties import CASES, Party, party_of, party_of_case
 
-from pride_jax.aggregation.paillier import paillier
+from pride_jax.aggregation.protocols.paillier import paillier
 
 
 @pytest.fixture(scope="session")

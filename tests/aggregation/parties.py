@@ -9,16 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pride_jax.aggregation.lattice import bfv, ckks
-from pride_jax.aggregation.masking import masking
-from pride_jax.aggregation.messages import sign_message
-from pride_jax.aggregation.paillier import paillier
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.messages import question_of, sign_message
+from pride_jax.aggregation.protocols.lattice import bfv, ckks
+from pride_jax.aggregation.protocols.masking import masking
+from pride_jax.aggregation.protocols.paillier import paillier
+from pride_jax.aggregation.protocols.plain import plain
+from pride_jax.aggregation.protocols.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
     Prepared,
     Public,
+    Question,
     Role,
     Secret,
     SecureSum,
@@ -27,7 +30,6 @@ from pride_jax.aggregation.secure_sum import (
     Total,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
-from pride_jax.aggregation.threshold import threshold_paillier
 
 
 class Case(NamedTuple):
@@ -46,6 +48,7 @@ class Case(NamedTuple):
 
 CASES = {
     "plain": Case(plain),
+    "two_servers": Case(two_servers),
     "paillier": Case(partial(paillier, key_bits=1024)),
     "threshold": Case(partial(threshold_paillier, key_bits=1024, holders=3, threshold=2)),
     "bfv": Case(bfv),
@@ -148,15 +151,22 @@ class Party:
             secrets = list(self.protocol.deal(self.secret))
         return secrets[: self.protocol.quorum(directory)]
 
-    def shares(self, directory: Directory, total: Total) -> list[Share]:
+    def question(self, messages: Sequence[Message]) -> Question:
+        """What holders are asked about messages."""
+        question = question_of(messages)
+        by_clients = self.protocol.openers == Role.CLIENT
+        return question._replace(enclosed=()) if by_clients else question
+
+    def shares(self, directory: Directory, messages: Sequence[Message]) -> list[Share]:
+        total, question = self.protocol.combine(directory, messages), self.question(messages)
         return [
-            self.protocol.share(directory, secret, total)
+            self.protocol.share(directory, secret, question)
             for secret in self.holders(directory, total)
         ]
 
     def reveal(self, directory: Directory, messages: Sequence[Message]) -> np.ndarray:
         total = self.protocol.combine(directory, messages)
-        return self.protocol.open(directory, total, self.shares(directory, total))
+        return self.protocol.open(directory, total, self.shares(directory, messages))
 
     def sum(self, directory: Directory, vectors: Mapping[int, np.ndarray]) -> np.ndarray:
         messages = [self.protect(directory, client, vector) for client, vector in vectors.items()]

@@ -7,8 +7,9 @@ import pytest
 from parties import Party, signing
 
 from pride_jax.aggregation.holder import Holder, help_open, help_open_total
-from pride_jax.aggregation.messages import DuplicateClientError, WrongSignatureError, sign_message
+from pride_jax.aggregation.messages import sign_message
 from pride_jax.aggregation.paillier_keys import ciphertext_bytes
+from pride_jax.aggregation.refusals import DuplicateClientError, WrongSignatureError
 from pride_jax.aggregation.secure_sum import Directory, Message, Total
 from pride_jax.errors import ProtocolError
 

@@ -8,9 +8,10 @@ import pytest
 from parties import Party, party_of
 
 from pride_jax.aggregation import messages as refusals
+from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.corruption import corrupt
-from pride_jax.aggregation.messages import from_bytes, sift, sign_message, to_bytes
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Header, Message, Terms
 from pride_jax.aggregation.signatures import signing_key
 from pride_jax.errors import ProtocolError, TooFewError

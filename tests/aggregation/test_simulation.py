@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from parties import CASES
 
-from pride_jax.aggregation.masking import masking
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.masking import masking
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role, Terms
 from pride_jax.aggregation.simulation import Added, Aggregator, perfect, simulate
 from pride_jax.errors import ProtocolError

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from parties import signing
 
-from pride_jax.aggregation import lattice, masking, paillier_keys, threshold_keys
+from pride_jax.aggregation import paillier_keys, threshold_keys
 from pride_jax.aggregation.messages import MESSAGE, from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.paillier_keys import PaillierPublic
+from pride_jax.aggregation.protocols import lattice, masking
 from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms, Total
-from pride_jax.aggregation.totals import (
+from pride_jax.aggregation.shares import (
     share_from_bytes,
     signed_share,
     total_from_bytes,

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pride_jax.aggregation.fixed_point import dequantize
-from pride_jax.aggregation.lattice import bfv
-from pride_jax.aggregation.masking import masking
-from pride_jax.aggregation.paillier import paillier
-from pride_jax.aggregation.plain import plain
-from pride_jax.aggregation.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.lattice import bfv
+from pride_jax.aggregation.protocols.masking import masking
+from pride_jax.aggregation.protocols.paillier import paillier
+from pride_jax.aggregation.protocols.plain import plain
+from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.attacks import views
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.clipping import Flat

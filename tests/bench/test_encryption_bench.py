@@ -11,7 +11,7 @@ import pytest
 
 from bench import encryption
 from bench.encryption import NAIVE, Setting, as_json, groups, measure, show
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.errors import ConfigError, PrideError
 
 TINY = Setting(

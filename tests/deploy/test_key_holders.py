@@ -7,7 +7,7 @@ import pytest
 from test_roles import asked_to_open
 from test_serving import CONFIG, digest, network, served
 
-from pride_jax.aggregation.totals import share_from_bytes, signed_share
+from pride_jax.aggregation.shares import share_from_bytes, signed_share
 from pride_jax.deploy import server
 from pride_jax.deploy.agreement import check_key_holders, load_agreement
 from pride_jax.deploy.enrolment import (

@@ -13,7 +13,7 @@ import pytest
 
 from pride_jax.aggregation.messages import sign_message, to_bytes
 from pride_jax.aggregation.secure_sum import Secret
-from pride_jax.aggregation.totals import share_from_bytes
+from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.deploy.agreement import (
     ROSTER,
     directory_from,

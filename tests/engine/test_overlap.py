@@ -10,7 +10,7 @@ import optax
 import pytest
 from small import CLASSES, FEATURES, small_data
 
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.secure import SecureAggregation

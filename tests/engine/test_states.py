@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import AxisType
 from small import CLASSES, FEATURES, SIZES, small_data
 
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine import states as states_file
 from pride_jax.engine.cohort import clients_mesh

@@ -25,8 +25,8 @@ from slow import (
     weights_of,
 )
 
-from pride_jax.aggregation.paillier import paillier
-from pride_jax.aggregation.plain import plain
+from pride_jax.aggregation.protocols.paillier import paillier
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.on_device import on_device

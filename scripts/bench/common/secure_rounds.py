@@ -9,7 +9,7 @@ import numpy as np
 import phe
 from jaxtyping import Int64
 
-from pride_jax.aggregation.messages import sign_message, to_bytes
+from pride_jax.aggregation.messages import question_of, sign_message, to_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
@@ -107,7 +107,7 @@ def laps_of(
         start = time.perf_counter()
         total = protocol.combine(directory, messages)
         added = time.perf_counter()
-        share_seconds, open_seconds, summed = _open(called, key_holder, total)
+        share_seconds, open_seconds, summed = _open(called, key_holder, messages, total)
         if not is_checked and not np.array_equal(summed, len(messages) * vector):
             raise PrideError(
                 f"{protocol.name} gave another sum than plain addition: its times mean nothing"
@@ -127,14 +127,19 @@ def laps_of(
 
 
 def _open(
-    called: Round, key_holder: tuple[Secret, Public], total: Total
+    called: Round,
+    key_holder: tuple[Secret, Public],
+    messages: Sequence[Message],
+    total: Total,
 ) -> tuple[float, float, Int64[np.ndarray, "length"]]:
     """Seconds of the slowest holder, seconds of opening, and the sum."""
     protocol, directory = called.protocol, called.directory
-    holders = called.secrets if protocol.openers == Role.CLIENT else protocol.deal(key_holder[0])
+    holders, question = protocol.deal(key_holder[0]), question_of(messages)
+    if protocol.openers == Role.CLIENT:
+        holders, question = called.secrets, question._replace(enclosed=())
     shares, times = [], [time.perf_counter()]
     for holder in holders[: protocol.quorum(directory)]:
-        shares.append(protocol.share(directory, holder, total))
+        shares.append(protocol.share(directory, holder, question))
         times.append(time.perf_counter())
     summed = protocol.open(directory, total, shares)
     return float(np.diff(times).max()), time.perf_counter() - times[-1], summed

@@ -5,24 +5,25 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int, Int64
 
-from pride_jax.aggregation.messages import (
-    OutOfRangeError,
+from pride_jax.aggregation.checks import (
     check_messages,
+    check_question,
     check_shares,
     check_total,
     check_vector,
 )
+from pride_jax.aggregation.refusals import OutOfRangeError
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
     Prepared,
     Public,
+    Question,
     Rng,
     Role,
     Secret,
     SecureSum,
     Share,
-    Sight,
     Total,
     header,
 )
@@ -30,10 +31,6 @@ from pride_jax.aggregation.secure_sum import (
 _NAME = "plain"
 _VALUE = np.dtype("<i4")
 _SUM = np.dtype("<i8")
-_SIGHTS = (
-    Sight("aggregator, and whoever reads the wire", "every client's values"),
-    Sight("other clients", "nothing"),
-)
 
 
 def plain() -> SecureSum:
@@ -42,7 +39,7 @@ def plain() -> SecureSum:
     Returns:
       A protocol in which nobody holds a key and the one share is empty.
     """
-    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open, sights=_SIGHTS)
+    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open)
 
 
 def _keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
@@ -82,10 +79,10 @@ def _combine(directory: Directory, messages: Sequence[Message]) -> Total:
     )
 
 
-def _share(directory: Directory, secret: Secret, total: Total) -> Share:
+def _share(directory: Directory, secret: Secret, question: Question) -> Share:
     del secret
-    check_total(directory, _NAME, total, _SUM.itemsize * directory.terms.length)
-    return Share(total.header, total.contributors, b"")
+    check_question(directory, _NAME, question)
+    return Share(question.header, question.contributors, b"")
 
 
 def _open(

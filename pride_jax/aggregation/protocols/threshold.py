@@ -65,7 +65,8 @@ from gmpy2 import mpz
 from jaxtyping import Int64
 
 from pride_jax.aggregation.messages import to_bytes
-from pride_jax.aggregation.paillier import (
+from pride_jax.aggregation.paillier_keys import ciphertext_bytes
+from pride_jax.aggregation.protocols.paillier import (
     Exponent,
     are_ciphertexts,
     in_threads,
@@ -73,17 +74,16 @@ from pride_jax.aggregation.paillier import (
     packed_paillier,
     split,
 )
-from pride_jax.aggregation.paillier_keys import ciphertext_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
     Public,
+    Question,
     Rng,
     Role,
     Secret,
     SecureSum,
     Share,
-    Sight,
     Total,
 )
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
@@ -91,25 +91,6 @@ from pride_jax.errors import ConfigError, ProtocolError
 
 _LARGEST_HOLDERS = 100
 _CHALLENGE_BYTES = 16
-
-
-def _sights(holders: int, threshold: int) -> tuple[Sight, ...]:
-    sights = (
-        Sight("aggregator, and whoever reads the wire", "ciphertexts; the sum, once it is opened"),
-        Sight("key holders, fewer than the threshold", f"nothing; {threshold} of {holders} open"),
-        Sight("other clients", "nothing"),
-        Sight("trusted dealer, if it keeps what it made", "every client's values"),
-        Sight(f"any {threshold} of {holders} key holders together", "every client's values"),
-    )
-    if 2 * threshold > holders:
-        return sights
-    return (
-        *sights,
-        Sight(
-            f"aggregator that shows {threshold} holders other messages than {threshold} others",
-            "two sums of one round: their difference can be one client's values",
-        ),
-    )
 
 
 class ShareError(ProtocolError):
@@ -178,14 +159,16 @@ def threshold_paillier(
         dealt = deal(rng, key_bits, holders, threshold, workers)
         return dealt, dealt.holders[0].public
 
-    def share(directory: Directory, secret: Secret, total: Total) -> Share:
+    def share(directory: Directory, secret: Secret, question: Question) -> Share:
         public = public_of(directory)
         if not isinstance(secret, HolderSecret) or secret.public != public:
             raise ProtocolError(
                 f"The secret is not one holder's of the threshold key in the directory of round "
                 f"{directory.round}: load the key that the directory was made with"
             )
-        ciphertexts = packed.ciphertexts(directory, total)
+        ciphertexts = packed.asked(directory, question)
+        # What the aggregator makes of the same messages.
+        total = Total(question.header, question.contributors, join(public, ciphertexts))
         powers = partial_decryptions(secret, ciphertexts, workers)
         statement = _Statement(
             secret.index, _transcript(total, secret.index, powers), ciphertexts, powers
@@ -216,7 +199,7 @@ def threshold_paillier(
         for error in refused:
             warnings.warn(f"{error}; the others open round {total.header.round}", stacklevel=2)
         chosen = {holder: valid[holder] for holder in sorted(valid)[:threshold]}
-        return packed.read(directory, total, decrypt_together(public, chosen, workers))
+        return packed.read(directory, total.contributors, decrypt_together(public, chosen, workers))
 
     def check(directory: Directory, total: Total, given: Share) -> None:
         _checked(public_of(directory), total, packed.ciphertexts(directory, total), given)
@@ -236,7 +219,6 @@ def threshold_paillier(
         quorum=lambda directory: threshold,
         check_share=check,
         deal=holders_of,
-        sights=_sights(holders, threshold),
     )
 
 

@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parties import party_of
 
-from pride_jax.aggregation.messages import OutOfRangeError
 from pride_jax.aggregation.packing import layout, pack
-from pride_jax.aggregation.paillier import paillier, split
 from pride_jax.aggregation.paillier_keys import PaillierSecret, ciphertext_bytes
-from pride_jax.aggregation.secure_sum import Directory, Public, Role, Share, Terms, Total
-from pride_jax.aggregation.threshold import (
+from pride_jax.aggregation.protocols.paillier import paillier, split
+from pride_jax.aggregation.protocols.threshold import (
     ShareError,
     check_share,
     decrypt_together,
@@ -25,6 +23,8 @@ from pride_jax.aggregation.threshold import (
     partial_decryptions,
     threshold_paillier,
 )
+from pride_jax.aggregation.refusals import OutOfRangeError
+from pride_jax.aggregation.secure_sum import Directory, Public, Role, Share, Terms, Total
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
 from pride_jax.errors import ConfigError, ProtocolError
 

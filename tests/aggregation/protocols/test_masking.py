@@ -7,10 +7,10 @@ import pytest
 from jaxtyping import TypeCheckError
 from parties import Party, party_of, signing
 
-from pride_jax.aggregation import masking as module
 from pride_jax.aggregation.holder import Holder, help_open_total
-from pride_jax.aggregation.masking import MaskingPublic, MaskingSecret, masking
-from pride_jax.aggregation.messages import MessageError, WrongKeyError, WrongSignatureError
+from pride_jax.aggregation.protocols import masking as module
+from pride_jax.aggregation.protocols.masking import MaskingPublic, MaskingSecret, masking
+from pride_jax.aggregation.refusals import MessageError, WrongKeyError, WrongSignatureError
 from pride_jax.aggregation.secret_sharing import SHARE_BYTES, join_shares, lagrange_weights
 from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Secret, Terms, Total
 from pride_jax.errors import ConfigError, ProtocolError

@@ -15,10 +15,8 @@ from gmpy2 import mpz
 from jaxtyping import TypeCheckError
 from parties import Party, party_of
 
-from pride_jax.aggregation.messages import NotInvertibleError, OutOfRangeError
 from pride_jax.aggregation.obfuscators import obfuscators
 from pride_jax.aggregation.packing import layout, pack
-from pride_jax.aggregation.paillier import decrypt, exponent_bits, paillier
 from pride_jax.aggregation.paillier_keys import (
     PaillierSecret,
     ciphertext_bytes,
@@ -26,6 +24,8 @@ from pride_jax.aggregation.paillier_keys import (
     load_secret,
     save_secret,
 )
+from pride_jax.aggregation.protocols.paillier import decrypt, exponent_bits, paillier
+from pride_jax.aggregation.refusals import NotInvertibleError, OutOfRangeError
 from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Total
 from pride_jax.errors import ConfigError, ProtocolError
 
@@ -323,7 +323,7 @@ def test_a_program_with_workers_ends_quietly(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from parties import party_of\n"
-        "from pride_jax.aggregation.paillier import paillier\n"
+        "from pride_jax.aggregation.protocols.paillier import paillier\n"
         "if __name__ == '__main__':\n"
         "    party = party_of(paillier(1024, workers=2))\n"
         "    summed = party.sum(party.directory([1], length=9000), {1: [7] * 9000})\n"

@@ -57,20 +57,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64, UInt64
 
-from pride_jax.aggregation.messages import (
-    OutOfRangeError,
+from pride_jax.aggregation.checks import (
+    check_enclosed,
     check_messages,
     check_shares,
     check_total,
     check_vector,
 )
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
+from pride_jax.aggregation.refusals import OutOfRangeError
 from pride_jax.aggregation.secure_sum import (
-    ONE_KEY_HOLDER,
     Directory,
+    Enclosed,
     Message,
     Prepared,
     Public,
+    Question,
     Rng,
     Role,
     Secret,
@@ -387,38 +389,40 @@ def _protocol(scheme: Scheme) -> SecureSum:
         for encrypted, row in zip(vectors, slots.reshape(-1, scheme.slots), strict=True):
             encrypted.add_(row.tolist())
             body.append(_fixed_width(scheme, _Template.of(encrypted.serialize()).coefficients))
-        return Message(about, prepared.client, b"".join(body))
+        return Message(about, prepared.client, b"", b"".join(body))
 
-    def combine(directory: Directory, messages: Sequence[Message]) -> Total:
-        size = body_size(directory)
-        accepted = check_messages(directory, name, messages, size)
-        total = np.zeros(size // scheme.coefficient_bytes, np.uint64)
+    def add(
+        directory: Directory, given: Sequence[Message] | Sequence[Enclosed]
+    ) -> UInt64[np.ndarray, "coefficients"]:
+        total = np.zeros(body_size(directory) // scheme.coefficient_bytes, np.uint64)
         modulus = np.uint64(scheme.modulus)
-        for message in accepted:
-            coefficients = _coefficients(scheme, message.body)
+        for each in given:
+            coefficients = _coefficients(scheme, each.enclosed)
             if coefficients.max() >= modulus:
-                raise OutOfRangeError(message.client, f"a coefficient is not below {modulus}")
+                raise OutOfRangeError(each.client, f"a coefficient is not below {modulus}")
             total += coefficients
             np.subtract(total, modulus, out=total, where=total >= modulus)
-        contributors = tuple(message.client for message in accepted)
-        return Total(header(directory, name), contributors, _fixed_width(scheme, total))
+        return total
 
-    def share(directory: Directory, secret: Secret, total: Total) -> Share:
+    def combine(directory: Directory, messages: Sequence[Message]) -> Total:
+        accepted = check_messages(directory, name, messages, 0, body_size(directory))
+        add(directory, accepted)
+        contributors = tuple(message.client for message in accepted)
+        return Total(header(directory, name), contributors, b"")
+
+    def share(directory: Directory, secret: Secret, question: Question) -> Share:
         if not isinstance(secret, LatticeSecret) or secret.public != public_of(directory):
             raise ProtocolError(
                 f"The secret is not that of the key holder's public key in the directory of round "
                 f"{directory.round}: load the key that the directory was made with"
             )
-        check_total(directory, name, total, body_size(directory))
-        if _coefficients(scheme, total.body).max() >= scheme.modulus:
-            raise ProtocolError(
-                f"Refused a total of round {directory.round}: it holds what is not a ciphertext"
-            )
+        check_enclosed(directory, name, question, body_size(directory))
+        body = _fixed_width(scheme, add(directory, question.enclosed))
         where, terms = layout_of(directory), directory.terms
-        opened = decrypt_rows(scheme, secret, where, terms.largest_cohort, total.body)
+        opened = decrypt_rows(scheme, secret, where, terms.largest_cohort, body)
         # CKKS's error tells about the key: only whole numbers leave this function.
         digits = np.rint(opened).astype(np.int64).reshape(where.digits, -1)
-        count = len(total.contributors)
+        count = len(question.contributors)
         sums = join(where, digits[:, : terms.length])
         if (
             digits[:, terms.length :].any()
@@ -429,18 +433,16 @@ def _protocol(scheme: Scheme) -> SecureSum:
                 f"A decrypted sum holds a value that {count} clients within their range cannot "
                 "reach: a message was forged or damaged; discard the round"
             )
-        return Share(total.header, total.contributors, sums.astype(_SUM).tobytes())
+        return Share(question.header, question.contributors, sums.astype(_SUM).tobytes())
 
     def open_total(
         directory: Directory, total: Total, shares: Sequence[Share]
     ) -> Int64[np.ndarray, "length"]:
-        check_total(directory, name, total, body_size(directory))
+        check_total(directory, name, total, 0)
         check_shares(total, shares, 1, _SUM.itemsize * directory.terms.length)
         return np.frombuffer(shares[0].body, _SUM).astype(np.int64)
 
-    return SecureSum(
-        name, keygen, prepare, protect, combine, share, open_total, sights=ONE_KEY_HOLDER
-    )
+    return SecureSum(name, keygen, prepare, protect, combine, share, open_total)
 
 
 def _tenseal() -> Any:

@@ -57,8 +57,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from jaxtyping import Int, Int64, UInt
 
-from pride_jax.aggregation.messages import (
+from pride_jax.aggregation.checks import (
     check_messages,
+    check_question,
     check_shares,
     check_total,
     check_vector,
@@ -75,12 +76,12 @@ from pride_jax.aggregation.secure_sum import (
     Message,
     Prepared,
     Public,
+    Question,
     Rng,
     Role,
     Secret,
     SecureSum,
     Share,
-    Sight,
     Terms,
     Total,
     header,
@@ -161,20 +162,6 @@ class MaskingSecret(Secret):
     def to_bytes(self) -> bytes:
         """The three, to be kept until the round is over in a file that only its owner can read."""
         return self.sealing + self.pairing + self.own
-
-
-def _sights(threshold: Threshold) -> tuple[Sight, ...]:
-    share = "half" if threshold == "half" else "two thirds"
-    honest = " that follows the protocol" if threshold == "half" else ""
-    return (
-        Sight(f"aggregator{honest}, and whoever reads the wire", "masked values; the sum"),
-        Sight("other clients", "nothing"),
-        Sight(f"aggregator and more than {share} of the clients", "every client's values"),
-        Sight(
-            "aggregator that shows clients different lists of who is left",
-            "sums of fewer clients; no round of the protocol checks that the lists agree",
-        ),
-    )
 
 
 def masking(threshold: Threshold = "half") -> SecureSum:
@@ -278,20 +265,20 @@ def masking(threshold: Threshold = "half") -> SecureSum:
         contributors = tuple(message.client for message in accepted)
         return Total(header(directory, name), contributors, _to_bytes(terms, total))
 
-    def check(directory: Directory, total: Total) -> None:
-        check_total(directory, name, total, _width(directory.terms) * directory.terms.length)
+    def check_count(directory: Directory, contributors: tuple[int, ...]) -> None:
         needed = max(quorum(directory), 2)
-        if len(total.contributors) < needed:
+        if len(contributors) < needed:
             raise ProtocolError(
-                f"Refused to open a total of {len(total.contributors)} contributions in round "
+                f"Refused to open a total of {len(contributors)} contributions in round "
                 f"{directory.round}, expected at least {needed}: with so many of the "
                 f"{len(directory.roster)} clients silent, {name} protects nobody"
             )
 
-    def share(directory: Directory, secret: Secret, total: Total) -> Share:
-        check(directory, total)
+    def share(directory: Directory, secret: Secret, question: Question) -> Share:
+        check_question(directory, name, question)
+        check_count(directory, question.contributors)
         mine, reader = _owner(directory, secret)
-        if reader not in total.contributors:
+        if reader not in question.contributors:
             raise ProtocolError(
                 f"Client {reader} is not in the total of round {directory.round}: only clients in "
                 "it help to open it"
@@ -309,13 +296,14 @@ def masking(threshold: Threshold = "half") -> SecureSum:
                     f"{directory.round}: ask another client for its share"
                 ) from None
             own, pairing = opened[:SHARE_BYTES], opened[SHARE_BYTES:]
-            parts.append(own if writer in total.contributors else pairing)
-        return Share(total.header, total.contributors, b"".join(parts), reader)
+            parts.append(own if writer in question.contributors else pairing)
+        return Share(question.header, question.contributors, b"".join(parts), reader)
 
     def open_total(
         directory: Directory, total: Total, shares: Sequence[Share]
     ) -> Int64[np.ndarray, "length"]:
-        check(directory, total)
+        check_total(directory, name, total, _width(directory.terms) * directory.terms.length)
+        check_count(directory, total.contributors)
         check_shares(total, shares, len(shares), SHARE_BYTES * len(directory.letters))
         given = {share.holder: share.body for share in shares}
         needed = quorum(directory)
@@ -355,7 +343,6 @@ def masking(threshold: Threshold = "half") -> SecureSum:
         letters=letters,
         openers=Role.CLIENT,
         quorum=quorum,
-        sights=_sights(threshold),
     )
 
 

@@ -34,9 +34,8 @@ import numpy as np
 from gmpy2 import mpz
 from jaxtyping import Int, Int64
 
-from pride_jax.aggregation.messages import (
-    NotInvertibleError,
-    OutOfRangeError,
+from pride_jax.aggregation.checks import (
+    check_enclosed,
     check_messages,
     check_shares,
     check_total,
@@ -50,12 +49,14 @@ from pride_jax.aggregation.paillier_keys import (
     ciphertext_bytes,
     generate,
 )
+from pride_jax.aggregation.refusals import NotInvertibleError, OutOfRangeError
 from pride_jax.aggregation.secure_sum import (
-    ONE_KEY_HOLDER,
     Directory,
+    Enclosed,
     Message,
     Prepared,
     Public,
+    Question,
     Rng,
     Role,
     Secret,
@@ -119,15 +120,16 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         secret = generate(rng, key_bits)
         return secret, secret.public
 
-    def share(directory: Directory, secret: Secret, total: Total) -> Share:
+    def share(directory: Directory, secret: Secret, question: Question) -> Share:
         if not isinstance(secret, PaillierSecret) or secret.public != packed.public(directory):
             raise ProtocolError(
                 f"The secret is not that of the key holder's public key in the directory of round "
                 f"{directory.round}: load the key that the directory was made with"
             )
-        plaintexts = decrypt(secret, packed.ciphertexts(directory, total), workers)
-        sums = packed.read(directory, total, plaintexts)
-        return Share(total.header, total.contributors, sums.astype(_SUM).tobytes())
+        ciphertexts = packed.asked(directory, question)
+        plaintexts = decrypt(secret, ciphertexts, workers)
+        sums = packed.read(directory, question.contributors, plaintexts)
+        return Share(question.header, question.contributors, sums.astype(_SUM).tobytes())
 
     def open_total(
         directory: Directory, total: Total, shares: Sequence[Share]
@@ -144,7 +146,6 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         packed.combine,
         share,
         open_total,
-        sights=ONE_KEY_HOLDER,
     )
 
 
@@ -159,7 +160,8 @@ class PackedPaillier(NamedTuple, Generic[_Key]):
       public: directory -> the public key in it.
       check: directory, total -> nothing, once the total may be opened.
       ciphertexts: directory, total -> its ciphertexts, checked as ``check`` does, all invertible.
-      read: directory, total, its plaintexts -> the sum, once its slots are possible.
+      asked: directory, question -> the products of what its contributors enclosed, checked.
+      read: directory, contributors, plaintexts -> the sum, once its slots are possible.
     """
 
     name: str
@@ -169,7 +171,8 @@ class PackedPaillier(NamedTuple, Generic[_Key]):
     public: Callable[[Directory], _Key]
     check: Callable[[Directory, Total], None]
     ciphertexts: Callable[[Directory, Total], list[mpz]]
-    read: Callable[[Directory, Total, list[int]], Int64[np.ndarray, "length"]]
+    asked: Callable[[Directory, Question], list[mpz]]
+    read: Callable[[Directory, tuple[int, ...], list[int]], Int64[np.ndarray, "length"]]
 
 
 def packed_paillier(
@@ -235,18 +238,27 @@ def packed_paillier(
             (1 + n * plaintext) * factor % square
             for plaintext, factor in zip(pack(layout_of(directory), values), factors, strict=True)
         ]
-        return Message(about, prepared.client, join(public, ciphertexts))
+        return Message(about, prepared.client, b"", join(public, ciphertexts))
 
     def combine(directory: Directory, messages: Sequence[Message]) -> Total:
+        accepted = check_messages(directory, name, messages, 0, enclosed_size(directory))
+        products = add(directory, accepted)
+        contributors = tuple(message.client for message in accepted)
+        return Total(header(directory, name), contributors, join(public_of(directory), products))
+
+    def asked(directory: Directory, question: Question) -> list[mpz]:
+        check_enclosed(directory, name, question, enclosed_size(directory))
+        return add(directory, question.enclosed)
+
+    def add(directory: Directory, given: Sequence[Message] | Sequence[Enclosed]) -> list[mpz]:
+        """Products of the ciphertexts that each encloses."""
         public = public_of(directory)
         n, square = mpz(public.key.n), mpz(public.key.nsquare)
-        size = body_size(directory)
-        accepted = check_messages(directory, name, messages, size)
-        products = [mpz(1)] * (size // ciphertext_bytes(public))
-        for message in accepted:
-            ciphertexts = split(public, message.body)
+        products = [mpz(1)] * layout_of(directory).plaintexts(directory.terms.length)
+        for each in given:
+            ciphertexts = split(public, each.enclosed)
             if not _in_range(ciphertexts, square):
-                raise OutOfRangeError(message.client, "a ciphertext is not in 1 … n² - 1")
+                raise OutOfRangeError(each.client, "a ciphertext is not in 1 … n² - 1")
             products = [
                 product * ciphertext % square
                 for product, ciphertext in zip(products, ciphertexts, strict=True)
@@ -254,14 +266,13 @@ def packed_paillier(
         # A product is invertible if and only if all its factors are: one test does for all clients.
         if not _invertible(products, n):
             culprit = next(
-                message for message in accepted if not _invertible(split(public, message.body), n)
+                each for each in given if not _invertible(split(public, each.enclosed), n)
             )
             raise NotInvertibleError(culprit.client, "a ciphertext has a factor in common with n")
-        contributors = tuple(message.client for message in accepted)
-        return Total(header(directory, name), contributors, join(public, products))
+        return products
 
     def check(directory: Directory, total: Total) -> None:
-        check_total(directory, name, total, body_size(directory))
+        check_total(directory, name, total, enclosed_size(directory))
 
     def ciphertexts_of(directory: Directory, total: Total) -> list[mpz]:
         check(directory, total)
@@ -274,17 +285,17 @@ def packed_paillier(
         return ciphertexts
 
     def read(
-        directory: Directory, total: Total, plaintexts: list[int]
+        directory: Directory, contributors: tuple[int, ...], plaintexts: list[int]
     ) -> Int64[np.ndarray, "length"]:
-        return unpack(
-            layout_of(directory), plaintexts, directory.terms.length, len(total.contributors)
-        )
+        return unpack(layout_of(directory), plaintexts, directory.terms.length, len(contributors))
 
-    def body_size(directory: Directory) -> int:
+    def enclosed_size(directory: Directory) -> int:
         ciphertexts = layout_of(directory).plaintexts(directory.terms.length)
         return ciphertexts * ciphertext_bytes(public_of(directory))
 
-    return PackedPaillier(name, prepare, protect, combine, public_of, check, ciphertexts_of, read)
+    return PackedPaillier(
+        name, prepare, protect, combine, public_of, check, ciphertexts_of, asked, read
+    )
 
 
 def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], workers: int = 1) -> list[int]:

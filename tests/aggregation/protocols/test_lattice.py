@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from parties import Party, party_of
 from tenseal import sealapi
 
-from pride_jax.aggregation import lattice
-from pride_jax.aggregation.lattice import (
+from pride_jax.aggregation.messages import from_bytes, to_bytes
+from pride_jax.aggregation.protocols import lattice
+from pride_jax.aggregation.protocols.lattice import (
     LatticeSecret,
     Layout,
     bfv,
@@ -31,13 +32,7 @@ from pride_jax.aggregation.lattice import (
     save_secret,
     split,
 )
-from pride_jax.aggregation.messages import (
-    MessageError,
-    OutOfRangeError,
-    WrongBodySizeError,
-    from_bytes,
-    to_bytes,
-)
+from pride_jax.aggregation.refusals import MessageError, OutOfRangeError, WrongBodySizeError
 from pride_jax.aggregation.secure_sum import Directory, Public, Role, Secret, Terms, Total
 from pride_jax.errors import ConfigError, ProtocolError
 
@@ -295,7 +290,7 @@ def test_the_aggregator_does_not_need_tenseal(party: Party, directory, tmp_path:
     script = (
         "import pickle, sys\n"
         "from pathlib import Path\n"
-        "from pride_jax.aggregation.lattice import bfv, ckks\n"
+        "from pride_jax.aggregation.protocols.lattice import bfv, ckks\n"
         "directory, messages = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
         "protocol = {'bfv-4096': bfv, 'ckks-4096': ckks}[sys.argv[3]]()\n"
         "total = protocol.combine(directory, messages)\n"

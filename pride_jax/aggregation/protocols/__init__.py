@@ -1,0 +1,1 @@
+"""The protocols by which integers are added unseen, one file each."""

@@ -1,0 +1,81 @@
+"""Every reason to refuse a client's message."""
+
+from pride_jax.errors import ProtocolError
+
+
+class MessageError(ProtocolError):
+    """A client's message that must not be added; the round may go on without it.
+
+    Attributes:
+      client: the id that the message carries, ``None`` where it is too damaged to carry one.
+      reason: what was found and what was expected.
+    """
+
+    def __init__(self, client: int | None, reason: str) -> None:
+        super().__init__(client, reason)
+        self.client = client
+        self.reason = reason
+
+    def __str__(self) -> str:
+        sender = "an unreadable sender" if self.client is None else f"client {self.client}"
+        return f"Refused the message of {sender}: {self.reason}"
+
+
+class MalformedError(MessageError):
+    """Not the bytes of a message: truncated, trailing bytes, unknown format or impossible terms."""
+
+
+class WrongProtocolError(MessageError):
+    """Made with another protocol or key size."""
+
+
+class WrongRoundError(MessageError):
+    """Made for another round: late, early or replayed."""
+
+
+class WrongKeyError(MessageError):
+    """Made under other public keys."""
+
+
+class WrongTermsError(MessageError):
+    """Another vector length, value width, limit or cohort."""
+
+
+class NotInRosterError(MessageError):
+    """From a client that was not announced for the round."""
+
+
+class DuplicateClientError(MessageError):
+    """A second message from one client."""
+
+
+class WrongBodySizeError(MessageError):
+    """Too few or too many values or ciphertexts."""
+
+
+class OutOfRangeError(MessageError):
+    """A value or ciphertext outside its range."""
+
+
+class NotInvertibleError(MessageError):
+    """A ciphertext that shares a factor with the modulus."""
+
+
+class DoesNotOpenError(MessageError):
+    """What it sealed for a holder does not open, or holds something else."""
+
+
+class MissingSignatureError(MessageError):
+    """Not signed, in a round whose messages must be."""
+
+
+class UnknownSignerError(MessageError):
+    """From a client of the roster that has enrolled no signing key."""
+
+
+class ForeignSignatureError(MessageError):
+    """Signed by another client of the roster than the one it names."""
+
+
+class WrongSignatureError(MessageError):
+    """Signed by nobody in the roster: changed on the way, or forged."""
