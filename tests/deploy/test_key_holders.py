@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from test_roles import asked_to_open
+from test_roles import asked_to_open, open_request
 from test_serving import CONFIG, digest, network, served
 
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
@@ -128,7 +128,8 @@ def test_a_holder_that_gives_no_good_share_is_left_out(roles, tampered, reason):
 
 
 def test_a_share_of_an_earlier_round_is_no_share(roles):
-    before = respond(roles / "key-holder" / "holder-1", asked_to_open(roles, 0))
+    first = open_request(asked_to_open(roles, 0))
+    before = respond(roles / "key-holder" / "holder-1", first)
     replayed = answering({"holder-1": lambda role, request: before})
     total, left_out = opened(roles, asked_to_open(roles, 1), replayed)
     assert (total == 3).all()
@@ -144,11 +145,11 @@ def test_wrong_shares_open_nothing_and_the_same_question_is_answered_later(roles
 
 
 def test_each_holder_opens_one_sum_a_round_and_gives_it_again(roles):
-    asked, other = asked_to_open(roles, 0), asked_to_open(roles, 0)
+    asked, other = (open_request(asked_to_open(roles, 0)) for _ in range(2))
     for holder in (roles / "key-holder").iterdir():
         answer = respond(holder, asked)
         assert respond(holder, asked) == answer
-        for refused in (other, asked | {"messages": asked["messages"][:2]}):
+        for refused in (other, asked | {"enclosed": asked["enclosed"][:2]}):
             with pytest.raises(ProtocolError, match="one opening a round"):
                 respond(holder, refused)
 

@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pride_jax.aggregation.messages import sign_message, to_bytes
+from pride_jax.aggregation.messages import (
+    enclosed_of,
+    enclosed_to_bytes,
+    from_bytes,
+    sign_message,
+    to_bytes,
+)
 from pride_jax.aggregation.secure_sum import Secret
 from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.deploy.agreement import (
@@ -57,10 +63,10 @@ def masked(tmp_path_factory):
 
 
 def asked_to_open(roles, round_, clients=(0, 1, 2), signer=None):
-    """A request to the key holder, with signed messages of ones."""
+    """What a server writes down before it asks key holders: signed messages of ones."""
     agreement = load_agreement(roles / "server")
-    request = {"kind": "open", "round": round_, "cohort": [0, 1, 2]}
-    directory, protocol = directory_from(agreement, request), agreement.protocol
+    record = {"round": round_, "cohort": [0, 1, 2], "model": bytes(32)}
+    directory, protocol = directory_from(agreement, record), agreement.protocol
     messages = []
     for client in clients:
         prepared = protocol.prepare(os.urandom, directory, Secret(), client)
@@ -68,50 +74,55 @@ def asked_to_open(roles, round_, clients=(0, 1, 2), signer=None):
         message = protocol.protect(directory, prepared, ones)
         key = load_signing_key(roles / f"party-{client if signer is None else signer}")
         messages.append(to_bytes(sign_message(key, message)))
-    return request | {"messages": messages}
+    return record | {"messages": messages}
 
 
-def opened(roles, request):
+def open_request(asked):
+    """What a key holder is asked: the round, and of each message what it encloses."""
+    messages = [enclosed_of(from_bytes(message)) for message in asked["messages"]]
+    about = {name: asked[name] for name in ("round", "cohort", "model")}
+    return about | {"kind": "open", "enclosed": list(map(enclosed_to_bytes, messages))}
+
+
+def opened(roles, asked):
     agreement = load_agreement(roles / "server")
     keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
-    share = share_from_bytes(respond(roles / "key-holder", request)["share"], keys)
-    directory = directory_from(agreement, request)
-    from pride_jax.aggregation.messages import from_bytes
-
-    total = agreement.protocol.combine(directory, list(map(from_bytes, request["messages"])))
+    share = share_from_bytes(respond(roles / "key-holder", open_request(asked))["share"], keys)
+    directory = directory_from(agreement, asked)
+    total = agreement.protocol.combine(directory, list(map(from_bytes, asked["messages"])))
     return agreement.protocol.open(directory, total, [share])
 
 
 def test_the_key_holder_opens_one_sum_a_round_and_gives_it_again(roles):
     first = asked_to_open(roles, 0)
     assert (opened(roles, first) == 3).all()
-    assert (opened(roles, first | {"messages": first["messages"][::-1]}) == 3).all()
+    assert (opened(roles, first) == 3).all()
     for other in (asked_to_open(roles, 0), asked_to_open(roles, 0, clients=(0, 1))):
         with pytest.raises(ProtocolError, match="one opening a round"):
-            respond(roles / "key-holder", other)
+            respond(roles / "key-holder", open_request(other))
     without_one = first | {"messages": first["messages"][:2]}
     with pytest.raises(ProtocolError, match="one opening a round"):
-        respond(roles / "key-holder", without_one)
+        respond(roles / "key-holder", open_request(without_one))
     assert (opened(roles, asked_to_open(roles, 1, clients=(0, 2))) == 2).all()
     with pytest.raises(ProtocolError, match="one opening a round"):
-        respond(roles / "key-holder", first)
+        respond(roles / "key-holder", open_request(first))
 
 
 def test_the_key_holder_opens_no_single_or_forged_message(roles):
     with pytest.raises(TooFewError):
-        respond(roles / "key-holder", asked_to_open(roles, 2, clients=(1,)))
+        respond(roles / "key-holder", open_request(asked_to_open(roles, 2, clients=(1,))))
     with pytest.raises(ProtocolError, match="signed"):
-        respond(roles / "key-holder", asked_to_open(roles, 2, signer=0))
+        respond(roles / "key-holder", open_request(asked_to_open(roles, 2, signer=0)))
     with pytest.raises(ProtocolError, match="made for round"):
-        respond(roles / "key-holder", asked_to_open(roles, 2) | {"round": 3})
+        respond(roles / "key-holder", open_request(asked_to_open(roles, 2)) | {"round": 3})
     with pytest.raises(ConfigError, match="of the roster only"):
-        respond(roles / "key-holder", asked_to_open(roles, 2) | {"cohort": [0, 1, 7]})
+        respond(roles / "key-holder", open_request(asked_to_open(roles, 2)) | {"cohort": [0, 1, 7]})
     opened_file = roles / "key-holder" / "secrets" / "opened.json"
     kept = opened_file.read_bytes() if opened_file.exists() else b""
     opened_file.write_bytes(b"{")
     opened_file.chmod(0o600)
     with pytest.raises(ProtocolError, match="damaged"):
-        respond(roles / "key-holder", asked_to_open(roles, 2))
+        respond(roles / "key-holder", open_request(asked_to_open(roles, 2)))
     opened_file.write_bytes(kept)
 
 
@@ -122,13 +133,13 @@ def test_roles_answer_what_is_theirs(roles):
     with pytest.raises(ProtocolError, match="incomplete"):
         respond(roles / "key-holder", {"kind": "open", "round": 9})
     with pytest.raises(ProtocolError, match="not called"):
-        respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2]})
+        respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2], "model": b""})
 
 
 @pytest.mark.parametrize("kind", ["keys", "letter"])
 def test_a_party_has_no_keys_or_letters_where_key_holders_open_the_sums(roles, kind):
     with pytest.raises(ProtocolError, match=rf"kind='{kind}' with aggregation.protocol='paillier'"):
-        respond(roles / "party-0", {"kind": kind, "round": 9, "cohort": [0, 1, 2]})
+        respond(roles / "party-0", {"kind": kind, "round": 9, "cohort": [0, 1, 2], "model": b""})
 
 
 def test_a_request_waits_until_the_one_before_it_is_answered(roles):
@@ -158,7 +169,7 @@ def test_everyone_needs_the_same_settings_and_roster(roles):
 
 def test_keys_of_a_round_are_for_that_round(masked):
     party = masked / "party-0"
-    cohort = {"round": 5, "cohort": [0, 1, 2]}
+    cohort = {"round": 5, "cohort": [0, 1, 2], "model": bytes(32)}
     with pytest.raises(ProtocolError, match="No keys of round 5"):
         respond(party, {"kind": "train", "params": b"", **cohort})
     publics = [
