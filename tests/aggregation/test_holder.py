@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from parties import Party, signing
 
+from pride_jax.aggregation import checks
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import question_of, sign_message
 from pride_jax.aggregation.paillier_keys import ciphertext_bytes
@@ -61,13 +62,17 @@ class TestOneMessageForACohort:
     ) -> None:
         """So the attack is real, and what follows stops it."""
         monkeypatch.setattr(checks, "_check_signature", lambda directory, message: None)
-        victim, zero = messages[1], party.protect(directory, 1, np.zeros(60, int))
-        multiple = victim._replace(enclosed=powers(party, victim.enclosed, 2), client=3)
-        sent = [zero, multiple]
-        with pytest.raises(ProtocolError, match="within their range"):
-            help_open(
-                party.protocol, holder._replace(smallest_cohort=2), directory, question_of(sent)
-            )
+        zero = party.protect(directory, 1, np.zeros(60, int))
+        copy = messages[1]._replace(client=3)
+        share, _ = help_open(
+            party.protocol,
+            holder._replace(smallest_cohort=2),
+            directory,
+            question_of([zero, copy]),
+        )
+        total = party.protocol.combine(directory, [zero, copy])
+        summed = party.protocol.open(directory, total, [share])
+        np.testing.assert_array_equal(summed, 2 * np.arange(60))
 
     def test_sent_several_times(self, party, directory, holder, messages) -> None:
         with pytest.raises(ProtocolError, match="distinct"):

@@ -117,7 +117,8 @@ def test_round_goes_on_without_bad_messages(party: Party) -> None:
     directory = party.directory(range(5), length=9, smallest=2)
     vectors = vectors_of(directory, 1, 5)
     good = [party.protect(directory, client, vector) for client, vector in vectors.items()]
-    forged = good[2]._replace(body=good[3].body)
+    part = "body" if good[3].body else "enclosed"
+    forged = good[2]._replace(**{part: getattr(good[3], part)})
     total, accepted, refused = sift(
         lambda messages: party.protocol.combine(directory, messages),
         [forged, *good[:4], good[1], good[4]._replace(signature=b"")],
@@ -319,7 +320,7 @@ class TestRefusals:
     def test_question_without_what_a_contributor_enclosed(self, party, directory) -> None:
         messages = messages_of(party, directory, [10, 11, 13])
         holder, question = self.asked(party, directory, messages)
-        if question.enclosed:
+        if any(each.enclosed for each in question.enclosed):
             with pytest.raises(ProtocolError, match="each contributor"):
                 party.protocol.share(
                     directory, holder, question._replace(enclosed=question.enclosed[1:])
