@@ -71,6 +71,8 @@ def to_bytes(words: Words, values: UInt64[np.ndarray, "length"]) -> bytes:
     whole, rest = divmod(words.bits, 8)
     values = values & words._mask
     octets = values.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :whole].tobytes()
+    if not rest:
+        return octets
     groups = np.zeros(-(-words.length // 8) * 8, np.uint64)
     groups[: words.length] = values >> np.uint64(8 * whole)
     groups = groups.reshape(-1, 8)
@@ -85,10 +87,13 @@ def from_bytes(words: Words, data: bytes) -> UInt64[np.ndarray, "length"]:
     whole, rest = divmod(words.bits, 8)
     end = words.length * whole
     octets = np.zeros((words.length, 8), np.uint8)
-    octets[:, :whole] = np.frombuffer(data, np.uint8, end).reshape(-1, whole)
+    sent = np.frombuffer(data, np.uint8)
+    octets[:, :whole] = sent[:end].reshape(words.length, whole)
     values = octets.view("<u8")[:, 0].astype(np.uint64)
+    if not rest:
+        return values
     groups = np.zeros((-(-words.length // 8), 8), np.uint8)
-    groups[:, :rest] = np.frombuffer(data, np.uint8, offset=end).reshape(-1, rest)
+    groups[:, :rest] = sent[end:].reshape(len(groups), rest)
     together = groups.view("<u8")[:, 0].astype(np.uint64)
     for place in range(8):
         bits = together >> np.uint64(place * rest) & np.uint64(2**rest - 1)

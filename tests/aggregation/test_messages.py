@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 from parties import Party, party_of
 
-from pride_jax.aggregation import messages as refusals
+from pride_jax.aggregation import refusals
 from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.corruption import corrupt
-from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
+from pride_jax.aggregation.messages import (
+    enclosed_from_bytes,
+    enclosed_of,
+    enclosed_to_bytes,
+    from_bytes,
+    sign_message,
+    signed_bytes,
+    to_bytes,
+)
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Header, Message, Terms
 from pride_jax.aggregation.signatures import signing_key
@@ -20,10 +28,11 @@ MESSAGE = Message(
     Header("plain", 3, bytes(range(32)), Terms(2, 16, 0.5, 10, 128)),
     7,
     b"\x01\0\0\0\xff\xff\xff\xff",
+    b"box",
 )
 DATA = bytes.fromhex(
     "505249444573756d"  # PRIDEsum
-    "0002"
+    "0003"
     "706c61696e000000000000000000000000000000000000000000000000000000"
     "0000000000000003"
     "0000000000000007"
@@ -34,20 +43,22 @@ DATA = bytes.fromhex(
     "0000000a"
     "00000080"
     "0000000000000008"
+    "0000000000000003"
     "01000000ffffffff"
+    "626f78"  # box
 )
-HEADER_BYTES = 124
+HEADER_BYTES = 132
 SIGNATURE = bytes.fromhex(
-    "74ee6b5d4d62593c3c4581aecf3600434f6342b17c6a98bf16c696c0a219d253"
-    "0b6b618baf36f7b5911556ef4cde2508cc7cc531c8073170befc2953dc5ecc02"
+    "c18e634b69859f2136bce41cc1d7df4dbf25b69958cf3f7b797874719273b181"
+    "f700ed94b8389e7f9707e18fa01f4bfdb4227e60213ce5472ab1a4d61fe7eb06"
 )
-""""PRIDEsum" and DATA's SHA-256, signed with the key 00 01 … 1f."""
+""""PRIDEsum" and a SHA-256, of header and of the SHA-256 of each part, signed with 00 01 … 1f."""
 
 
 def test_known_bytes() -> None:
     assert to_bytes(MESSAGE) == DATA
     assert from_bytes(DATA) == MESSAGE
-    assert len(DATA) == HEADER_BYTES + 8
+    assert len(DATA) == HEADER_BYTES + 8 + 3
 
 
 def test_known_signature() -> None:
@@ -56,6 +67,17 @@ def test_known_signature() -> None:
     assert to_bytes(signed) == DATA + SIGNATURE
     assert from_bytes(DATA + SIGNATURE) == signed
     assert sign_message(signing_key(lambda size: bytes(range(size))), signed) == signed
+
+
+def test_what_a_holder_gets_has_the_signature_and_not_the_body() -> None:
+    signed = sign_message(signing_key(lambda size: bytes(range(size))), MESSAGE)
+    enclosed = enclosed_of(signed)
+    assert enclosed_from_bytes(enclosed_to_bytes(enclosed)) == enclosed
+    assert signed_bytes(enclosed) == signed_bytes(signed)
+    assert MESSAGE.body not in enclosed_to_bytes(enclosed)
+    assert signed_bytes(enclosed._replace(digest=bytes(32))) != signed_bytes(signed)
+    with pytest.raises(refusals.MalformedError, match="starts with"):
+        enclosed_from_bytes(to_bytes(signed))
 
 
 @pytest.mark.parametrize("size", range(len(DATA)))
@@ -152,7 +174,8 @@ def test_damage_without_signatures(small_paillier: Party) -> None:
                 continue
             assert message.header == original.header
             assert message.client in directory.members
-            assert len(message.body) == len(original.body)
+            sizes = [(len(each.body), len(each.enclosed)) for each in (message, original)]
+            assert sizes[0] == sizes[1]
         assert refused > 250
 
 

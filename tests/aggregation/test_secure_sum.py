@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from parties import CASES, Party, signing
 
-from pride_jax.aggregation import messages as refusals
+from pride_jax.aggregation import refusals
+from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.corruption import ACCEPTED, try_corruptions
 from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
-from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Share, Terms, Total
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Message,
+    Public,
+    Role,
+    Share,
+    Terms,
+    Total,
+    header,
+)
 from pride_jax.errors import ConfigError, ProtocolError
 
 
@@ -107,8 +117,9 @@ def test_round_goes_on_without_bad_messages(party: Party) -> None:
     directory = party.directory(range(5), length=9, smallest=2)
     vectors = vectors_of(directory, 1, 5)
     good = [party.protect(directory, client, vector) for client, vector in vectors.items()]
-    forged = good[2]._replace(body=good[3].body)
-    total, accepted, refused = refusals.sift(
+    part = "body" if good[3].body else "enclosed"
+    forged = good[2]._replace(**{part: getattr(good[3], part)})
+    total, accepted, refused = sift(
         lambda messages: party.protocol.combine(directory, messages),
         [forged, *good[:4], good[1], good[4]._replace(signature=b"")],
     )
@@ -118,7 +129,7 @@ def test_round_goes_on_without_bad_messages(party: Party) -> None:
         ("MissingSignatureError", 4),
     ]
     assert sorted(accepted) == sorted(good[:4])
-    summed = party.protocol.open(directory, total, party.shares(directory, total))
+    summed = party.protocol.open(directory, total, party.shares(directory, accepted))
     party.check_sum(directory, {client: vectors[client] for client in range(4)}, summed)
 
 
@@ -149,9 +160,10 @@ def test_an_aggregator_with_public_values_only(
     directory = party.directory(range(4), length=50)
     vectors = vectors_of(directory, 2, 4)
     vectors.pop(2)
-    sent = [to_bytes(party.protect(directory, c, v)) for c, v in vectors.items()]
+    messages = [party.protect(directory, c, v) for c, v in vectors.items()]
+    sent = list(map(to_bytes, messages))
     total = elsewhere.submit(combine_elsewhere, name, directory, sent).result()
-    shares = party.shares(directory, total)
+    shares = party.shares(directory, messages)
     summed = elsewhere.submit(open_elsewhere, name, directory, total, shares).result()
     party.check_sum(directory, vectors, summed)
 
@@ -213,9 +225,10 @@ class TestRefusals:
         with pytest.raises(refusals.DuplicateClientError, match="client 12"):
             party.protocol.combine(directory, [good, good])
 
-    @pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b + b"\0", lambda b: b""])
-    def test_body_size(self, party, directory, good, change) -> None:
-        bad = party.sign(good._replace(body=change(good.body)))
+    @pytest.mark.parametrize("part", ["body", "enclosed"])
+    @pytest.mark.parametrize("change", [lambda b: b + b"\0", lambda b: b[:-1] or b"\0"])
+    def test_size(self, party, directory, good, part, change) -> None:
+        bad = party.sign(good._replace(**{part: change(getattr(good, part))}))
         self.refuses(party, directory, bad, refusals.WrongBodySizeError, 12)
 
     def test_missing_signature(self, party, directory, good) -> None:
@@ -245,15 +258,19 @@ class TestRefusals:
 
     def test_body_of_another_message(self, party, directory, good) -> None:
         (again,) = messages_of(party, party.directory([10, 11, 12, 13], length=50), [12])
-        bad = good._replace(body=again.body[:-1] + bytes([again.body[-1] ^ 1]))
-        self.refuses(party, directory, bad, refusals.WrongSignatureError, 12)
+        for part in ("body", "enclosed"):
+            if content := getattr(again, part):
+                other = content[:-1] + bytes([content[-1] ^ 1])
+                bad = good._replace(**{part: other})
+                self.refuses(party, directory, bad, refusals.WrongSignatureError, 12)
 
     def test_value_or_ciphertext_out_of_range(self, party, directory, good) -> None:
         """By a client that signs it: refused as it arrives, or where no message shows its range
         (masking), when the sum is opened."""
-        bad = party.sign(good._replace(body=b"\xff\xff\xff\x7f" * (len(good.body) // 4)))
-        if len(good.body) % 4:
-            bad = party.sign(good._replace(body=b"\xff\x7f" * (len(good.body) // 2)))
+        part = "enclosed" if len(good.enclosed) > len(good.body) else "body"
+        size = len(getattr(good, part))
+        far = (b"\xff\xff\xff\x7f" * size)[:size]
+        bad = party.sign(good._replace(**{part: far}))
         others = messages_of(party, directory, [10, 11, 13])
         with pytest.raises(ProtocolError) as refusal:
             party.reveal(directory, [*others, bad])
@@ -283,48 +300,68 @@ class TestRefusals:
     def test_too_few_contributions(self, party, directory, good) -> None:
         total = party.protocol.combine(directory, [good])
         with pytest.raises(ProtocolError, match="smallest_cohort=2"):
-            party.shares(directory, total)
+            party.shares(directory, [good])
         with pytest.raises(ProtocolError, match="smallest_cohort=2"):
             party.protocol.open(directory, total, [])
 
     @pytest.mark.parametrize("contributors", [(10, 10), (11, 10), (10, 99), (10, 11, 12, 14)])
-    def test_total_with_impossible_contributors(self, party, directory, contributors) -> None:
-        total = party.protocol.combine(directory, messages_of(party, directory, [10, 11, 13]))
-        (holder, *_) = party.holders(directory, total)
+    def test_question_with_impossible_contributors(self, party, directory, contributors) -> None:
+        messages = messages_of(party, directory, [10, 11, 13])
+        holder, question = self.asked(party, directory, messages)
         with pytest.raises(ProtocolError, match="contributors"):
-            party.protocol.share(directory, holder, total._replace(contributors=contributors))
+            party.protocol.share(directory, holder, question._replace(contributors=contributors))
 
-    def test_total_of_another_round(self, party, directory) -> None:
-        total = party.protocol.combine(directory, messages_of(party, directory, [10, 11, 13]))
-        later = replace(directory, round=4)
-        (holder, *_) = party.holders(directory, total)
+    def test_question_of_another_round(self, party, directory) -> None:
+        messages = messages_of(party, directory, [10, 11, 13])
+        holder, question = self.asked(party, directory, messages)
         with pytest.raises(ProtocolError, match="round 3"):
-            party.protocol.share(later, holder, total)
+            party.protocol.share(replace(directory, round=4), holder, question)
+
+    def test_question_without_what_a_contributor_enclosed(self, party, directory) -> None:
+        messages = messages_of(party, directory, [10, 11, 13])
+        holder, question = self.asked(party, directory, messages)
+        if any(each.enclosed for each in question.enclosed):
+            with pytest.raises(ProtocolError, match="each contributor"):
+                party.protocol.share(
+                    directory, holder, question._replace(enclosed=question.enclosed[1:])
+                )
+
+    def asked(self, party, directory, messages):
+        holder, *_ = party.holders(directory, party.protocol.combine(directory, messages))
+        return holder, party.question(messages)
 
     def test_truncated_total(self, party, directory) -> None:
-        total = party.protocol.combine(directory, messages_of(party, directory, [10, 11, 13]))
-        (holder, *_) = party.holders(directory, total)
+        messages = messages_of(party, directory, [10, 11, 13])
+        total = party.protocol.combine(directory, messages)
         with pytest.raises(ProtocolError, match="bytes of body"):
-            party.protocol.share(directory, holder, total._replace(body=total.body[1:]))
+            party.protocol.open(
+                directory,
+                total._replace(body=total.body + b"\0"),
+                party.shares(directory, messages),
+            )
 
     def test_shares_of_another_total(self, party, directory) -> None:
         messages = messages_of(party, directory, [10, 11, 12, 13])
-        whole = party.protocol.combine(directory, messages)
-        shares = party.shares(directory, whole)
+        shares = party.shares(directory, messages)
         part = party.protocol.combine(directory, messages[:3])
         with pytest.raises(ProtocolError, match="another total"):
             party.protocol.open(directory, part, shares)
 
     def test_too_few_shares(self, party, directory) -> None:
-        total = party.protocol.combine(directory, messages_of(party, directory, [10, 11, 13]))
-        shares = party.shares(directory, total)
+        messages = messages_of(party, directory, [10, 11, 13])
+        total, shares = (
+            party.protocol.combine(directory, messages),
+            party.shares(directory, messages),
+        )
         for few in (shares[:-1], []):
             with pytest.raises(ProtocolError, match=f"{len(few)} shares"):
                 party.protocol.open(directory, total, few)
 
     def test_damaged_shares(self, party, directory) -> None:
-        total = party.protocol.combine(directory, messages_of(party, directory, [10, 11, 13]))
-        shares = [each._replace(body=each.body + b"\0") for each in party.shares(directory, total)]
+        messages = messages_of(party, directory, [10, 11, 13])
+        total = party.protocol.combine(directory, messages)
+        given = party.shares(directory, messages)
+        shares = [each._replace(body=each.body + b"\0") for each in given]
         with pytest.raises(ProtocolError):
             party.protocol.open(directory, total, shares)
 
@@ -366,15 +403,15 @@ def test_secrets_are_not_printed_or_pickled(party: Party) -> None:
 def test_public_values_travel(party: Party) -> None:
     directory = party.directory([1, 2], length=4)
     messages = messages_of(party, directory, [1, 2])
-    total = party.protocol.combine(directory, messages)
-    for value in (directory, messages, total, party.shares(directory, total)):
+    total, question = party.protocol.combine(directory, messages), party.question(messages)
+    for value in (directory, messages, total, question, party.shares(directory, messages)):
         assert pickle.loads(pickle.dumps(value)) == value
 
 
-def test_fingerprint_is_that_of_keys_signers_and_letters() -> None:
+def test_fingerprint_is_that_of_run_model_keys_signers_and_letters() -> None:
     terms = Terms(4, 8, 1.0, 1, 5)
     bare = Directory(0, (1,), terms)
-    letter = Message(refusals.header(bare, "x"), 1, b"letter")
+    letter = Message(header(bare, "x"), 1, b"letter")
     directories = [
         bare,
         replace(bare, keys={Role.CLIENT: Public()}),
@@ -383,6 +420,8 @@ def test_fingerprint_is_that_of_keys_signers_and_letters() -> None:
         replace(bare, signers={1: b"other"}),
         replace(bare, letters={1: letter}),
         replace(bare, letters={1: letter._replace(body=b"other")}),
+        replace(bare, run=b"run"),
+        replace(bare, model=b"run"),
     ]
     assert len({directory.fingerprint for directory in directories}) == len(directories)
     assert {len(directory.fingerprint) for directory in directories} == {32}

@@ -41,12 +41,12 @@ def check(name: str, added: Added, missing: Sequence[int] = ()) -> None:
 def test_everyone(name: str, protocol_and_keys) -> None:
     protocol, keys = protocol_and_keys
     aggregator = simulate(protocol, TERMS, keys, os.urandom)
-    announced = aggregator.announce(5, CLIENTS, 2)
+    announced = aggregator.announce(5, CLIENTS, 2, b"model")
     assert announced.directory.roster == tuple(CLIENTS)
     added = aggregator.add(announced, ROWS)
     check(name, added)
     assert (added.refused, added.transport.lost) == ((), 0)
-    assert added.transport.bytes_sent > len(CLIENTS) * (2 * LENGTH + 124 + 64)
+    assert added.transport.bytes_sent > len(CLIENTS) * (2 * LENGTH + 132 + 64)
     assert min(seconds for _, seconds in added.transport.seconds()) > 0
 
 
@@ -55,12 +55,12 @@ def test_lost_and_damaged_messages(name: str, protocol_and_keys) -> None:
 
     def bad(sent: Sequence[bytes]) -> Sequence[bytes]:
         damaged = bytearray(sent[3])
-        damaged[200] ^= 1
+        damaged[140] ^= 1
         return [bytes(damaged), *sent[:3], sent[0], sent[2][:-1], sent[4]]
 
     protocol, keys = protocol_and_keys
     aggregator = simulate(protocol, TERMS, keys, os.urandom, bad)
-    added = aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS)
+    added = aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS)
     check(name, added, missing=[7])
     assert added.transport.lost == 1
     assert [(type(error).__name__, error.client) for error in added.refused] == [
@@ -77,7 +77,7 @@ def test_too_few_are_left(name: str, protocol_and_keys) -> None:
             protocol, TERMS, keys, os.urandom, lambda sent, left=left: sent[:left]
         )
         with pytest.raises(ProtocolError, match=reason):
-            aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS)
+            aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS)
 
 
 def test_the_same_round_again(name: str, protocol_and_keys) -> None:
@@ -85,7 +85,7 @@ def test_the_same_round_again(name: str, protocol_and_keys) -> None:
     protocol, keys = protocol_and_keys
     aggregator = simulate(protocol, TERMS, keys, os.urandom)
     for _ in range(2):
-        check(name, aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS))
+        check(name, aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS))
 
 
 def test_masking_needs_more_than_half() -> None:
@@ -93,9 +93,11 @@ def test_masking_needs_more_than_half() -> None:
         keys = masking().keygen(os.urandom, Role.KEY_HOLDER)
         return simulate(masking(), TERMS, keys, os.urandom, lambda sent: sent[:left])
 
-    check("masking", after(3).add(after(3).announce(5, CLIENTS, 2), ROWS), missing=[7, 11])
+    check(
+        "masking", after(3).add(after(3).announce(5, CLIENTS, 2, b"model"), ROWS), missing=[7, 11]
+    )
     with pytest.raises(ProtocolError, match="expected at least 3"):
-        after(2).add(after(2).announce(5, CLIENTS, 2), ROWS)
+        after(2).add(after(2).announce(5, CLIENTS, 2, b"model"), ROWS)
 
 
 def test_bytes_that_clients_send() -> None:
@@ -104,9 +106,9 @@ def test_bytes_that_clients_send() -> None:
     for protocol in (plain(), masking()):
         keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
         aggregator = simulate(protocol, TERMS, keys, os.urandom, perfect)
-        added = aggregator.add(aggregator.announce(5, CLIENTS, 2), ROWS)
+        added = aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS)
         sent[protocol.name] = added.transport.bytes_sent
-    overhead = 124 + 64
+    overhead = 132 + 64
     assert sent["plain"] == 5 * (overhead + 4 * LENGTH)
     letters = 5 * (overhead + 5 * 94)
     assert sent["masking-half"] == 5 * 96 + letters + 5 * (overhead + 3 * LENGTH) + 3 * 5 * 33

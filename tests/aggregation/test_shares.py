@@ -1,4 +1,4 @@
-"""Totals, shares and public keys as bytes: one encoding each, and every other is refused."""
+"""Shares and public keys as bytes: one encoding each, and every other is refused."""
 
 import os
 from dataclasses import replace
@@ -7,37 +7,25 @@ import pytest
 from parties import signing
 
 from pride_jax.aggregation import paillier_keys, threshold_keys
-from pride_jax.aggregation.messages import MESSAGE, from_bytes, sign_message, to_bytes
+from pride_jax.aggregation.messages import MESSAGE, sign_message, to_bytes
 from pride_jax.aggregation.paillier_keys import PaillierPublic
 from pride_jax.aggregation.protocols import lattice, masking
-from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms, Total
-from pride_jax.aggregation.shares import (
-    share_from_bytes,
-    signed_share,
-    total_from_bytes,
-    total_to_bytes,
-)
+from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms
+from pride_jax.aggregation.shares import share_from_bytes, signed_share
 from pride_jax.errors import ProtocolError
 
 HEADER = Header("plain", 3, bytes(range(32)), Terms(2, 16, 0.5, 2, 8))
-TOTAL = Total(HEADER, (0, 4, 7), b"body")
 SHARE = Share(HEADER, (0, 4, 7), b"a share", 5)
 SIGNERS = {4: signing(4).public, 5: signing(5).public}
 
 
 def test_there_and_back():
-    assert total_from_bytes(total_to_bytes(TOTAL)) == TOTAL
     assert share_from_bytes(signed_share(signing(5), SHARE), SIGNERS) == SHARE
-    nobody = TOTAL._replace(contributors=(), body=b"")
-    assert total_from_bytes(total_to_bytes(nobody)) == nobody
 
 
 @pytest.mark.parametrize("cut", range(0, 160, 3))
 def test_cut_short_or_longer(cut):
-    total, share = total_to_bytes(TOTAL), signed_share(signing(5), SHARE)
-    for damaged in (total[:-1][: len(total) - cut], total + bytes(cut + 1)):
-        with pytest.raises(ProtocolError):
-            total_from_bytes(damaged)
+    share = signed_share(signing(5), SHARE)
     for damaged in (share[: len(share) - 1 - cut], share + bytes(cut + 1)):
         with pytest.raises(ProtocolError):
             share_from_bytes(damaged, SIGNERS)
@@ -66,22 +54,17 @@ def test_one_kind_never_passes_for_another():
     assert message.startswith(MESSAGE)
     with pytest.raises(ProtocolError, match="starts with"):
         share_from_bytes(message, SIGNERS)
-    with pytest.raises(ProtocolError, match="starts with"):
-        total_from_bytes(message)
-    with pytest.raises(ProtocolError, match="starts with"):
-        from_bytes(total_to_bytes(TOTAL))
     # A message's signature under a share's magic is none.
     forged = b"PRIDEshr" + message[8:]
     with pytest.raises(ProtocolError, match="not signed"):
         share_from_bytes(forged, SIGNERS)
 
 
-def test_a_total_is_of_nobody_and_unsigned():
-    bare = Message(HEADER, 1, b"\0\0\0\0")
-    with pytest.raises(ProtocolError, match="names a client"):
-        total_from_bytes(to_bytes(bare, b"PRIDEtot"))
-    with pytest.raises(ProtocolError, match="announces"):
-        total_from_bytes(to_bytes(bare._replace(client=0, body=b"\xff\xff\xff\xff"), b"PRIDEtot"))
+def test_a_share_encloses_nothing():
+    share = Message(HEADER, 5, b"\0\0\0\0", b"more")
+    signed = to_bytes(sign_message(signing(5), share, b"PRIDEshr"), b"PRIDEshr")
+    with pytest.raises(ProtocolError, match="encloses"):
+        share_from_bytes(signed, SIGNERS)
 
 
 def test_paillier_public(small_paillier):
