@@ -82,5 +82,5 @@ def check_cohort(rules: Rules, round_: int, clients: Iterable[int]) -> None:
     if counted < rules.smallest_cohort:
         raise TooFewError(
             f"Round {round_}: {counted} clients with examples, expected at least "
-            f"smallest_cohort={rules.smallest_cohort}"
+            f"{rules.smallest_cohort}"
         )

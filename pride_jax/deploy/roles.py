@@ -98,7 +98,9 @@ def respond(folder: Path, request: Record) -> Record:
             raise ProtocolError(f"kind={kind!r}: a {me.role} answers {sorted(answers)} only")
         try:
             return answers[kind](me, request)
-        except (KeyError, TypeError) as error:
+        except PrideError:
+            raise
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise ProtocolError(
                 f"A request of kind {kind!r} is incomplete or of wrong types ({error})"
             ) from None
@@ -304,9 +306,11 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
     """Keeps why a sum is refused to this role's own folder."""
     try:
         yield
-    except PrideError as error:
-        round_ = request["round"]
-        note(me.folder, round_ if isinstance(round_, int) else None, None, str(error))
+    except Exception as error:
+        # Of any kind: with a secret at hand, what went wrong may tell something of it.
+        round_ = request.get("round")
+        reason = str(error) if isinstance(error, PrideError) else repr(error)
+        note(me.folder, round_ if isinstance(round_, int) else None, None, reason)
         raise ProtocolError(NOT_OPENED) from None
 
 

@@ -36,7 +36,8 @@ Note = Callable[[int, MessageError | BurntError], None]
 
 def warn(round_: int, refusal: MessageError | BurntError) -> None:
     """Tells of a refused message or sum as a Python warning."""
-    warnings.warn(f"Round {round_}: {refusal}", RuntimeWarning, stacklevel=2)
+    told = str(refusal) if isinstance(refusal, BurntError) else f"Round {round_}: {refusal}"
+    warnings.warn(told, RuntimeWarning, stacklevel=2)
 
 
 class SecureAggregation(NamedTuple):

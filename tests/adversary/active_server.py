@@ -1,6 +1,7 @@
 """An active server: it asks real roles, in their own folders, whatever it likes."""
 
 import hashlib
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -11,7 +12,7 @@ from in_process import CONFIG
 from pride_jax.aggregation.messages import enclosed_of, enclosed_to_bytes, from_bytes
 from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.deploy import training
-from pride_jax.deploy.agreement import directory_from, load_agreement
+from pride_jax.deploy.agreement import directory_from, load_agreement, shared_settings
 from pride_jax.deploy.roles import respond
 from pride_jax.settings.experiment import Partition
 
@@ -52,10 +53,6 @@ class ActiveServer:
 
     def hello(self):
         """Gets the key holder to sign the roster, as every server must."""
-        import json
-
-        from pride_jax.deploy.agreement import shared_settings
-
         request = {
             "kind": "hello",
             "config": json.dumps(shared_settings(self.agreement.config)),
@@ -93,6 +90,16 @@ class ActiveServer:
         """A round, from first to last."""
         about = self.about(round_, cohort, params)
         return self.open(about, [self.train(party, about, params) for party in cohort])
+
+
+def agree(roles, **changes):
+    """Has everyone's settings imply something else, as if they had agreed on other ones."""
+    for role in roles.iterdir():
+        content = json.loads((role / "agreed.json").read_text())
+        terms = content["terms"]
+        content |= {name: value for name, value in changes.items() if name in content}
+        terms |= {name: value for name, value in changes.items() if name in terms}
+        (role / "agreed.json").write_text(json.dumps(content))
 
 
 def fresh(enrolled, tmp_path):

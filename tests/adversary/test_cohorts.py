@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from active_server import FIVE, PARTIES, ActiveServer, vector
+from active_server import PARTIES, ActiveServer, agree, vector
 from parties import party_of, signing
 
 from pride_jax.aggregation.books import Books, Rules
@@ -18,7 +18,6 @@ from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import question_of
 from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.deploy import memory
-from pride_jax.deploy.local import enrol_all
 from pride_jax.errors import ProtocolError, TooFewError
 
 VICTIM, COLLUDER = 2, 4
@@ -39,12 +38,11 @@ def test_a_key_holder_opens_no_sum_of_too_few_who_did_train(server):
         server.open(about, sent)
 
 
-def test_where_two_are_enough_one_colluder_gets_the_victims_vector(tmp_path, monkeypatch, server):
-    small = replace(FIVE, aggregation=replace(FIVE.aggregation, smallest_cohort=2))
-    enrol_all(small, tmp_path / "small")
-    other = ActiveServer(tmp_path / "small").hello()
-    got = other.sum(0, [VICTIM, COLLUDER]) - vector(COLLUDER, other.length)
-    np.testing.assert_array_equal(got, vector(VICTIM, other.length))
+def test_where_two_are_enough_one_colluder_gets_the_victims_vector(server):
+    agree(server.roles, smallest_cohort=2)
+    server = ActiveServer(server.roles).hello()
+    got = server.sum(0, [VICTIM, COLLUDER]) - vector(COLLUDER, server.length)
+    np.testing.assert_array_equal(got, vector(VICTIM, server.length))
 
 
 def two_cohorts_of_a_round(server):

@@ -17,6 +17,8 @@ from pride_jax.deploy.processes import APP, environment
 from pride_jax.errors import RunError
 
 pytest.importorskip("flwr")
+# Flower's command line imports what its own libraries have deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture

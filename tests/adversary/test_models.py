@@ -5,7 +5,7 @@ al. 2022): then no sum is of one client, and what it tells is what a sum of that
 tells. Differential privacy covers that, secure aggregation does not.
 """
 
-import hashlib
+import dataclasses
 
 import numpy as np
 import pytest
@@ -50,7 +50,6 @@ def test_no_sum_has_clients_in_it_who_were_sent_different_models(server):
 
 def test_without_the_remedies_it_gets_the_victims_vector(server, monkeypatch):
     monkeypatch.setattr(roles_module, "_model", lambda _, content: np.frombuffer(content, "<f4"))
-    monkeypatch.setattr(hashlib, "sha256", hashlib.sha256)
     about = server.about(0, PARTIES)
     sent = [
         server.train(party, about, server.params if party == VICTIM else nan(server))
@@ -62,12 +61,7 @@ def test_without_the_remedies_it_gets_the_victims_vector(server, monkeypatch):
 def test_without_the_digest_in_the_fingerprint_finite_models_differ_unnoticed(server, monkeypatch):
     fingerprint = Directory.__dict__["fingerprint"].func
 
-    class Blind(Directory):
-        pass
-
     def without_model(directory):
-        import dataclasses
-
         return fingerprint(dataclasses.replace(directory, model=b""))
 
     monkeypatch.setattr(Directory, "fingerprint", property(without_model))

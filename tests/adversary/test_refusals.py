@@ -11,11 +11,13 @@ import pytest
 from active_server import train_at_once, vector
 from in_process import CONFIG, served
 
+from pride_jax.aggregation.books import Books
 from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.aggregation.words import from_bytes as words_from_bytes
 from pride_jax.aggregation.words import to_bytes as words_to_bytes
 from pride_jax.aggregation.words import words_of
+from pride_jax.deploy import memory
 from pride_jax.deploy import server as server_module
 from pride_jax.deploy.enrolment import load_signing_key
 from pride_jax.deploy.local import enrol_all
@@ -179,12 +181,8 @@ def test_a_refusal_tells_nothing_and_another_try_is_another_round(server):
 
 
 def test_without_the_remedy_every_try_is_considered(server, monkeypatch):
-    from pride_jax.aggregation.books import Books
-    from pride_jax.deploy import memory
-
     monkeypatch.setattr(memory, "enter", lambda rules, books, round_: Books(round_ + 1, 1, 1))
-    test = pytest.raises(AssertionError, match="True, True, True")
-    with test:
+    with pytest.raises(AssertionError, match="True, True, True"):
         test_a_refusal_tells_nothing_and_another_try_is_another_round(server)
 
 

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import pytest
-from active_server import PARTIES, ActiveServer, vector
+from active_server import FIVE, PARTIES, ActiveServer, vector
 
 from pride_jax.aggregation.protocols.two_servers import save_secret, two_servers
 from pride_jax.aggregation.secure_sum import Role
@@ -108,8 +108,6 @@ def test_a_role_joins_no_roster_with_anothers_signing_key(roles, honest):
 
 
 def test_joining_asks_for_the_digest(roles, honest, monkeypatch):
-    from active_server import FIVE
-
     monkeypatch.setattr(apart.subprocess, "call", lambda command, env: 7)
     monkeypatch.setattr(apart, "pin", lambda folder, app: None)
     monkeypatch.setattr(apart, "supernode_command", lambda *_: [])

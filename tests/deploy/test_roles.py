@@ -98,7 +98,7 @@ def test_the_key_holder_opens_one_sum_a_round_and_gives_it_again(roles):
 
 def test_the_key_holder_opens_no_single_or_forged_message(roles):
     single = open_request(asked_to_open(roles, 0, clients=(1,)))
-    assert "smallest_cohort=2" in why_refused(roles, single)
+    assert "1 clients with examples, expected at least 2" in why_refused(roles, single)
     forged = open_request(asked_to_open(roles, 1, signer=0))
     assert "client 0 signed it in its name" in why_refused(roles, forged)
     late = open_request(asked_to_open(roles, 2)) | {"round": 3}
@@ -136,8 +136,11 @@ def test_roles_answer_what_is_theirs(roles):
     for name, kind in {"party-0": "open", "key-holder": "train"}.items():
         with pytest.raises(ProtocolError, match="answers"):
             respond(roles / name, {"kind": kind})
-    with pytest.raises(ProtocolError, match="incomplete"):
-        respond(roles / "key-holder", {"kind": "open", "round": 9})
+    assert "KeyError" in why_refused(roles, {"kind": "open", "round": 9})
+    hello = {"kind": "hello", "roster": "", "challenge": b""}
+    for config in ("[" * 100_000, "{", b"\xff", 5):
+        with pytest.raises(ProtocolError, match="incomplete or of wrong types"):
+            respond(roles / "party-0", hello | {"config": config})
     with pytest.raises(ProtocolError, match="not called"):
         respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2], "model": b""})
 
