@@ -155,7 +155,7 @@ def load_secret(folder: Path) -> PaillierSecret:
         p, q, base = (int(numbers[name], 16) for name in ("p", "q", "obfuscation_base"))
         if not (_fit(p) and _fit(q) and p != q and 1 < base < (p * q) ** 2):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Not from the error at hand: it may quote the file.
         raise ProtocolError(
             f"{path} does not hold a Paillier key: restore it from a copy; what was encrypted "

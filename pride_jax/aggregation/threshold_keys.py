@@ -262,7 +262,7 @@ def load_holder(folder: Path, index: int) -> HolderSecret:
         secret = HolderSecret(numbers["index"], int(numbers["share"], 16), public)
         if secret.index != index or not _fits(secret):
             raise ValueError
-    except (ValueError, LookupError, TypeError, ArithmeticError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         # Not from the error at hand: it may quote the file.
         raise ProtocolError(
             f"{path} does not hold the threshold key of holder {index}: restore it from a copy, or "

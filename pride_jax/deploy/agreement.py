@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.protocols.masking import public_from_bytes
 from pride_jax.aggregation.secure_sum import (
@@ -43,6 +44,7 @@ class Agreement(NamedTuple):
       protocol: how sums are protected.
       public_key: the key holders' one.
       terms: of a sum, but for the fewest clients of a round.
+      rules: what the run may ask of anyone.
       plan: what is private, if anything.
       noise_bits: bits of what is sent where clients add shares of noise; None where they do not.
     """
@@ -52,6 +54,7 @@ class Agreement(NamedTuple):
     protocol: SecureSum
     public_key: Public
     terms: Terms
+    rules: Rules
     plan: Plan | None
     noise_bits: int | None
 
@@ -81,12 +84,16 @@ def load_agreement(folder: Path) -> Agreement:
     files = build_key_files(settings)
     public_key = Public() if files is None else files.read_public(roster.public_key)
     derived = _derived(folder, config, roster)
+    terms = Terms(**derived["terms"])
     return Agreement(
         config=config,
         roster=roster,
         protocol=build_secure_sum(settings),
         public_key=public_key,
-        terms=Terms(**derived["terms"]),
+        terms=terms,
+        rules=Rules(
+            config.rounds, derived["releases"], terms.smallest_cohort, settings.most_refused
+        ),
         plan=None if derived["plan"] is None else Plan.from_dict(derived["plan"]),
         noise_bits=derived["noise_bits"],
     )
@@ -100,8 +107,8 @@ def check_protocol(config: Experiment) -> None:
     """
     if config.aggregation.protocol == "none":
         raise ConfigError(
-            "aggregation.protocol='none': expected plain, paillier, threshold, masking, bfv or "
-            "ckks with real parties"
+            "aggregation.protocol='none': expected plain, two_servers, paillier, threshold, "
+            "masking, bfv or ckks with real parties"
         )
 
 

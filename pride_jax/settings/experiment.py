@@ -304,13 +304,20 @@ class Aggregation(Validated):
     """Key holders of `threshold`."""
     threshold: int = 2
     """How many of them open a sum."""
+    smallest_cohort: int | None = None
+    """Fewest clients with examples whose sum is opened; half of those expected in a round, and at
+    least 2, if not given. A privacy.mechanism has its own."""
+    most_refused: int = 10
+    """Sums that may be refused, each for a message that spoils it, before the run stops."""
     workers: int | None = None
     """Processes that encrypt and decrypt; one a core if not given."""
 
     def _check(self) -> None:
         self._above_zero("limit")
-        self._at_least(1, "workers")
-        self._at_least(2, "threshold")
+        self._at_least(1, "workers", "most_refused")
+        self._at_least(2, "threshold", "smallest_cohort")
+        if self.protocol == "none" and self.smallest_cohort is not None:
+            self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
         if self.protocol == "threshold" and self.threshold > self.holders:
             self._refuse("threshold", f"at most holders={self.holders}")
         if not 2 <= self.bits <= 24:
