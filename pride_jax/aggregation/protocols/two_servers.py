@@ -141,7 +141,7 @@ def _protect(
 def _combine(directory: Directory, messages: Sequence[Message]) -> Total:
     words = words_of(directory.terms)
     accepted = check_messages(directory, _NAME, messages, words.size, _SEALED_BYTES)
-    total = np.zeros(words.length, np.uint64)
+    total = words.zeros()
     for message in accepted:
         if not is_canonical(words, message.body):
             raise OutOfRangeError(message.client, "bits after its last value are not 0")
@@ -158,7 +158,7 @@ def _share(directory: Directory, secret: Secret, question: Question) -> Share:
         )
     check_enclosed(directory, _NAME, question, _SEALED_BYTES)
     words = words_of(directory.terms)
-    total = np.zeros(words.length, np.uint64)
+    total = words.zeros()
     for each in question.enclosed:
         try:
             seed = _SUITE.decrypt(each.enclosed, secret.key, info=_info(each.header, each.client))
