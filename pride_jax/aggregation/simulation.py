@@ -74,9 +74,13 @@ class Client(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """A sum that clients have been called to, what they prepared for it, and what that cost."""
+    """A sum that clients have been called to, what they prepared for it, and what that cost.
+
+    ``dealt`` is what the key holder's ``keygen`` made.
+    """
 
     directory: Directory
+    dealt: Secret
     clients: tuple[Client, ...]
     bytes_sent: int
     seconds: float
@@ -133,11 +137,11 @@ def simulate(
     Args:
       protocol: how the sum is protected.
       terms: what is summed; a round may ask for more clients than ``smallest_cohort``.
-      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``.
+      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``; a protocol that renews
+        them does so with every ``announce``.
       rng: of the clients; ``os.urandom``.
       network: what it does to the clients' messages.
     """
-    dealt, public = key_holder
     run = rng(_RUN_BYTES)
 
     def announce(
@@ -145,6 +149,7 @@ def simulate(
     ) -> Announced:
         start = time.perf_counter()
         asked = dataclasses.replace(terms, smallest_cohort=smallest_cohort)
+        dealt, public = protocol.keygen(rng, Role.KEY_HOLDER) if protocol.renews else key_holder
         signing = {client: signing_key(rng) for client in clients}
         signers = {client: key.public for client, key in signing.items()}
         keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
@@ -179,7 +184,7 @@ def simulate(
         )
         sent = sum(len(to_bytes(letter)) for letter in letters)
         sent += sum(len(key.to_bytes()) for key in publics.values())
-        return Announced(directory, called, sent, time.perf_counter() - start)
+        return Announced(directory, dealt, called, sent, time.perf_counter() - start)
 
     def add(announced: Announced, rows: Int[np.ndarray, "clients length"]) -> Added:
         directory = announced.directory
@@ -208,7 +213,7 @@ def simulate(
         """The shares of as many holders as it takes, each with a memory of its own."""
         directory, question = announced.directory, question_of(accepted)
         needed = protocol.quorum(directory)
-        secrets = protocol.deal(dealt)
+        secrets = protocol.deal(announced.dealt)
         if protocol.openers == Role.CLIENT:
             question = question._replace(enclosed=())
             contributors = question.contributors

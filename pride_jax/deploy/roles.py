@@ -8,13 +8,15 @@ request   to                 reply
 ========= ================== ============================================================
 hello     everyone           who it is, signed
 keys      a party            its public keys for the round
+keys      a key holder       its public key for the round, signed
 letter    a party            its letter to the others
 train     a party            its message: integers, protected and signed
 share     a party            its share of a total, signed
 open      a key holder       its share of the sum of the messages that it adds, signed
 ========= ================== ============================================================
 
-Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
+Parties are asked for keys, letters and shares only in protocols whose clients open the sums, and a
+key holder for keys only where it makes new ones for every round.
 """
 
 import hashlib
@@ -28,10 +30,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.protocols import masking
+from pride_jax.aggregation.round_keys import signed_key
 from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
 from pride_jax.aggregation.shares import signed_share
 from pride_jax.aggregation.signatures import sign
@@ -146,6 +150,22 @@ def _keys(me: Me, request: Record) -> Record:
     return {"public": public.to_bytes()}
 
 
+def _holder_keys(me: Me, request: Record) -> Record:
+    round_, protocol = request["round"], me.agreement.protocol
+    _refuse_opened(me.folder, round_)
+    secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+    if not (protocol.renews and isinstance(secret, bfv_keys.BFVSecret)):
+        name = me.agreement.config.aggregation.protocol
+        raise ProtocolError(
+            f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
+            "makes a new key for every round, as with bfv"
+        )
+    content = round_.to_bytes(8, "big") + secret.to_bytes()
+    write_owner_only(me.folder / SECRETS / _FRESH, content, replace=True)
+    signing, run = load_signing_key(me.folder), me.agreement.roster.run
+    return {"public": signed_key(signing, run, round_, str(Role.KEY_HOLDER), public)}
+
+
 def _letter(me: Me, request: Record) -> Record:
     directory = _called(me, request)
     letters = me.agreement.protocol.letters
@@ -219,8 +239,15 @@ def _open(me: Me, request: Record) -> Record:
     about = header(directory, me.agreement.protocol.name)
     enclosed = tuple(map(enclosed_from_bytes, request["enclosed"]))
     asked = Question(about, tuple(each.client for each in enclosed), enclosed)
-    secret = partial(load_key, me.folder, me.agreement.config, me.number)
-    return _opening(me, secret, directory, asked)
+    if not me.agreement.protocol.renews:
+        secret = partial(load_key, me.folder, me.agreement.config, me.number)
+        return _opening(me, secret, directory, asked)
+    read = bfv_keys.secret_from_bytes
+    secret = partial(_round_secret, me.folder, _FRESH, directory.round, read)
+    answer = _opening(me, secret, directory, asked)
+    # What has opened its sum opens nothing any more.
+    (me.folder / SECRETS / _FRESH).unlink(missing_ok=True)
+    return answer
 
 
 def _opening(me: Me, secret: Callable[[], Secret], directory: Directory, asked: Question) -> Record:
@@ -244,8 +271,13 @@ def _refuse_opened(folder: Path, round_: int) -> None:
         raise ProtocolError(f"Round {round_} is over: a sum of round {next_round - 1} was opened")
 
 
-def _round_secret(folder: Path, name: str, round_: int) -> Secret:
-    """The keys that this party made for a round.
+def _round_secret(
+    folder: Path,
+    name: str,
+    round_: int,
+    read: Callable[[bytes], Secret] = masking.secret_from_bytes,
+) -> Secret:
+    """The keys that this role made for a round.
 
     Raises:
       ProtocolError: it has none of this round, or has used them.
@@ -256,7 +288,7 @@ def _round_secret(folder: Path, name: str, round_: int) -> Secret:
         raise ProtocolError(
             f"No keys of round {round_} that are still to be used: ask for keys of the round first"
         )
-    return masking.secret_from_bytes(content[8:])
+    return read(content[8:])
 
 
 Answer = Callable[[Me, Record], Record]
@@ -267,4 +299,4 @@ _PARTY: Mapping[Any, Answer] = {
     "train": _train,
     "share": _share,
 }
-_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "open": _open}
+_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "keys": _holder_keys, "open": _open}

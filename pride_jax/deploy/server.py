@@ -378,6 +378,7 @@ def _gather(
     params = np.asarray(flat).astype("<f4").tobytes()
     model = hashlib.sha256(params).digest()
     record: Record = {"round": round_, "cohort": called, "model": model}
+    record |= _renewed(agreement, ask, notes, record)
     directory = directory_from(agreement, record)
     sent = 0
     if protocol.letters is not None:
@@ -412,6 +413,29 @@ def _gather(
         "training": trained - start,
         "combining": time.perf_counter() - trained,
     }
+
+
+def _renewed(agreement: Agreement, ask: Ask, notes: Path, record: Record) -> Record:
+    """The key holder's key for the round, where it makes one for every round.
+
+    Raises:
+      RunError: it gave none.
+    """
+    if not agreement.protocol.renews:
+        return {}
+    with contextlib.closing(ask.key_holders("keys", record)) as replies:
+        for number, reply in replies:
+            renewed: Record = {"holder_key": _bytes_in(reply, "public")}
+            try:
+                directory_from(agreement, record | renewed)
+            except ProtocolError as error:
+                _note(notes, record["round"], number, f"{_KEY_HOLDER}, keys: {error}")
+            else:
+                return renewed
+    raise RunError(
+        f"Round {record['round']}: the key holder gave no key for the round; {notes / REFUSALS} "
+        "tells why. Go on with --resume once it is back"
+    )
 
 
 def _opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
@@ -497,7 +521,7 @@ def _shares(
     return shares
 
 
-_DIRECTORY = ("round", "cohort", "model", "keyed", "publics", "letters")
+_DIRECTORY = ("round", "cohort", "model", "holder_key", "keyed", "publics", "letters")
 """Of what is asked: what `directory_from` takes."""
 
 

@@ -96,7 +96,9 @@ def test_the_integers_at_both_ends(bits: int) -> None:
     words = Words(3, bits)
     ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, -1])
     assert (to_signed(words, to_words(words, ends)) == ends).all()
-    assert (to_signed(words, from_bytes(words, to_bytes(words, to_words(words, ends)))) == ends).all()
+    assert (
+        to_signed(words, from_bytes(words, to_bytes(words, to_words(words, ends)))) == ends
+    ).all()
 
 
 @given(st.integers(2, 32), st.integers(1, 2**31 - 1))
