@@ -7,7 +7,7 @@ of 4. Bits that stand for no word are 0, so each vector has one encoding.
 In memory, bits above the b-th mean nothing: sums may run over, and are cut on the wire.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +69,18 @@ def stream(words: Words, seed: bytes) -> UInt[np.ndarray, "length"]:
     return np.frombuffer(keystream(seed, words.dtype.itemsize * words.length), words.dtype)
 
 
+def sum_of_streams(
+    words: Words, added: Iterable[bytes], taken: Iterable[bytes] = ()
+) -> UInt[np.ndarray, "length"]:
+    """The sum of the streams of some seeds, less those of others."""
+    total = words.zeros()
+    for seed in added:
+        total += stream(words, seed)
+    for seed in taken:
+        total -= stream(words, seed)
+    return total
+
+
 def keystream(seed: bytes, size: int) -> bytes:
     """That many bytes of AES-256 in counter mode, under 32 uniform bytes of no other use."""
     return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor().update(bytes(size))
@@ -82,7 +94,8 @@ def to_words(words: Words, values: Int64[np.ndarray, "length"]) -> UInt[np.ndarr
 def to_signed(words: Words, values: UInt[np.ndarray, "length"]) -> Int64[np.ndarray, "length"]:
     """The integers closest to zero that words, or sums of words, are modulo 2^bits."""
     excess = 8 * words.dtype.itemsize - words.bits
-    signed = (values << words.dtype.type(excess)).view(words.dtype.str.replace("u", "i"))
+    shifted = values.astype(words.dtype, copy=False) << words.dtype.type(excess)
+    signed = shifted.view(words.dtype.str.replace("u", "i"))
     return (signed >> excess).astype(np.int64)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pride_jax.aggregation import bfv_keys
+from pride_jax.aggregation.holder_keys import key_from_bytes
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.protocols.masking import public_from_bytes
-from pride_jax.aggregation.round_keys import key_from_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Public,
@@ -181,9 +181,7 @@ def _holder_key(agreement: Agreement, record: Record) -> Public:
     (holder,) = agreement.roster.key_holders
     run, round_ = agreement.roster.run, record["round"]
     signed = record["holder_key"]
-    return bfv_keys.public_from_bytes(
-        key_from_bytes(signed, holder.signing_key, run, round_, str(Role.KEY_HOLDER))
-    )
+    return bfv_keys.public_from_bytes(key_from_bytes(signed, holder.signing_key, run, round_))
 
 
 def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]:

@@ -32,10 +32,10 @@ from jaxtyping import Float
 
 from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.holder import Holder, help_open
+from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.protocols import masking
-from pride_jax.aggregation.round_keys import signed_key
 from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
 from pride_jax.aggregation.shares import signed_share
 from pride_jax.aggregation.signatures import sign
@@ -163,7 +163,7 @@ def _holder_keys(me: Me, request: Record) -> Record:
     content = round_.to_bytes(8, "big") + secret.to_bytes()
     write_owner_only(me.folder / SECRETS / _FRESH, content, replace=True)
     signing, run = load_signing_key(me.folder), me.agreement.roster.run
-    return {"public": signed_key(signing, run, round_, str(Role.KEY_HOLDER), public)}
+    return {"public": signed_key(signing, run, round_, public)}
 
 
 def _letter(me: Me, request: Record) -> Record:
