@@ -76,6 +76,16 @@ from pride_jax.aggregation.secure_sum import (
     Total,
     header,
 )
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    EVERYTHING,
+    KEY_HOLDER,
+    OTHER_CLIENTS,
+    OTHERS,
+    SUM,
+    SUMS,
+    both,
+)
 from pride_jax.aggregation.words import SEED_BYTES, Words, from_bytes, is_canonical, keystream
 from pride_jax.aggregation.words import to_bytes as words_to_bytes
 from pride_jax.errors import ConfigError, ProtocolError
@@ -146,6 +156,54 @@ def bfv() -> SecureSum:
         renews=True,
         sights=_SIGHTS,
     )
+
+
+_TESTS = "tests/adversary/test_bfv.py::"
+_WITH_CLIENTS = f"{_TESTS}TestTheAggregatorAndAClient"
+_SIGHTS = (
+    Sight(
+        AGGREGATOR,
+        "curious",
+        SUM,
+        f"{_TESTS}TestTheAggregator::test_reads_seeds_ciphertexts_and_the_blinded_sum",
+    ),
+    Sight(
+        AGGREGATOR,
+        "active",
+        SUMS,
+        f"{_TESTS}TestTheAggregator::test_shows_one_message_as_a_cohort",
+    ),
+    Sight(
+        KEY_HOLDER,
+        "curious",
+        "nothing",
+        f"{_TESTS}TestTheKeyHolder::test_decrypts_every_ciphertext_and_finds_noise",
+    ),
+    Sight(
+        KEY_HOLDER,
+        "active",
+        "nothing; it can shift the sum",
+        f"{_TESTS}TestTheKeyHolder",
+    ),
+    *OTHER_CLIENTS,
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "curious",
+        OTHERS,
+        f"{_WITH_CLIENTS}::test_have_what_is_left_without_its_vector",
+    ),
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "active",
+        "any other client's vector; the round's key, so all vectors of that round",
+        _WITH_CLIENTS,
+    ),
+    *both(
+        f"{AGGREGATOR} and {KEY_HOLDER}",
+        EVERYTHING,
+        f"{_TESTS}TestTheAggregator::test_reads_seeds_ciphertexts_and_the_blinded_sum",
+    ),
+)
 
 
 def layout(terms: Terms) -> Layout:
@@ -319,6 +377,3 @@ def _public_of(directory: Directory) -> BFVPublic:
             "keygen returned under Role.KEY_HOLDER"
         )
     return public
-
-
-_SIGHTS: tuple[Sight, ...] = ()

@@ -57,8 +57,19 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Total,
     header,
+)
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    EVERYTHING,
+    KEY_HOLDER,
+    OTHER_CLIENTS,
+    OTHERS,
+    SUM,
+    SUMS,
+    both,
 )
 from pride_jax.aggregation.words import (
     SEED_BYTES,
@@ -131,7 +142,44 @@ def two_servers() -> SecureSum:
     Returns:
       The protocol. ``keygen`` for ``Role.KEY_HOLDER`` gives a ``BoxSecret``; clients hold no key.
     """
-    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open)
+    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open, sights=_SIGHTS)
+
+
+_TESTS = "tests/adversary/test_two_servers.py::"
+_SIGHTS = (
+    Sight(
+        AGGREGATOR,
+        "curious",
+        SUM,
+        f"{_TESTS}TestTheAggregatorReads::test_masked_vectors_and_the_sum_of_streams",
+    ),
+    Sight(AGGREGATOR, "active", SUMS, f"{_TESTS}TestTheAggregatorCheats"),
+    Sight(
+        KEY_HOLDER,
+        "curious",
+        "nothing",
+        f"{_TESTS}TestTheKeyHolder::test_has_every_stream_and_nothing_to_unmask",
+    ),
+    Sight(KEY_HOLDER, "active", "nothing; it can shift the sum", f"{_TESTS}TestTheKeyHolder"),
+    *OTHER_CLIENTS,
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "curious",
+        OTHERS,
+        f"{_TESTS}TestTheAggregatorReads::test_together_with_clients_what_is_left_without_theirs",
+    ),
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "active",
+        f"as the {AGGREGATOR}, and what is left of a sum without theirs",
+        f"{_TESTS}TestTheAggregatorAndClientsCheat",
+    ),
+    *both(
+        f"{AGGREGATOR} and {KEY_HOLDER}",
+        EVERYTHING,
+        f"{_TESTS}test_the_two_servers_together_have_every_vector",
+    ),
+)
 
 
 def _keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
