@@ -76,9 +76,13 @@ class Client(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """A sum that clients have been called to, what they prepared for it, and what that cost."""
+    """A sum that clients have been called to, what they prepared for it, and what that cost.
+
+    ``dealt`` is what the key holder's ``keygen`` made.
+    """
 
     directory: Directory
+    dealt: Secret
     clients: tuple[Client, ...]
     bytes_sent: int
     seconds: float
@@ -137,12 +141,12 @@ def simulate(
     Args:
       protocol: how the sum is protected.
       terms: what is summed; a round may ask for more clients than ``smallest_cohort``.
-      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``.
+      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``; a protocol that renews
+        them does so with every ``announce``.
       rng: of the clients; ``os.urandom``.
       network: what it does to the clients' messages.
       empty: clients without examples, who do not count for ``smallest_cohort``.
     """
-    dealt, public = key_holder
     run = rng(_RUN_BYTES)
 
     def rules(round_: int, smallest_cohort: int) -> Rules:
@@ -154,6 +158,7 @@ def simulate(
         start = time.perf_counter()
         check_cohort(rules(round_, smallest_cohort), round_, clients)
         asked = dataclasses.replace(terms, smallest_cohort=smallest_cohort)
+        dealt, public = protocol.keygen(rng, Role.KEY_HOLDER) if protocol.renews else key_holder
         signing = {client: signing_key(rng) for client in clients}
         signers = {client: key.public for client, key in signing.items()}
         keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
@@ -188,7 +193,7 @@ def simulate(
         )
         sent = sum(len(to_bytes(letter)) for letter in letters)
         sent += sum(len(key.to_bytes()) for key in publics.values())
-        return Announced(directory, called, sent, time.perf_counter() - start)
+        return Announced(directory, dealt, called, sent, time.perf_counter() - start)
 
     def add(announced: Announced, rows: Int[np.ndarray, "clients length"]) -> Added:
         directory = announced.directory
@@ -225,7 +230,7 @@ def simulate(
         """The shares of as many holders as it takes, each with books of its own."""
         directory, question = announced.directory, question_of(accepted)
         needed = protocol.quorum(directory)
-        secrets = protocol.deal(dealt)
+        secrets = protocol.deal(announced.dealt)
         if protocol.openers == Role.CLIENT:
             question = question._replace(enclosed=())
             contributors = question.contributors

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.books import Rules
+from pride_jax.aggregation.holder_keys import key_from_bytes
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.protocols.masking import public_from_bytes
 from pride_jax.aggregation.secure_sum import (
@@ -108,7 +110,7 @@ def check_protocol(config: Experiment) -> None:
     if config.aggregation.protocol == "none":
         raise ConfigError(
             "aggregation.protocol='none': expected plain, two_servers, paillier, threshold, "
-            "masking, bfv or ckks with real parties"
+            "masking or bfv with real parties"
         )
 
 
@@ -142,8 +144,9 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     Args:
       agreement: what the role knows.
       record: ``round``, ``cohort``, the parties called to it, and ``model``, the digest of what
-        they train from; where parties have keys for a round, who sent one in time (``keyed``) and
-        these ``publics``; then ``letters``.
+        they train from; where the key holder has a key for the round, that ``holder_key``; where
+        parties have keys for a round, who sent one in time (``keyed``) and these ``publics``; then
+        ``letters``.
 
     Raises:
       PrideError: a party is not in the roster, a key or letter is none, or there are too few.
@@ -152,7 +155,7 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     enrolled = agreement.roster.parties
     if any(not 0 <= client < len(enrolled) for client in cohort):
         raise ConfigError(f"Cohort {list(cohort)}: expected parties of the roster only")
-    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: agreement.public_key}
+    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: _holder_key(agreement, record)}
     if "keyed" in record:
         # Who sent no key for the round is not in it.
         publics = map(public_from_bytes, record["publics"])
@@ -172,6 +175,20 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         record["model"],
         agreement.roster.run,
     )
+
+
+def _holder_key(agreement: Agreement, record: Record) -> Public:
+    """The key holder's key: that of the run, or the one that it signed for the round.
+
+    Raises:
+      ProtocolError: the key is not signed for this round, or is none.
+    """
+    if not agreement.protocol.renews:
+        return agreement.public_key
+    (holder,) = agreement.roster.key_holders
+    run, round_ = agreement.roster.run, record["round"]
+    signed = record["holder_key"]
+    return bfv_keys.public_from_bytes(key_from_bytes(signed, holder.signing_key, run, round_))
 
 
 def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]:

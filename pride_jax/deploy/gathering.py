@@ -1,5 +1,6 @@
 """A round as the server gathers it: from the cohort's keys to the messages to be added."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,9 +13,9 @@ from pride_jax.aggregation.protocols import masking
 from pride_jax.aggregation.refusals import BurntError, MessageError, NotInRosterError
 from pride_jax.aggregation.secure_sum import Directory, Message, Role
 from pride_jax.deploy.agreement import Agreement, Record, directory_from
-from pride_jax.deploy.introduction import PARTY, Ask, Replies
+from pride_jax.deploy.introduction import KEY_HOLDER, PARTY, Ask, Replies
 from pride_jax.deploy.journal import Journal
-from pride_jax.errors import ProtocolError, TooFewError
+from pride_jax.errors import ProtocolError, RunError, TooFewError
 from pride_jax.runs.refusals import REFUSALS, note, note_refusal
 
 
@@ -55,9 +56,11 @@ def gather(
     Raises:
       TooFewError: fewer good messages than a sum must have; the others may still come.
       BurntError: fewer, and those who might still answer would not be enough.
+      RunError: the key holder gives no key for the round.
     """
     protocol, start = agreement.protocol, time.perf_counter()
     record = {"round": draw.round, "cohort": draw.called, "model": model}
+    record |= _renewed(agreement, ask, notes, record)
     directory, sent = directory_from(agreement, record), 0
     if protocol.letters is not None:
         record = _announced(agreement, ask, kept, notes, draw, record)
@@ -80,6 +83,29 @@ def gather(
         "training": trained - start,
         "combining": time.perf_counter() - trained,
     }
+
+
+def _renewed(agreement: Agreement, ask: Ask, notes: Path, record: Record) -> Record:
+    """The key holder's key for the round, where it makes one for every round.
+
+    Raises:
+      RunError: it gave none.
+    """
+    if not agreement.protocol.renews:
+        return {}
+    with contextlib.closing(ask.key_holders("keys", record)) as replies:
+        for number, reply in replies:
+            renewed: Record = {"holder_key": bytes_in(reply, "public")}
+            try:
+                directory_from(agreement, record | renewed)
+            except ProtocolError as error:
+                note(notes, record["round"], number, f"{KEY_HOLDER}, keys: {error}")
+            else:
+                return renewed
+    raise RunError(
+        f"Round {record['round']}: the key holder gave no key for the round; {notes / REFUSALS} "
+        "tells why. Go on with --resume once it is back"
+    )
 
 
 def _announced(

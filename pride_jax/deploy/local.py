@@ -29,7 +29,7 @@ from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import Summary, is_finished
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.protocols import build_key_files
+from pride_jax.settings.protocols import key_holders
 
 DEPLOYMENT = "deployment"
 _KEY_HOLDER = "key-holder"
@@ -83,7 +83,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     dataset = build.build_dataset(config)
     partition = build.build_partition(config, dataset)
     enrolments = []
-    if build_key_files(config.aggregation) is not None:
+    if key_holders(config.aggregation).numbers:
         holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
         enrolments += [holder / ENROLMENT for holder in holders]
     ends = np.cumsum(partition.sizes)

@@ -17,7 +17,7 @@ from pride_jax.deploy.journal import Done
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.runs.refusals import REFUSALS, note
 
-_DIRECTORY = ("round", "cohort", "model", "keyed", "publics", "letters")
+_DIRECTORY = ("round", "cohort", "model", "holder_key", "keyed", "publics", "letters")
 """Of what is asked: what `directory_from` takes."""
 
 

@@ -8,13 +8,15 @@ request   to                 reply
 ========= ================== ============================================================
 hello     everyone           who it is, signed
 keys      a party            its public keys for the round
+keys      a key holder       its public key for the round, signed
 letter    a party            its letter to the others
 train     a party            its message: integers, protected and signed
 share     a party            its share of a total, signed
 open      a key holder       its share of the sum of the messages that it adds, signed
 ========= ================== ============================================================
 
-Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
+Parties are asked for keys, letters and shares only in protocols whose clients open the sums, and a
+key holder for keys only where it makes new ones for every round.
 """
 
 import contextlib
@@ -29,8 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.books import check_cohort
 from pride_jax.aggregation.holder import Holder, give_share
+from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.protocols import masking
@@ -134,13 +138,18 @@ def _hello(me: Me, request: Record) -> Record:
     reply = {"role": me.role, "number": me.number, "signature": signature}
     if me.role == "party":
         return reply
+    if not me.agreement.protocol.renews:
+        _check_own_key(me)
+    return reply | {"approval": sign(key, approval_bytes(roster))}
+
+
+def _check_own_key(me: Me) -> None:
     secret: Any = load_key(me.folder, me.agreement.config, me.number)
     if secret.public != me.agreement.public_key:
         raise ProtocolError(
             "The roster's key to encrypt for is not this key holder's: whoever wrote it could "
             "read what is encrypted for it"
         )
-    return reply | {"approval": sign(key, approval_bytes(roster))}
 
 
 def approval_bytes(roster: str) -> bytes:
@@ -196,6 +205,23 @@ def _keys(me: Me, request: Record) -> Record:
     content = round_.to_bytes(8, "big") + secret.to_bytes()
     write_owner_only(me.folder / SECRETS / _ROUND_KEYS, content, replace=True)
     return {"public": public.to_bytes()}
+
+
+def _holder_keys(me: Me, request: Record) -> Record:
+    round_, protocol = request["round"], me.agreement.protocol
+    if round_ < load_kept(me.folder, SHARES).books.next_round:
+        raise ProtocolError(f"Round {round_} is over: this key holder makes no more keys for it")
+    secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+    if not (protocol.renews and isinstance(secret, bfv_keys.BFVSecret)):
+        name = me.agreement.config.aggregation.protocol
+        raise ProtocolError(
+            f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
+            "makes a new key for every round, as with bfv"
+        )
+    content = round_.to_bytes(8, "big") + secret.to_bytes()
+    write_owner_only(me.folder / SECRETS / _ROUND_KEYS, content, replace=True)
+    signing, run = load_signing_key(me.folder), me.agreement.roster.run
+    return {"public": signed_key(signing, run, round_, public)}
 
 
 def _letter(me: Me, request: Record) -> Record:
@@ -286,7 +312,10 @@ def _open(me: Me, request: Record) -> Record:
         about = header(directory, me.agreement.protocol.name)
         enclosed = tuple(map(enclosed_from_bytes, request["enclosed"]))
         asked = Question(about, tuple(each.client for each in enclosed), enclosed)
-        secret = load_key(me.folder, me.agreement.config, me.number)
+        if not me.agreement.protocol.renews:
+            secret = load_key(me.folder, me.agreement.config, me.number)
+            return _opening(me, secret, directory, asked)
+        secret = _round_secret(me.folder, directory.round, bfv_keys.secret_from_bytes)
         return _opening(me, secret, directory, asked)
 
 
@@ -314,8 +343,10 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
         raise ProtocolError(NOT_OPENED) from None
 
 
-def _round_secret(folder: Path, round_: int) -> Secret:
-    """The keys that this party made for a round.
+def _round_secret(
+    folder: Path, round_: int, read: Callable[[bytes], Secret] = masking.secret_from_bytes
+) -> Secret:
+    """The keys that this role made for a round.
 
     Raises:
       ProtocolError: it has none of this round.
@@ -324,7 +355,7 @@ def _round_secret(folder: Path, round_: int) -> Secret:
     content = read_owner_only(path) if path.exists() else b""
     if content[:8] != round_.to_bytes(8, "big"):
         raise ProtocolError(f"No keys of round {round_}: ask for keys of the round first")
-    return masking.secret_from_bytes(content[8:])
+    return read(content[8:])
 
 
 Answer = Callable[[Me, Record], Record]
@@ -335,4 +366,4 @@ _PARTY: Mapping[Any, Answer] = {
     "train": _train,
     "share": _share,
 }
-_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "open": _open}
+_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "keys": _holder_keys, "open": _open}

@@ -195,15 +195,15 @@ def _run(
     write_json(workdir / "config.json", to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
-    disclosed = disclosure(config, prepared.secure, prepared.plan, None, prepared.holders, real)
+    known = len(prepared.sizes), prepared.holders, real
+    disclosed = disclosure(config, prepared.secure, prepared.plan, None, *known)
     write_json(workdir / "disclosure.json", disclosed)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
     cost = NO_COST if budget is None else budget.cost()
     summary = summarize(prepared, state, rows) | cost
-    made = prepared.secure, prepared.plan, cost["releases"], prepared.holders
-    disclosed = disclosure(config, *made, real)
+    disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], *known)
     write_json(workdir / "disclosure.json", disclosed)
     hides = config.privacy.hides
     if pictures:

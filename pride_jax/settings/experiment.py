@@ -287,10 +287,11 @@ class Privacy(Validated):
 class Aggregation(Validated):
     """How updates are added up."""
 
-    protocol: Literal[
-        "none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv", "ckks"
-    ] = "none"
-    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them."""
+    protocol: Literal["none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv"] = (
+        "none"
+    )
+    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them,
+    `bfv` for honest clients only."""
     bits: int = 16
     """Bits of a quantised value."""
     limit: float | None = None
