@@ -334,6 +334,26 @@ def test_full_size_round_with_workers_and_an_aggregator_in_its_own_process() -> 
     assert len(messages[0].enclosed) / LONG < 6.5
 
 
+def known_key(bits: int) -> PaillierSecret:
+    """A 4096-bit key of two primes that everybody knows: RFC 3526's and RFC 7919's of 2048 bits."""
+    with gmpy2.context(precision=bits):
+        pi, e = (gmpy2.mpz(gmpy2.floor(x * 2**1918)) for x in (gmpy2.const_pi(), gmpy2.exp(1)))
+    low = 2**2048 - 2**1984 - 1
+    p, q = (int(low + 2**64 * middle) for middle in (pi + 124476, e + 560316))
+    return PaillierSecret(phe.PaillierPrivateKey(phe.PaillierPublicKey(p * q), p, q))
+
+
+def test_4096_bits() -> None:
+    secret = known_key(4096)
+    assert secret.public.key.n.bit_length() == 4096
+    assert all(gmpy2.is_prime(each, 8) for each in (secret.key.p, secret.key.q))
+    party = Party(paillier(4096), secret, secret.public)
+    assert party.protocol.name == "paillier-4096"
+    directory = party.directory([1, 2], length=60)
+    vectors = {client: client * np.arange(60) - 31 for client in (1, 2)}
+    np.testing.assert_array_equal(party.sum(directory, vectors), sum(vectors.values()))
+
+
 def test_a_program_with_workers_ends_quietly(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
