@@ -63,6 +63,10 @@ class NotInvertibleError(MessageError):
     """A ciphertext that shares a factor with the modulus."""
 
 
+class UnprovedError(MessageError):
+    """Its proof does not show that its sender knows what is encrypted."""
+
+
 class DoesNotOpenError(MessageError):
     """What it sealed for a holder does not open, or holds something else."""
 

@@ -298,7 +298,7 @@ class Aggregation(Validated):
     """Largest value in an update; a client's update with a larger one is scaled down as a whole.
     1 if not given, or the clipping norm where there is noise, which an update cannot exceed."""
     key_bits: int = 3072
-    """Of the Paillier modulus; 3072 is 128-bit security, 2048 is 112-bit."""
+    """Of the Paillier modulus; 3072 is 128-bit security, 4096 is 152-bit, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
     """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
     holders: int = 3

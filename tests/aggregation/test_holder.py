@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from parties import Party, signing
 
-from pride_jax.aggregation import checks
+from pride_jax.aggregation import checks, plaintext_proofs
 from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.holder import Holder, burnt, help_open
 from pride_jax.aggregation.messages import question_of, sign_message
@@ -40,12 +40,13 @@ def messages(party: Party, directory: Directory) -> list[Message]:
     return [party.protect(directory, client, client * np.arange(60)) for client in CLIENTS]
 
 
-def powers(party: Party, body: bytes, exponent: int) -> bytes:
-    """Every ciphertext to a power: ``exponent`` times its vector and its count."""
+def powers(party: Party, enclosed: bytes, exponent: int) -> bytes:
+    """Both ciphertexts to a power: ``exponent`` times the vector and its count."""
     size = ciphertext_bytes(party.public)
-    numbers = (int.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size))
     square = party.public.key.nsquare
-    return b"".join(pow(number, exponent, square).to_bytes(size, "big") for number in numbers)
+    numbers = [int.from_bytes(enclosed[at : at + size], "big") for at in (0, size)]
+    raised = b"".join(pow(number, exponent, square).to_bytes(size, "big") for number in numbers)
+    return raised + enclosed[2 * size :]
 
 
 def test_it_opens_the_sum_of_signed_messages(party, directory, holder, messages) -> None:
@@ -59,11 +60,12 @@ def test_it_opens_the_sum_of_signed_messages(party, directory, holder, messages)
 class TestOneMessageForACohort:
     """The attack: a multiple of one message passes for the sum of a cohort."""
 
-    def test_a_holder_that_checks_no_signature_reveals_it(
+    def test_a_holder_that_checks_nothing_reveals_it(
         self, party, directory, holder, messages, monkeypatch
     ) -> None:
         """So the attack is real, and what follows stops it."""
         monkeypatch.setattr(checks, "_check_signature", lambda directory, message: None)
+        monkeypatch.setattr(plaintext_proofs, "holds", lambda *claim: True)
         zero = party.protect(directory, 1, np.zeros(60, int))
         copy = messages[1]._replace(client=3)
         share, _ = help_open(
