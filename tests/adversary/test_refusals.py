@@ -86,8 +86,9 @@ def check_sums(sums, rounds, contributors):
 def out_of_range(message):
     """A message's body as far from what it was as words can be: beyond any honest sum."""
     words = words_of(message.header.terms)
-    values = words_from_bytes(words, message.body)
-    return words_to_bytes(words, values + np.uint64(2 ** (words.bits - 1)))
+    salt, masked = message.body[: -words.size], message.body[-words.size :]
+    values = words_from_bytes(words, masked)
+    return salt + words_to_bytes(words, values + words.dtype.type(2 ** (words.bits - 1)))
 
 
 def beyond_its_range(role, request):
