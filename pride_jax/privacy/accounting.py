@@ -124,7 +124,11 @@ def calibrate(
 def _noise_for(plan: Plan, target_epsilon: float) -> float:
     def cost(noise_multiplier: float) -> float:
         mechanism = plan.mechanism.with_noise(noise_multiplier)
-        return epsilon(replace(plan, mechanism=mechanism))
+        try:
+            return epsilon(replace(plan, mechanism=mechanism))
+        except ConfigError:
+            # More noise than the mechanism can make; less may do, or the plan is refused for it.
+            return 0.0
 
     high = 1.0
     while cost(high) > target_epsilon:
