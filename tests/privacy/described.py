@@ -86,7 +86,11 @@ def _fewest_opened(plan):
 
 
 def _hidden_number(clients, rate, capacity, least, called, seen):
-    """Two descriptions: where others decide, the call is shown, or the number of others is."""
+    """Three descriptions of what decides whether others are too many, or too few to be opened.
+
+    The call is shown; or the number of others, where they are too many; or, besides, where a sum of
+    the fewest clients is opened, either that, or in half of those without the client nothing.
+    """
     others = chances_of(clients - 1, rate)
     few = float(others[least - 1]) if least >= 2 else 0.0
     full = float(others[capacity:].sum())
@@ -96,6 +100,15 @@ def _hidden_number(clients, rate, capacity, least, called, seen):
     likely = [n for n in range(capacity, clients) if others[n] > 1e-18]
     shown = [seen(others[n], rate * capacity / (n + 1)) for n in likely]
     yield [usual, called(few * rate, 1.0), *shown]
+    if few and least < capacity:
+        without = others[least] * (1 - rate) / 2
+        rest = others[least] - without
+        yield [
+            called(1 - full - few - others[least], rate),
+            called(rest, others[least] * rate / rest),
+            seen(few * rate + without, few * rate / (few * rate + without)),
+            *shown,
+        ]
 
 
 def _banded_reach(plan):

@@ -39,6 +39,7 @@ CASES = {
         plan(truncated_poisson(100, 0.1, 30), Skellam(2.0, INTEGERS, colluders=2)),
         "colluding_clients",
     ),
+    "skellam, rare": (plan(truncated_poisson(300, 0.01, 300), Skellam(1.0, INTEGERS)), "models"),
     "banded": (plan(full(300), Banded(10.0, band=4, values=Floats())), "models"),
     "cyclic": (
         plan(cyclic_poisson(300, 0.1, groups=5), Banded(1.0, band=4, values=Floats())),
