@@ -320,7 +320,7 @@ def test_calibration_meets_its_target_from_below(plan, target):
 
 
 def test_noise_that_is_almost_too_much_is_found():
-    """Adaptive clipping of 100 clients has room for a multiplier below 10, which doubling passes."""
+    """Adaptive clipping of 100 clients takes a multiplier below 10, which doubling skips."""
     plan = replace(FULL, clipping=Adaptive(1.0), mechanism=Gaussian(9.0, Floats()))
     found = calibrated(plan, epsilon(plan))
     assert 9 <= found.mechanism.noise_multiplier < 9.1
