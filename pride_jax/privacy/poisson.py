@@ -153,7 +153,7 @@ class _Poisson(SamplerBase):
 
         full = float(binom.sf(self.capacity - 1, self.group_size - 1, self.turn_rate))
         more = float(binom.sf(self.capacity, self.group_size, self.turn_rate))
-        few = self._few(view)
+        few = self._few(view.smallest_cohort)
         called = more * self.capacity / self.group_size + few * self.turn_rate
         return (1 - full - few, Called(self.turn_rate, move)), (called, Called(1.0, move))
 
@@ -182,7 +182,7 @@ class _Poisson(SamplerBase):
 
         rate, others, least = self.turn_rate, self.group_size - 1, view.smallest_cohort
         fits = 1 - float(binom.sf(self.capacity - 1, others, rate))
-        few = self._few(view)
+        few = self._few(least)
         if few == 0:
             return ((fits, Called(rate, move)),)
         shown = few * rate
@@ -196,13 +196,17 @@ class _Poisson(SamplerBase):
             (shown + absent, Counted(shown / (shown + absent), move)),
         )
 
-    def _few(self, view: View) -> float:
+    def _few(self, smallest_cohort: int) -> float:
         """Probability that the client decides whether there are enough clients to open a sum."""
         from scipy.stats import binom
 
-        if view.smallest_cohort < 2:
+        if smallest_cohort < 2:
             return 0.0
-        return float(binom.pmf(view.smallest_cohort - 1, self.group_size - 1, self.turn_rate))
+        return float(binom.pmf(smallest_cohort - 1, self.group_size - 1, self.turn_rate))
+
+    def shown(self, smallest_cohort: int) -> float:
+        """Probability of a sum that shows a client's call, since it is opened for that client."""
+        return self._few(smallest_cohort) * self.turn_rate
 
     def event(self, noise_multiplier: float) -> "DpEvent":
         """A client's turn under Gaussian noise, as dp_accounting has it."""
