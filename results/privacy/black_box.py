@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Bool, Float32, Int
 
 from pride_jax.files import write_json
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
@@ -34,8 +34,8 @@ FAR = 4.5
 """Deviations from 0 from which on single values are looked at."""
 _TOGETHER = 200
 
-Release = Callable[[Key, Int[Array, ""], bool], Float32[Array, "parameters"]]
-"""Noise key, round, whether the client is there -> what is released, in deviations of the noise."""
+Releases = Callable[[Key, Int[Array, "rounds"], bool], Float32[Array, "rounds parameters"]]
+"""Noise key, rounds, whether the client is there -> what is released, in deviations of the noise."""
 
 
 class Seen(NamedTuple):
@@ -60,7 +60,7 @@ def plan_of(config: str = CONFIG) -> Plan:
     return plan
 
 
-def of_plan(plan: Plan) -> Release:
+def of_plan(plan: Plan) -> Releases:
     """The plan's own releases; of the client an update as long as the norm, all values equal."""
     mechanism, norm = plan.mechanism, plan.clipping.norm
     assert isinstance(mechanism, Gaussian)
@@ -71,34 +71,41 @@ def of_plan(plan: Plan) -> Release:
         each = jnp.int32(plan.grid.levels * length)
     deviation = mechanism.noise_scale(plan.setting, norm)
 
-    def release(key: Key, round_: Int[Array, ""], here: bool) -> Float32[Array, "parameters"]:
-        total = jnp.full(PARAMETERS, each if here else jnp.zeros_like(each))
+    def release(
+        key: Key, round_: Int[Array, ""], here: Bool[Array, ""]
+    ) -> Float32[Array, "parameters"]:
+        total = jnp.full(PARAMETERS, jnp.where(here, each, jnp.zeros_like(each)))
         state = plan.init(key, total, round_)
         noised, _ = plan.release(key, state, round_, total, jnp.zeros((), each.dtype))
         return noised / deviation
 
-    return release
+    return _of_rounds(release)
 
 
-def of_one_normal(plan: Plan) -> Release:
+def of_one_normal(plan: Plan) -> Releases:
     """As much noise, drawn in floats by JAX as one normal number a value."""
     move = PARAMETERS**-0.5 / plan.mechanism.noise_multiplier
 
-    def release(key: Key, round_: Int[Array, ""], here: bool) -> Float32[Array, "parameters"]:
+    def release(
+        key: Key, round_: Int[Array, ""], here: Bool[Array, ""]
+    ) -> Float32[Array, "parameters"]:
         noise = jax.random.normal(jax.random.fold_in(key, round_), (PARAMETERS,))
-        return noise + jnp.float32(move if here else 0.0)
+        return noise + jnp.where(here, jnp.float32(move), jnp.float32(0.0))
 
-    return release
+    return _of_rounds(release)
 
 
-def observe(release: Release, releases: int, here: bool, far: float = FAR) -> Seen:
-    """Looks at so many releases, with a key of their own."""
+def _of_rounds(release: Callable[..., Float32[Array, "parameters"]]) -> Releases:
+    return jax.jit(jax.vmap(release, in_axes=(None, 0, None)))
+
+
+def observe(release: Releases, releases: int, here: bool, far: float = FAR) -> Seen:
+    """Looks at so many releases, a multiple of 200, with a key of their own."""
     key = secret_key()
-    together = jax.jit(jax.vmap(lambda round_: release(key, round_, here)))
     largest, values, places = [], [], []
     for start in range(0, releases, _TOGETHER):
-        rounds = np.arange(start, min(start + _TOGETHER, releases), dtype=np.int32)
-        out = np.asarray(together(rounds))
+        rounds = jnp.arange(start, start + _TOGETHER, dtype=jnp.int32)
+        out = np.asarray(release(key, rounds, here))
         release_of, value_of = np.nonzero(np.abs(out) > far)
         largest.append(out.max(axis=1))
         values.append(out[release_of, value_of])
@@ -116,7 +123,7 @@ def again(found: Seen, without: Seen) -> int:
     return len(set(found.releases[np.isin(found.values, without.values)].tolist()))
 
 
-def row(name: str, release: Release, releases: int) -> dict[str, Any]:
+def row(name: str, release: Releases, releases: int) -> dict[str, Any]:
     """Counts of releases with the client, and of as many more without."""
     without, more, present = (observe(release, releases, here) for here in (False, False, True))
     return {

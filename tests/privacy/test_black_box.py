@@ -3,12 +3,14 @@
 80,000 releases each are in results/privacy/black_box.json.
 """
 
+import math
+
 import pytest
 
 from results.privacy.black_box import again, observe, of_one_normal, of_plan, plan_of
 
-RELEASES, FAR = 400, 3.8
-"""Some 290 far values, of the 1,200 that floats have, and of the 23,000 that the plan has."""
+RELEASES, FAR = 600, 3.8
+"""Some 440 far values, of the 1,200 that one normal in floats has."""
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +26,16 @@ def counts(release):
     return again(more, without), again(present, without)
 
 
+def told_apart(without, present):
+    return abs(without - present) > 5 * math.sqrt(without + present + 9)
+
+
 def test_values_of_the_plan_come_again_as_often_with_the_client_as_without(plan):
-    without, present = counts(of_plan(plan))
-    assert abs(without - present) <= 15
+    assert not told_apart(*counts(of_plan(plan)))
 
 
 def test_values_of_one_normal_in_floats_never_come_again_with_the_client(plan):
     """The test above can fail: a release that holds such a value was made without the client."""
     without, present = counts(of_one_normal(plan))
-    assert without > 25
+    assert told_apart(without, present)
     assert present == 0
