@@ -35,7 +35,7 @@ FAR = 4.5
 _TOGETHER = 200
 
 Releases = Callable[[Key, Int[Array, "rounds"], bool], Float32[Array, "rounds parameters"]]
-"""Noise key, rounds, whether the client is there -> what is released, in deviations of the noise."""
+"""Noise key, rounds, whether the client is there -> releases, in deviations of the noise."""
 
 
 class Seen(NamedTuple):
