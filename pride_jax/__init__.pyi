@@ -47,6 +47,7 @@ from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon, epsilons
 from .privacy.clipping import Adaptive, Flat, Unclipped
 from .privacy.dp_sgd import dp_sgd, example_epsilon
+from .privacy.events import plan_of_event
 from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.blt import BufferedToeplitz
 from .privacy.mechanisms.gaussian import Gaussian
@@ -149,6 +150,7 @@ __all__ = [
     "paillier",
     "personal_layers",
     "plain",
+    "plan_of_event",
     "read_parameters",
     "regression",
     "resnet",

@@ -190,7 +190,7 @@ def test_noise_that_leaves_the_norm_no_steps_is_refused():
 def test_the_distance_is_that_of_every_draw_of_the_run():
     one = plan("poisson", Gaussian(2.0, DeviceIntegers(1000)))
     draw = gaussian_distance(one.grid.deviation)
-    cohort = 1000**2 / 2 * 2.0**-96
+    cohort = one.sampler.distance
     assert one.distance(20) == pytest.approx(20 * (1001 * draw + cohort), rel=1e-12)
     assert plan("full", Gaussian(2.0, Floats())).distance(20) == 0
 
