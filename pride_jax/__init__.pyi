@@ -57,7 +57,7 @@ from .privacy.randomness import secret_key, study_key
 from .privacy.readers import READERS, Reader
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .privacy.trade_off import TradeOff, trade_off
-from .privacy.values import DeviceIntegers, Floats, Integers
+from .privacy.values import DeviceIntegers, Floats, Integers, Rotated
 from .runs.experiment import run
 from .settings.experiment import Experiment
 from .task import Scores, Task, classification, mean_gradient, next_token, regression
@@ -96,6 +96,7 @@ __all__ = [
     "ProtocolError",
     "Reader",
     "Role",
+    "Rotated",
     "Round",
     "RoundInfo",
     "RunError",

@@ -60,6 +60,7 @@ SHARES = Skellam(2.0, Integers(LENGTH, 16), colluders=1)
 SKELLAM = replace(FULL, mechanism=SHARES)
 SILENT = Gaussian(0.0)
 KEY, PRIVATE = jax.random.key(4), study_key(5)
+ROUND = jnp.int32(3)
 
 
 def dp_fedavg(plan, rate=0.0, *, data=DATA, adder=None, **options):
@@ -188,7 +189,8 @@ def contributed(bits=None):
 @given(awkward, st.floats(0.0, 1.0))
 def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
     """Deleting a client, in zero-out adjacency, takes away exactly its contribution."""
-    sent, _ = contributed()(KEY, {"w": jnp.asarray(update)}, jnp.float32(NORM), jnp.float32(weight))
+    given_ = jnp.float32(NORM), jnp.float32(weight)
+    sent, _ = contributed()(KEY, ROUND, {"w": jnp.asarray(update)}, *given_)
     assert np.linalg.norm(np.asarray(sent.update["w"], np.float64)) <= NORM
 
 
@@ -196,7 +198,7 @@ def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
 @given(awkward, st.floats(0.0, 1.0), st.sampled_from([2, 4, 8, 16]))
 def test_no_clients_integers_are_longer_than_the_noise_is_made_for(update, weight, bits):
     given_ = jnp.float32(NORM), jnp.float32(weight)
-    sent, reports = contributed(bits)(KEY, {"w": jnp.asarray(update)}, *given_)
+    sent, reports = contributed(bits)(KEY, ROUND, {"w": jnp.asarray(update)}, *given_)
     integers = np.asarray(sent.update, np.int64)
     assert (integers**2).sum() <= Integers(40, bits).max_squared_norm
     if not np.isfinite(update).all():
@@ -323,7 +325,8 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
     [([3.0, 3.9], 0.5), ([3.0, 4.1], -0.5), ([0.0, 0.0], 0.0), ([np.nan, 1.0], 0.0)],
 )
 def test_a_clients_data_changes_the_count_of_short_updates_by_at_most_a_half(update, counted):
-    contributed, _ = floats(KEY, {"w": jnp.array(update)}, jnp.float32(5.0), jnp.float32(1.0))
+    given_ = jnp.float32(5.0), jnp.float32(1.0)
+    contributed, _ = floats(KEY, ROUND, {"w": jnp.array(update)}, *given_)
     assert float(contributed.within) == counted
 
 

@@ -4,6 +4,7 @@ Updates are flattened, one row a client. What is no float is read as numbers and
 of the fixed point, as an attacker who knows the public terms would.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.norms import clip_by_norm
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.rotation import rotate_back
 from pride_jax.types import Key
 
 _LONGEST_NUMBER = 8
@@ -168,7 +170,7 @@ def _release(
 ) -> Float[Array, "length"]:
     start, encode = jnp.zeros((), jnp.int32), of_plan(plan)
     state = plan.init(key, updates[0], start)
-    made, _ = jax.vmap(lambda update: encode(key, update, state.norm, jnp.ones(())))(updates)
+    made, _ = jax.vmap(lambda update: encode(key, start, update, state.norm, jnp.ones(())))(updates)
     total, within = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), made)
     return plan.release(key, state, start, total, within)[0]
 
@@ -195,13 +197,18 @@ def noised_integers(
     keys = plain().keygen(rng, Role.KEY_HOLDER)
     secure = SecureAggregation(plain(), keys, bits, plan.clipping.norm, rng)
     encode, norm = encode_of(secure, plan), jnp.float32(plan.clipping.norm)
+    start = jnp.zeros((), jnp.int32)
 
     def one(client: Array, update: Array) -> Array:
-        return encode(jax.random.fold_in(key, client), update, norm, jnp.ones(()))[0].update
+        client_key = jax.random.fold_in(key, client)
+        return encode(client_key, start, update, norm, jnp.ones(()))[0].update
 
     rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
     noised = add_shares(rows, shares.draw(len(rows), len(rows)), secure.limit, shares.bits)
-    return dequantize(noised, secure.limit, bits)
+    held = dequantize(noised, secure.limit * plan.grid.span, bits)
+    if not plan.grid.rotated:
+        return held
+    return np.asarray(jax.jit(jax.vmap(functools.partial(rotate_back, start)))(held))
 
 
 def joined(

@@ -145,7 +145,7 @@ def train_client(
     update, new_state = local.finish(carry, steps)
     trained = size > 0
     update = jax.tree.map(lambda leaf: jnp.where(trained, leaf, jnp.zeros_like(leaf)), update)
-    contribution, reports = encode(contribution_key, update, told.norm, weight)
+    contribution, reports = encode(contribution_key, told.round, update, told.norm, weight)
     whole = trained & (reports.nonfinite == 0) & _all_finite(new_state)
     seen = (clients.epochs * size).astype(jnp.float32)
     info = ClientInfo(jnp.where(trained, loss, 0.0), seen)

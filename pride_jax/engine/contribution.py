@@ -13,6 +13,7 @@ from pride_jax.aggregation.fixed_point import fit, quantize
 from pride_jax.methods.method import Update, parts
 from pride_jax.privacy.norms import ClipInfo, clip_by_norm
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.rotation import rotate
 from pride_jax.privacy.rounding import nearest_within, round_within
 from pride_jax.privacy.values import Floats, Grid
 from pride_jax.types import Key
@@ -26,7 +27,8 @@ class Reports(NamedTuple):
         replaced by zeros.
       clipped: it was scaled down to the clipping norm.
       fitted: it was scaled down to the range of the integers.
-      parts: which of its parts exceeded that range, in order.
+      parts: which of its parts exceeded that range, in order; none where it was rotated before,
+        which mixes them.
     """
 
     nonfinite: Int[Array, ""]
@@ -49,15 +51,22 @@ class Contribution(NamedTuple):
     within: Shaped[Array, "..."]
 
 
-Encode = Callable[[Key, Update, Float[Array, ""], Float[Array, ""]], tuple[Contribution, Reports]]
-"""``(key, update, clipping norm, weight) -> (contribution, what is counted of it)``."""
+Encode = Callable[
+    [Key, Int[Array, ""], Update, Float[Array, ""], Float[Array, ""]],
+    tuple[Contribution, Reports],
+]
+"""``(key, round, update, clipping norm, weight) -> (contribution, what is counted of it)``."""
 
 
 def floats(
-    key: Key, update: Update, norm: Float[Array, ""], weight: Float[Array, ""]
+    key: Key,
+    round_: Int[Array, ""],
+    update: Update,
+    norm: Float[Array, ""],
+    weight: Float[Array, ""],
 ) -> tuple[Contribution, Reports]:
     """Encodes an update as floats, which a device adds: without a plan, or for studies."""
-    del key
+    del key, round_
     clipped, info = clip_by_norm(update, norm)
     none = jnp.zeros(len(parts(update)), bool)
     counts = _reports(info.nonfinite, info.clipped, jnp.zeros((), bool), none)
@@ -73,8 +82,13 @@ def integers(limit: float, bits: int) -> Encode:
     """
 
     def encode(
-        key: Key, update: Update, norm: Float[Array, ""], weight: Float[Array, ""]
+        key: Key,
+        round_: Int[Array, ""],
+        update: Update,
+        norm: Float[Array, ""],
+        weight: Float[Array, ""],
     ) -> tuple[Contribution, Reports]:
+        del round_
         clipped, info = clip_by_norm(update, norm)
         weighted = _weighted(clipped, weight)
         vector, fitted = fit(ravel_pytree(weighted)[0], limit)
@@ -93,11 +107,18 @@ def on_grid(grid: Grid) -> Encode:
     """
 
     def encode(
-        key: Key, update: Update, norm: Float[Array, ""], weight: Float[Array, ""]
+        key: Key,
+        round_: Int[Array, ""],
+        update: Update,
+        norm: Float[Array, ""],
+        weight: Float[Array, ""],
     ) -> tuple[Contribution, Reports]:
         clipped, info = clip_by_norm(update, norm)
         weighted = _weighted(clipped, weight)
         vector, limit = ravel_pytree(weighted)[0], norm * grid.span
+        fitted = jnp.zeros((), bool)
+        if grid.rotated:
+            vector, fitted = fit(rotate(round_, vector), norm * grid.reach)
         if grid.nearest(vector.size):
             rounded, given_up = nearest_within(vector * (grid.levels / norm), grid.max_squared_norm)
         else:
@@ -105,7 +126,7 @@ def on_grid(grid: Grid) -> Encode:
                 key, lambda key: quantize(key, vector, limit, grid.bits), grid.max_squared_norm
             )
         none = jnp.zeros(len(parts(update)), bool)
-        counts = _reports(info.nonfinite | given_up, info.clipped, jnp.zeros((), bool), none)
+        counts = _reports(info.nonfinite | given_up, info.clipped, fitted, none)
         return Contribution(rounded, _within(clipped, info, grid.half)), counts
 
     return encode

@@ -22,7 +22,7 @@ from pride_jax.errors import ConfigError, ProtocolError
 from pride_jax.privacy.mechanisms.skellam import IntegerShares
 from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import integers_of
 from pride_jax.types import Cohort
 
 
@@ -147,10 +147,11 @@ def sum_terms(server: Server, secure: SecureAggregation, bits: int) -> Terms:
       ConfigError: the cohort, bits or limit make no possible sum.
     """
     plan, slots = server.plan, server.slots
+    limit = secure.limit if plan is None else secure.limit * plan.grid.span
     return Terms(
         length=server.length,
         bits=bits,
-        limit=secure.limit * ((2 ** (bits - 1) - 1) / (2 ** (secure.bits - 1) - 1)),
+        limit=limit * ((2 ** (bits - 1) - 1) / (2 ** (secure.bits - 1) - 1)),
         smallest_cohort=min(2, slots) if plan is None else plan.smallest_cohort - plan.dropouts,
         largest_cohort=slots,
     )
@@ -165,11 +166,11 @@ def check_integers(server: Server, secure: SecureAggregation) -> None:
     plan = server.plan
     if plan is None:
         return
-    expected = Integers(server.length, secure.bits), secure.limit
-    found = plan.mechanism.values, plan.clipping.norm
-    if found != expected:
+    found, norm = plan.mechanism.values, plan.clipping.norm
+    possible = [integers_of(server.length, secure.bits, rotation=may) for may in (False, True)]
+    if found not in possible or norm != secure.limit:
         raise ConfigError(
-            f"The plan adds {found[0]} of norm {found[1]}, but method and secure aggregation "
-            f"{expected[0]} of limit {expected[1]}: they must be the same, or the accounting is "
+            f"The plan adds {found} of norm {norm}, but method and secure aggregation "
+            f"{possible[0]} of limit {secure.limit}: they must be the same, or the accounting is "
             "wrong"
         )

@@ -20,7 +20,7 @@ from pride_jax.privacy.sampling import (
     Full,
     TruncatedPoisson,
 )
-from pride_jax.privacy.values import DeviceIntegers, Floats, Grid, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Grid, Integers, Rotated
 from pride_jax.validated import Validated
 
 if TYPE_CHECKING:
@@ -141,15 +141,22 @@ class Plan(Validated):
           state: before the round.
           round_: the round.
           total: the sum of the clipped and weighted updates; of their integers, unless the
-            mechanism's values are floats.
+            mechanism's values are floats, and of rotated updates' where they are `Rotated`.
           within: the sum over clients of ½ where the update was within the clipping norm, −½ where
             it was longer and 0 of clients without data, in steps of the grid where there is one;
             used where ``clipping.adapts``.
         """
         import jax
+        from jax.flatten_util import ravel_pytree
+
+        from pride_jax.privacy.rotation import rotate_back
 
         round_key = jax.random.fold_in(key, round_)
-        return self.mechanism.release(self.setting, round_key, state, total, within)
+        noised, after = self.mechanism.release(self.setting, round_key, state, total, within)
+        if isinstance(self.mechanism.values, Rotated):
+            vector, unravel = ravel_pytree(noised)
+            noised = unravel(rotate_back(round_, vector))
+        return noised, after
 
     def shares(self, rng: Rng) -> IntegerShares | None:
         """The noise that clients add to their integers; None where the server adds the noise.
@@ -216,6 +223,7 @@ _KINDS: dict[str, type] = {
         Floats,
         Integers,
         DeviceIntegers,
+        Rotated,
     )
 }
 """All that a plan is made of, by name."""

@@ -30,7 +30,7 @@ from pride_jax.privacy.sampling import (
     full,
     truncated_poisson,
 )
-from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, integers_of
 from pride_jax.settings import own
 from pride_jax.settings.names import call
 
@@ -210,7 +210,9 @@ def _build_mechanism(
 ) -> Mechanism:
     privacy, aggregation = experiment.privacy, experiment.aggregation
     if aggregation.protocol != "none":
-        values = Integers(num_parameters, aggregation.bits)
+        # What noise that is correlated over rounds takes back must lie as it did when it was added.
+        rotation = privacy.rotation and privacy.mechanism not in ("banded", "blt")
+        values = integers_of(num_parameters, aggregation.bits, rotation=rotation)
         if privacy.noise == "floats" and privacy.mechanism not in ("banded", "blt"):
             raise ConfigError(
                 f"privacy.noise='floats' with aggregation.protocol={aggregation.protocol!r}: "

@@ -80,7 +80,8 @@ def test_integer_sums_have_no_order():
     for mechanism, same in ((PLAN.mechanism, True), (Gaussian(0.02, Floats()), False)):
         plan = replace(PLAN, mechanism=mechanism)
         encode = jax.jit(of_plan(plan))
-        made = [encode(jax.random.key(0), u, jnp.float32(9), jnp.float32(1))[0] for u in updates]
+        rest = jnp.float32(9), jnp.float32(1)
+        made = [encode(jax.random.key(0), ROUND, update, *rest)[0] for update in updates]
         rows = np.stack([each.update for each in made])
         sums = [rows[rng.permutation(64)].cumsum(axis=0)[-1] for _ in range(5)]
         assert all((each == sums[0]).all() for each in sums) == same
@@ -98,7 +99,7 @@ def test_a_secure_sum_of_the_same_grid_releases_the_same_bits():
     )
 
 
-GRID = PLAN.grid
+GRID, ROUND = PLAN.grid, jnp.int32(3)
 awkward = arrays(
     np.float32,
     LENGTH,
@@ -112,7 +113,7 @@ ENCODE = jax.jit(of_plan(ADAPTING))
 @given(awkward, st.floats(0.0, 1.0), st.sampled_from([1e-6, 0.25, 3.0]))
 def test_no_client_adds_more_than_the_noise_is_made_for(update, weight, norm):
     sent, reports = ENCODE(
-        jax.random.key(0), jnp.asarray(update), jnp.float32(norm), jnp.float32(weight)
+        jax.random.key(0), ROUND, jnp.asarray(update), jnp.float32(norm), jnp.float32(weight)
     )
     integers = np.asarray(sent.update, np.int64)
     assert (integers**2).sum() <= ADAPTING.grid.max_squared_norm
@@ -124,7 +125,8 @@ def test_no_client_adds_more_than_the_noise_is_made_for(update, weight, norm):
 def test_rounding_is_to_the_nearest_step():
     update = np.random.default_rng(0).normal(size=LENGTH).astype(np.float32)
     update *= 0.2 / np.linalg.norm(update)
-    sent, _ = ENCODE(jax.random.key(0), jnp.asarray(update), jnp.float32(0.25), jnp.float32(1))
+    given_ = jnp.asarray(update), jnp.float32(0.25), jnp.float32(1)
+    sent, _ = ENCODE(jax.random.key(0), ROUND, *given_)
     steps = update.astype(np.float64) * GRID.levels / 0.25
     assert np.abs(np.asarray(sent.update) - steps).max() <= 0.5 + 1e-3
 

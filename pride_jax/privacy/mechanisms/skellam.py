@@ -239,7 +239,7 @@ class Skellam(Memoryless, Validated):
             return np.stack([skellam(rng, variance / announced, length) for _ in range(here)])
 
         bits = wire_bits(
-            bits=self.values.bits,
+            largest=self.values.largest,
             clients=sampler.slots,
             variance=variance,
             values=setting.rounds * length,
@@ -249,7 +249,7 @@ class Skellam(Memoryless, Validated):
     def describe(self) -> str:
         """What is done to a clipped update, or to the sum, for a disclosure."""
         return (
-            f"it is rounded to integers of squared norm at most {self.values.max_squared_norm}, "
+            f"{self.values.describe()} of squared norm at most {self.values.max_squared_norm}, "
             "and each client adds a share of Skellam noise before protection, so that the sum of "
             f"those not missing (up to {self.dropouts}) nor telling their shares (up to "
             f"{self.colluders}) holds a variance of at least {self.noise_variance:.6g}; with more "
