@@ -14,11 +14,9 @@ from jaxtyping import Array, Float, Float32, Int32, Int64
 
 from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
-from pride_jax.engine.contribution import of_plan
-from pride_jax.engine.secure import SecureAggregation, add_shares, encode_of
+from pride_jax.engine.contribution import encoder
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.norms import clip_by_norm
@@ -166,7 +164,7 @@ def noised_alone(key: Key, update: Float[Array, "length"], plan: Plan) -> Float[
 def _release(
     key: Key, updates: Float[Array, "clients length"], plan: Plan
 ) -> Float[Array, "length"]:
-    start, encode = jnp.zeros((), jnp.int32), of_plan(plan)
+    start, encode = jnp.zeros((), jnp.int32), encoder(plan.added)
     state = plan.init(key, updates[0], start)
     made, _ = jax.vmap(lambda update: encode(key, update, state.norm, jnp.ones(())))(updates)
     total, within = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), made)
@@ -191,17 +189,15 @@ def noised_integers(
     """
     if not isinstance(plan.mechanism, Skellam):
         raise ConfigError(f"mechanism={plan.mechanism}: expected Skellam, whose noise clients add")
-    shares, bits = plan.mechanism.shares(plan.setting, rng), plan.mechanism.values.bits
-    keys = plain().keygen(rng, Role.KEY_HOLDER)
-    secure = SecureAggregation(plain(), keys, bits, plan.clipping.norm, rng)
-    encode, norm = encode_of(secure, plan), jnp.float32(plan.clipping.norm)
+    shares, limit = plan.shares(rng), plan.clipping.norm
+    encode, norm = encoder(plan.added), jnp.float32(limit)
 
     def one(client: Array, update: Array) -> Array:
         return encode(jax.random.fold_in(key, client), update, norm, jnp.ones(()))[0].update
 
     rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
-    noised = add_shares(rows, shares.draw(len(rows), len(rows)), secure.limit, shares.bits)
-    return dequantize(noised, secure.limit, bits)
+    noised = shares.add(rows, shares.draw(len(rows), len(rows)))
+    return dequantize(noised, limit, plan.mechanism.values.bits)
 
 
 def joined(
