@@ -20,9 +20,9 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import iid
-from pride_jax.engine.contribution import Contribution, floats
+from pride_jax.engine.contribution import Contribution, encoder, floats
 from pride_jax.engine.on_device import on_device
-from pride_jax.engine.secure import SecureAggregation, encode_of
+from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated, halves_of
@@ -182,7 +182,7 @@ def contributed(bits=None):
     if bits is None:
         return jax.jit(floats)
     plan = replace(FULL, mechanism=Skellam(2.0, Integers(40, bits)))
-    return jax.jit(encode_of(secure(plain(), bits), plan))
+    return jax.jit(encoder(plan.added))
 
 
 @settings(max_examples=100, deadline=None)
@@ -335,7 +335,8 @@ def released_of_nothing(sizes, plan, weighting):
     method = fedavg(classification(MODEL, 3), optax.sgd(0.0), weighting=weighting)
     server, _ = halves_of(method, np.array(sizes, np.int32), plan)
     state = server.init(KEY, PRIVATE, 0, {})
-    sums = Contribution(jnp.zeros(server.length, jnp.int32), jnp.zeros((), jnp.int32))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), server.update)
+    sums = Contribution(zeros, jnp.zeros((), jnp.int32))
     after = server.finish(jnp.array(sizes), state, server.draw(state), sums)
     return flat(after.own.params) - flat(state.own.params)
 

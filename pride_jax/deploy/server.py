@@ -49,7 +49,7 @@ from pride_jax.engine.states import on_host
 from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
 from pride_jax.files import claimed, read_json, write_json
 from pride_jax.methods.method import parts
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores
@@ -299,7 +299,8 @@ def _collect(
     def nothing() -> Collected:
         transport = Transport(len(called), 0, None, None, 0.0, 0.0)
         info = _info(len(called), transport, 0.0)
-        return unopened(info, transport, time.perf_counter() - start, state.clients)
+        seconds = time.perf_counter() - start
+        return unopened(server.length, info, transport, seconds, state.clients)
 
     if kept.too_few(round_, draw):
         return nothing()
@@ -312,27 +313,25 @@ def _collect(
                 kept.ask(round_, draw, asked)
             done = _opened(agreement, ask, notes, asked)
         except TooFewError:
-            if agreement.plan is None:
+            if agreement.plan.must_open:
                 raise
             # Before anything is released: the same noise must never meet another sum.
             kept.give_up(round_, draw)
             return nothing()
         kept.open(round_, draw, done)
-    total = done.total
-    if agreement.noise_bits is not None:
-        total = centre(total, agreement.noise_bits)
+    total = agreement.plan.shares(os.urandom).centred(done.total)
     lost = done.called - len(done.contributors)
     transport = Transport(lost, done.bytes_sent, None, None, done.combining, done.opening)
     info = _info(done.called, transport, done.training)
     return Collected(total, done.contributors, info, state.clients)
 
 
-def _draw_of(plan: Plan | None, state: ServerState) -> str:
+def _draw_of(plan: Plan | NoPlan, state: ServerState) -> str:
     """A name of the keys that cohorts and noise come from, which tells nothing of them.
 
     Where the server draws no noise, a sum that was opened may be released again: it has its noise.
     """
-    if plan is None or not plan.mechanism.draws_from_key:
+    if not plan.draws_from_key:
         return "any"
     words = np.asarray(jax.random.key_data(state.keys.noise.value))
     return hashlib.sha256(b"pride_jax: draw of a journal" + words.tobytes()).hexdigest()[:32]

@@ -21,7 +21,7 @@ from pride_jax.engine.cohort import (
     clients_mesh,
     train_client,
 )
-from pride_jax.engine.contribution import Contribution, Encode
+from pride_jax.engine.contribution import Contribution, Encode, encoder
 from pride_jax.engine.federation import (
     Adder,
     Federation,
@@ -37,18 +37,14 @@ from pride_jax.engine.rounds import Algorithm, ServerState, no_program, repeated
 from pride_jax.engine.secure import (
     Collected,
     SecureAggregation,
-    add_shares,
-    check_integers,
-    encode_of,
+    added_in,
     host_round,
-    noise_shares,
     sum_terms,
     unopened,
 )
 from pride_jax.engine.states import Kept, States, on_host
 from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.methods.method import State, Weighting
-from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.privacy.plan import smallest_sum
 from pride_jax.types import Cohort
 
@@ -71,11 +67,10 @@ def simulated(
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))
-        check_integers(federation.server, secure)
+        encode = encoder(added_in(federation.server, secure))
         data = place(federation.data, devices)
         federation = federation._replace(data=data)
         states = states_in(federation, devices)
-        encode = encode_of(secure, federation.server.plan)
         work_with = work_of(federation, encode, devices, "rows")
         work = within_memory(work_with, chunk_of(federation, devices, chunk))
 
@@ -107,8 +102,7 @@ def one_by_one(secure: SecureAggregation, mesh: Mesh | None = None) -> Adder:
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))
-        check_integers(federation.server, secure)
-        encode = encode_of(secure, federation.server.plan)
+        encode = encoder(added_in(federation.server, secure))
         program = single_client(federation.clients, encode, federation.server.weighting)
         states = on_host(federation.data.num_clients)
         dispatch = _one_after_another(federation, program, states, devices)
@@ -232,21 +226,15 @@ def _algorithm(
     """Rounds whose aggregator and key holders, too, are played here."""
     server, data = federation.server, federation.data
     plan = server.plan
-    shares = noise_shares(plan, secure.rng)
-    terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
+    shares = plan.shares(secure.rng)
+    terms = sum_terms(server, secure, shares)
     aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
 
-    def prepared(round_: int, clients: Sequence[int]) -> tuple[Announced, Any] | None:
-        """What clients can do before they have trained; None where too few were called."""
-        try:
-            survivors = smallest_sum(plan, terms.smallest_cohort, round_, len(clients))
-            announced = aggregator.announce(round_, clients, survivors)
-            count = len(clients)
-            return announced, None if shares is None else shares.draw(count, count)
-        except TooFewError:
-            if plan is None:
-                raise
-            return None
+    def prepared(round_: int, clients: Sequence[int]) -> tuple[Announced, Any]:
+        """What clients can do before they have trained."""
+        count = len(clients)
+        announced = aggregator.announce(round_, clients, smallest_sum(plan, round_, count))
+        return announced, shares.draw(count, count)
 
     def collect(state: ServerState, cohort: Cohort) -> Collected:
         start = time.perf_counter()
@@ -256,28 +244,20 @@ def _algorithm(
         with ThreadPoolExecutor(1) as beside:
             preparation = beside.submit(prepared, int(state.round), clients)
             result, kept = dispatch(state, cohort)()
-        ready = preparation.result()
         rows = jax.device_get(result.contributions.update)[present]
         seconds = time.perf_counter() - start
         info = round_info(data, cohort, result)._replace(train_seconds=seconds)
-        nothing = Transport(len(clients), 0, 0.0, 0.0, 0.0, 0.0)
-        if ready is None:
-            return unopened(info, nothing, seconds, kept)
-        announced, noise = ready
         try:
-            if shares is None or noise is None:
-                added = aggregator.add(announced, rows)
-                total = added.total
-            else:
-                residues = add_shares(rows, noise, secure.limit, shares.bits)
-                added = aggregator.add(announced, residues)
-                total = centre(added.total, shares.bits)
+            announced, noise = preparation.result()
+            added = aggregator.add(announced, shares.add(rows, noise))
         except TooFewError:
-            if plan is None:
+            if plan.must_open:
                 raise
-            return unopened(info, nothing, time.perf_counter() - start, kept)
+            nothing = Transport(len(clients), 0, 0.0, 0.0, 0.0, 0.0)
+            seconds = time.perf_counter() - start
+            return unopened(server.length, info, nothing, seconds, kept)
         info = info._replace(transport=added.transport)
-        return Collected(total, added.contributors, info, kept)
+        return Collected(shares.centred(added.total), added.contributors, info, kept)
 
     one_round = host_round(server, data.sizes, secure, collect)
     return Algorithm(

@@ -188,6 +188,24 @@ class DeviceIntegers(Integers):
     """Whether clients may report if their update was within the norm."""
 
 
+@dataclass(frozen=True)
+class FixedPoint:
+    """What a secure sum adds where no noise is made for it: floats within a limit, as integers.
+
+    An update with a larger value is scaled down as a whole, and counted.
+    """
+
+    dimension: int
+    """Number of parameters, d."""
+    bits: int
+    """Of an integer: at most 2^(bits-1) - 1."""
+    limit: float
+    """The value that the largest integer stands for."""
+
+    span = 1.0
+    """The same, in limits."""
+
+
 Values = Floats | DeviceIntegers | Integers
 """What updates are added as."""
 

@@ -8,6 +8,7 @@ from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import Floats
 from pride_jax.settings.experiment import Experiment
@@ -50,7 +51,7 @@ _REAL = (
 def disclosure(
     config: Experiment,
     secure: SecureAggregation | None,
-    plan: Plan | None,
+    plan: Plan | NoPlan,
     releases: int | None,
     holders: int = 1,
     real: bool = False,
@@ -60,7 +61,7 @@ def disclosure(
     Args:
       config: the run's settings.
       secure: how it added updates.
-      plan: what is private, if anything.
+      plan: what is private, or that nothing is.
       releases: made by it, those that had to be done again included; the plan's if None.
       holders: the most clients that hold one same example.
       real: whether every role ran in processes of its own.
@@ -71,14 +72,14 @@ def disclosure(
       ``statements``, as JSON has them.
     """
     sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
-    secret = plan is not None and plan.sampler.amplifies and config.privacy.hides
+    secret = isinstance(plan, Plan) and plan.sampler.amplifies and config.privacy.hides
     sizes = real or config.weighting == "examples"
     statements = [*([_SIZES] if sizes else []), _MESSAGES, _SECRET_ROSTER if secret else _ROSTER]
     statements += [_REAL] if real else [_SIMULATED]
     if config.privacy.hides or not real:
         statements.append(_HIDDEN if config.privacy.hides else _OUTSIDE)
     against = None
-    if plan is None:
+    if isinstance(plan, NoPlan):
         guarantee = _NO_DP
         sights += (_EVERYONE,)
     else:

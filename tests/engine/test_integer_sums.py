@@ -19,7 +19,7 @@ from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
 from pride_jax.engine.cohort import clients_mesh
-from pride_jax.engine.contribution import of_plan
+from pride_jax.engine.contribution import encoder
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.simulated import simulated
@@ -79,7 +79,7 @@ def test_integer_sums_have_no_order():
     updates = rng.normal(size=(64, 50)).astype(np.float32)
     for mechanism, same in ((PLAN.mechanism, True), (Gaussian(0.02, Floats()), False)):
         plan = replace(PLAN, mechanism=mechanism)
-        encode = jax.jit(of_plan(plan))
+        encode = jax.jit(encoder(plan.added))
         rest = jnp.float32(9), jnp.float32(1)
         made = [encode(jax.random.key(0), ROUND, update, *rest)[0] for update in updates]
         rows = np.stack([each.update for each in made])
@@ -106,7 +106,7 @@ awkward = arrays(
     elements=st.floats(width=32, allow_nan=True, allow_infinity=True)
     | st.sampled_from([1e30, -1e30, 0.25, 1e-3, 0.0]),
 )
-ENCODE = jax.jit(of_plan(ADAPTING))
+ENCODE = jax.jit(encoder(ADAPTING.added))
 
 
 @settings(max_examples=60, deadline=None)
