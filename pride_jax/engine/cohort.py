@@ -1,5 +1,6 @@
 """A round's clients on the device: chunks of vmapped clients in a loop, sharded over devices."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -272,6 +273,8 @@ def train_cohort(
     ) -> tuple[CohortResult, PyTree[Array], State]:
         chunks = jax.tree.map(lambda leaf: leaf[0, 0], slots)
 
+        # Traced once, for the shapes and for the loop.
+        @functools.partial(jax.jit, inline=True)
         def nth(number: Int[Array, ""]) -> tuple[CohortResult, PyTree[Array]]:
             chunk = jax.tree.map(lambda leaf: leaf[number], chunks)
             states = jax.tree.map(lambda leaf: leaf[chunk.rows], kept)

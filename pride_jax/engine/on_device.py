@@ -103,7 +103,8 @@ def _round_with(
 
 def _rounds_with(round_with: Callable[[int], _Round]) -> Callable[[int], Callable[..., Any]]:
     def rounds_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
-        one_round = round_with(chunk)
+        # Traced once, for the shapes and for the loop.
+        one_round = jax.jit(round_with(chunk), inline=True)
 
         def many_rounds(
             data: FederatedData, state: ServerState, until: Int[Array, ""]
