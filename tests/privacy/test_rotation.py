@@ -42,7 +42,8 @@ def test_a_rotation_is_hadamards_matrix_with_signs_on_both_ends(length):
     np.testing.assert_allclose(matrix(length), of_paper(length, signs), atol=1e-6)
 
 
-floats = st.floats(-1e6, 1e6, width=32)
+# Numbers that a device does not flush to zero.
+floats = st.floats(2.0**-40, 1e6, width=32) | st.floats(-1e6, -(2.0**-40), width=32) | st.just(0.0)
 pairs = st.sampled_from(LENGTHS).flatmap(
     lambda length: st.tuples(*[arrays(np.float32, length, elements=floats)] * 2)
 )

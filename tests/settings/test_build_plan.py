@@ -10,6 +10,7 @@ from pride_jax.privacy.clipping import Adaptive, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, Rotated
@@ -96,7 +97,7 @@ def test_a_target_is_calibrated_and_state_is_accounted_for():
     plan = plan_of(target, poisson, client_state=True)
     assert plan.client_state
     assert 1.98 <= epsilon(plan) <= 2.0
-    assert plan_of(Privacy()) is None
+    assert isinstance(plan_of(Privacy()), NoPlan)
 
 
 @pytest.mark.parametrize(
