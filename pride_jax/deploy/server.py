@@ -29,7 +29,7 @@ from pride_jax.engine.states import on_host
 from pride_jax.errors import PrideError, TooFewError
 from pride_jax.files import claimed, read_json, write_json
 from pride_jax.methods.method import parts
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
@@ -143,7 +143,8 @@ def _collect(
     def nothing(refused: bool) -> Collected:
         transport = Transport(len(called), 0, None, None, 0.0, 0.0)
         info = _info(len(called), transport, 0.0)._replace(refused=jnp.int32(refused))
-        return unopened(info, transport, time.perf_counter() - start, state.clients)
+        seconds = time.perf_counter() - start
+        return unopened(server.length, info, transport, seconds, state.clients)
 
     given_up = kept.unopened(round_, draw.name)
     if given_up is not None:
@@ -164,7 +165,7 @@ def _collect(
             done = opened(agreement, ask, notes, asked)
             kept.open(round_, draw.name, done)
     except TooFewError:
-        if agreement.plan is None:
+        if agreement.plan.must_open:
             raise
         # Before anything is released: the same noise must never meet another sum.
         kept.give_up(round_, draw.name, refused=False)
@@ -173,9 +174,7 @@ def _collect(
         note_refusal(notes, round_, error)
         kept.give_up(round_, draw.name, refused=True)
         return nothing(True)
-    total = done.total
-    if agreement.noise_bits is not None:
-        total = centre(total, agreement.noise_bits)
+    total = agreement.plan.shares(os.urandom).centred(done.total)
     lost = done.called - len(done.contributors)
     transport = Transport(lost, done.bytes_sent, None, None, done.combining, done.opening)
     info = _info(done.called, transport, done.training)
@@ -188,12 +187,12 @@ def _params(server: Server, state: ServerState) -> bytes:
     return np.asarray(flat).astype("<f4").tobytes()
 
 
-def _draw_of(plan: Plan | None, state: ServerState) -> str:
+def _draw_of(plan: Plan | NoPlan, state: ServerState) -> str:
     """A name of the keys that cohorts and noise come from, which tells nothing of them.
 
     Where the server draws no noise, a sum that was opened may be released again: it has its noise.
     """
-    if plan is None or not plan.mechanism.draws_from_key:
+    if not plan.draws_from_key:
         return "any"
     words = np.asarray(jax.random.key_data(state.keys.noise.value))
     return hashlib.sha256(b"pride_jax: draw of a journal" + words.tobytes()).hexdigest()[:32]

@@ -209,6 +209,9 @@ class Privacy(Validated):
     noise: Literal["integers", "floats"] = "integers"
     """`integers` on the public grid of the sum, of a stated distance from what is accounted;
     `floats`, of none, for studies, as that of `banded` and `blt` always is."""
+    rotation: bool = True
+    """Whether a secure sum adds integers of rotated updates where these are of a finer grid, which
+    is where updates are long and `aggregation.bits` few; not for `banded` and `blt`."""
     epsilon: float | None = None
     """The noise is made so large that the whole run costs this ε; it also ends a run that would
     cost more after a crash."""

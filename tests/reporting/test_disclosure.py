@@ -139,6 +139,18 @@ def test_it_says_for_whom_epsilon_holds_and_never_less_for_who_knows_more(config
         assert f"ε = {told:.4g}" in said["guarantee"]
 
 
+@pytest.mark.parametrize("mechanism", ["skellam", "gaussian"])
+def test_it_says_whether_updates_are_rotated_and_what_becomes_of_those_out_of_range(mechanism):
+    privacy = replace(SHARES.privacy, mechanism=mechanism)
+    said = [
+        said_of(replace(SHARES, privacy=privacy, aggregation=Aggregation("plain", bits=bits)))[0]
+        for bits in (6, 12)
+    ]
+    told = ["rotated by Hadamard transforms" in each["guarantee"] for each in said]
+    assert told == [True, False]
+    assert "scaled down where a value then exceeds 0." in said[0]["guarantee"]
+
+
 @pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)
 def test_nothing_is_said_twice(config):
     said, _ = said_of(config, holders=3)
