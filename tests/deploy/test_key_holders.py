@@ -213,7 +213,12 @@ def test_a_holder_has_its_own_secrets_only(roles):
     for number in (1, 2, 3):
         secrets = dealt / f"holder-{number}" / "secrets"
         own = f"threshold-key-{number}.json"
-        assert {path.name for path in secrets.iterdir()} == {"node-key", "signing-key", own}
+        assert {path.name for path in secrets.iterdir()} == {
+            "node-key",
+            "signing-key",
+            "compared-roster",
+            own,
+        }
         shares.append((secrets / own).read_text())
     everywhere = b"".join(path.read_bytes() for path in roles.rglob("*.json"))
     for share in shares:

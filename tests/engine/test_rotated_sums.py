@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pride_jax.aggregation.paillier import paillier
-from pride_jax.aggregation.plain import plain
 
+from pride_jax.aggregation.protocols.paillier import paillier
+from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate

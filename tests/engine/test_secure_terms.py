@@ -1,5 +1,6 @@
 """What everybody agrees on before a sum, and what clients refuse to train from."""
 
+import os
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -10,36 +11,57 @@ from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.secure_sum import Public, Secret
 from pride_jax.engine.secure import SecureAggregation, model_digest, sum_terms, warn
 from pride_jax.errors import ConfigError, DivergedError
+from pride_jax.privacy.clipping import Flat
+from pride_jax.privacy.mechanisms.shares import NO_SHARES
+from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.sampling import fixed_size, full, truncated_poisson
+from pride_jax.privacy.values import Integers
 from pride_jax.settings.experiment import Aggregation
 
 
-def smallest(slots, expected, given=None, plan=None):
-    server = SimpleNamespace(plan=plan, slots=slots, expected=expected, length=5)
+def server(plan):
+    return SimpleNamespace(plan=plan, length=5)
+
+
+def smallest(sampler, given=None):
     secure = SecureAggregation(plain(), (Secret(), Public()), smallest_cohort=given)
-    return sum_terms(server, secure, 16).smallest_cohort
+    return sum_terms(server(NoPlan(sampler)), secure, NO_SHARES).smallest_cohort
 
 
-@pytest.mark.parametrize(
-    ("slots", "expected", "fewest"),
-    [(2, 2.0, 2), (3, 3.0, 2), (5, 5.0, 3), (12, 12.0, 6), (30, 9.5, 5), (40, 0.5, 2)],
-)
-def test_half_of_those_expected_and_at_least_two(slots, expected, fewest):
-    assert smallest(slots, expected) == fewest
+@pytest.mark.parametrize(("clients", "fewest"), [(2, 2), (3, 2), (5, 3), (12, 6)])
+def test_half_of_those_expected_and_at_least_two(clients, fewest):
+    assert smallest(full(clients)) == fewest
+    assert smallest(fixed_size(100, clients)) == fewest
+
+
+def test_of_a_random_number_half_of_those_expected():
+    assert smallest(truncated_poisson(1000, 0.0095)) == 5
+    assert smallest(truncated_poisson(1000, 0.0005)) == 2
 
 
 def test_what_is_given_counts_and_must_be_possible():
-    assert smallest(12, 12.0, given=2) == 2
-    assert smallest(12, 12.0, given=12) == 12
-    for slots, given in ((12, 13), (1, None)):
+    assert smallest(full(12), given=2) == 2
+    assert smallest(full(12), given=12) == 12
+    for clients, given in ((12, 13), (1, None)):
         with pytest.raises(ConfigError, match="no sum would be opened"):
-            smallest(slots, float(slots), given)
+            smallest(full(clients), given)
 
 
 def test_a_plan_has_its_own():
-    plan = SimpleNamespace(smallest_cohort=7, dropouts=2)
-    assert smallest(12, 12.0, plan=plan) == 5
+    plan = Plan(
+        sampler=full(12),
+        clipping=Flat(1.0),
+        mechanism=Skellam(1.0, Integers(5, 16), dropouts=2),
+        rounds=3,
+        delta=1e-3,
+    )
+    secure = SecureAggregation(plain(), (Secret(), Public()))
+    terms = sum_terms(server(plan), secure, plan.shares(os.urandom))
+    assert terms.smallest_cohort == plan.smallest_cohort - 2
     with pytest.raises(ConfigError, match="expected none, since ε depends"):
-        smallest(12, 12.0, given=7, plan=plan)
+        sum_terms(server(plan), secure._replace(smallest_cohort=7), NO_SHARES)
 
 
 def test_settings_of_a_cohort_that_hides_nobody():

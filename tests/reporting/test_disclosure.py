@@ -11,6 +11,8 @@ from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.reporting.terminal import show_disclosure
 from pride_jax.settings.build import build_plan
@@ -23,11 +25,12 @@ def disclosed(clients=10, **settings):
     aggregation = Aggregation(**settings)
     config = Experiment(aggregation=aggregation)
     if aggregation.protocol == "none":
-        return disclosure(config, None, None, None, clients)
+        return disclosure(config, None, NoPlan(full(clients)), None, clients)
     protocol = build_secure_sum(aggregation)
     # What is disclosed does not depend on the keys.
     keys = protocol.keygen(os.urandom, Role.CLIENT)
-    return disclosure(config, SecureAggregation(protocol, keys), None, None, clients)
+    secure = SecureAggregation(protocol, keys)
+    return disclosure(config, secure, NoPlan(full(clients)), None, clients)
 
 
 def learnt(said, who):
