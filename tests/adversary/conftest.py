@@ -1,5 +1,6 @@
 """Where the helpers are that play all roles."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest  # noqa: E402
 from active_server import FIVE, ActiveServer, fresh, train_at_once  # noqa: E402
 
 from pride_jax.deploy.local import enrol_all  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    """Nobody pulls the plug here: what is written need not reach the disk before a test goes on."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture(scope="session")
