@@ -135,7 +135,7 @@ def _pair(public: ThresholdPublic, statement: Statement) -> tuple[mpz, mpz]:
     ]
 
     def folded(bases: Sequence[mpz]) -> mpz:
-        return product_of_powers(bases, coefficients, 8 * _CHALLENGE_BYTES, square)
+        return product_of_powers(bases, coefficients, 8 * _CHALLENGE_BYTES, mpz(public.key.n))
 
     return (
         gmpy2.powmod(folded(statement.ciphertexts), 4, square),

@@ -7,10 +7,14 @@ with one key and one length of exponents: it has one window table in memory, fil
 
 What is timed, all through the seam and with signed messages, everybody present:
 
-- encrypt: one client's keys of the round, letter, ``prepare``, ``protect`` and signature;
+- encrypt: one client's keys of the round, letter, ``prepare``, ``protect`` and signature, proofs
+  included;
 - online: the last two of these alone, which need the update;
-- add: ``combine`` with all its checks, for each message;
-- decrypt: the share of one holder, who would work beside the others, and ``open``.
+- add: ``combine`` with all its checks, proofs included, for each message;
+- decrypt: the share of one holder, who checks and adds all messages and would work beside the
+  others, and ``open``.
+
+What blinds and proofs are of that is in ``proofs``.
 
 With one worker all of this is on one core, but for the quantisation, which is XLA's.
 """
@@ -30,8 +34,10 @@ from bench.common.paillier_parts import (
     MICRO,
     Conversion,
     Encrypted,
+    Proofs,
     WindowTable,
     time_conversion,
+    time_proofs,
     time_window_table,
 )
 from bench.common.secure_rounds import Lap, bytes_sent, call, laps_of, naive_lap, protect
@@ -217,6 +223,7 @@ class Report(NamedTuple):
     client_rounds: list[ClientRound]
     tables: list[WindowTable]
     conversions: list[Conversion]
+    proofs: list[Proofs]
 
 
 def groups(setting: Setting) -> list[Group]:
@@ -246,7 +253,7 @@ def measure(setting: Setting) -> Report:
     Raises:
       PrideError: a protocol did not give the exact sum.
     """
-    report = Report([], [], [], [])
+    report = Report([], [], [], [], [])
     naive_keys = {
         key_bits: phe.generate_paillier_keypair(n_length=key_bits) for key_bits in setting.key_bits
     }
@@ -261,6 +268,8 @@ def measure(setting: Setting) -> Report:
         if isinstance(public := key_holder[1], PaillierPublic) and group.key_bits and group.mode:
             table = time_window_table(group.protocol, group.key_bits, group.mode, public)
             report.tables.append(table)
+            if group.protocol == "paillier":
+                report.proofs.extend(_proofs(setting, group.mode, public))
         rows = _compare(setting, group, key_holder, naive)
         report.rows.extend(rows)
         if (group.key_bits, group.mode) in ((None, None), (setting.key_bits[0], setting.modes[0])):
@@ -268,6 +277,14 @@ def measure(setting: Setting) -> Report:
     report.client_rounds.extend(_extrapolated(setting, report.rows))
     report.conversions.extend(_conversions(setting, report.rows))
     return report
+
+
+def _proofs(setting: Setting, mode: Exponent, public: PaillierPublic) -> list[Proofs]:
+    return [
+        time_proofs(public, mode, bits, params, setting.largest_cohort, setting.repetitions)
+        for params in setting.params
+        for bits in setting.value_bits
+    ]
 
 
 def _compare(
@@ -419,6 +436,7 @@ def show(report: Report) -> None:
         "client_rounds": "One client's part of a round",
         "tables": "Window tables, one a worker",
         "conversions": "Quantise, pack and unpack, µs a parameter",
+        "proofs": "Blinds and proofs against encrypting, µs of one core a parameter",
     }
     for name, rows in report._asdict().items():
         if rows:

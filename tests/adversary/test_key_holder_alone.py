@@ -20,7 +20,7 @@ from gmpy2 import mpz
 from parties import Party, party_of
 from scipy import stats
 
-from pride_jax.aggregation import packed_paillier
+from pride_jax.aggregation import packed_paillier, paillier_keys
 from pride_jax.aggregation.holder import help_open
 from pride_jax.aggregation.messages import question_of
 from pride_jax.aggregation.protocols.threshold import (
@@ -97,6 +97,20 @@ class TestBlinds:
         n = party.public.key.n
         with pytest.raises(ProtocolError):
             vector_in(directory, [int(each % n) for each in rest])
+
+    def test_a_key_made_to_cheat_shows_no_more(self, three: Party, monkeypatch) -> None:
+        """Obfuscators that are ±1, so that whoever sees a ciphertext reads what is in it."""
+        monkeypatch.setattr(paillier_keys, "obfuscation_base", lambda n: n * n - 1)
+        round_ = called(three, CLIENTS, LENGTH)
+        sent = messages_of(three, round_)
+        n = mpz(three.public.key.n)
+        for client, message in zip(CLIENTS, sent, strict=True):
+            ciphertexts = ciphertexts_of(three, round_, message)
+            found = [int((c if c % n == 1 else n * n - c) // n) for c in ciphertexts]
+            with pytest.raises(ProtocolError):
+                vector_in(round_, found)
+            read = vector_in(round_, unblinded(three, found, [(1, message.body)]))
+            np.testing.assert_array_equal(read, vector_of(client))
 
     def test_without_blinds_they_read_every_vector(
         self, party: Party, directory: Directory, monkeypatch

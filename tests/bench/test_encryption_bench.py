@@ -78,15 +78,24 @@ def test_a_round_for_each_protocol_and_model(report) -> None:
 
 def test_tables_and_conversions(report) -> None:
     for table in report.tables:
-        # 40 rows of 256 factors of two numbers below n.
+        # 40 rows, and 54 for the proofs' longest, of 256 factors of two numbers below n.
         assert (table.exponent_bits, table.window_bits) == (320, 8)
-        assert 40 * 256 * 2 * 128 < table.bytes < 3 * 40 * 256 * 2 * 128
+        assert 94 * 256 * 2 * 128 < table.bytes < 3 * 94 * 256 * 2 * 128
     assert {(each.key_bits, each.value_bits) for each in report.conversions} == {
         (1024, 16),
         (1024, 8),
     }
     for each in report.conversions:
         assert min(each.quantize_us, each.pack_us, each.unpack_us, each.share_of_encryption) > 0
+
+
+def test_proofs(report) -> None:
+    assert [(each.key_bits, each.value_bits, each.params) for each in report.proofs] == [
+        (1024, 16, 150),
+        (1024, 8, 150),
+    ]
+    for each in report.proofs:
+        assert min(each.encrypt_us, each.blind_us, each.prove_us, each.check_us) > 0
 
 
 def test_every_setting_has_its_rows() -> None:

@@ -52,10 +52,47 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Total,
     header,
 )
 from pride_jax.errors import ProtocolError
+
+_MOUNTED = "tests/adversary/"
+_SIGHTS = (
+    Sight(
+        "aggregator",
+        "curious",
+        "the sum",
+        _MOUNTED + "test_paillier_keys.py::TestBaseOfSmallOrder::test_the_base_is_the_modulus_own",
+    ),
+    Sight(
+        "aggregator, and any clients",
+        "active",
+        "the sum of the other clients that the key holder added",
+        _MOUNTED + "test_ciphertexts_of_others.py::TestOneClient::"
+        "test_it_cannot_prove_that_it_knows_them",
+    ),
+    Sight(
+        "key holder",
+        "curious",
+        "nothing",
+        _MOUNTED + "test_key_holder_alone.py::TestBlinds::test_key_holders_find_uniform_numbers",
+    ),
+    Sight(
+        "key holder, and any clients",
+        "active",
+        "what these clients are sent; it can shift the sum",
+        _MOUNTED + "test_key_holder_alone.py::TestBlinds::test_clients_help_them_no_further",
+    ),
+    Sight(
+        "aggregator and key holder",
+        "curious",
+        "every client's update",
+        _MOUNTED + "test_key_holder_alone.py::TestBlinds::"
+        "test_with_the_aggregator_they_read_every_vector",
+    ),
+)
 
 
 def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int = 1) -> SecureSum:
@@ -119,7 +156,14 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
         return packed.read(directory, total.contributors, blinded, hidden_by)
 
     return SecureSum(
-        packed.name, keygen, packed.prepare, packed.protect, combine, share, open_total
+        packed.name,
+        keygen,
+        packed.prepare,
+        packed.protect,
+        combine,
+        share,
+        open_total,
+        sights=_SIGHTS,
     )
 
 

@@ -67,6 +67,7 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Total,
     header,
 )
@@ -225,7 +226,57 @@ def threshold_paillier(
         quorum=lambda directory: threshold,
         check_share=check,
         deal=holders_of,
+        sights=_sights(holders, threshold),
     )
+
+
+def _sights(holders: int, threshold: int) -> tuple[Sight, ...]:
+    mounted = "tests/adversary/test_key_holder_alone.py::"
+    below = mounted + "TestBelowTheThreshold::"
+    # Two sums of a round need two answers of enough honest holders, who give one each.
+    one_sum = min(2 * threshold - holders - 1, threshold - 1)
+    found = [
+        Sight(
+            "any key holders, with any clients",
+            "active",
+            "what these clients are sent",
+            mounted + "TestBlinds::test_clients_help_them_no_further",
+        ),
+        Sight(
+            f"aggregator, and up to {threshold - 1} key holders",
+            "curious",
+            "the sum",
+            below + "test_one_holders_powers_open_nothing",
+        ),
+    ]
+    if one_sum >= 0:
+        found.append(
+            Sight(
+                f"aggregator, any clients, and up to {one_sum} key holders",
+                "active",
+                "the sum of the other clients that a key holder added, one a round",
+                below + "test_where_all_must_open_there_is_no_second_sum",
+            )
+        )
+    if one_sum < threshold - 1:
+        fewest = max(one_sum + 1, 0)
+        found.append(
+            Sight(
+                f"aggregator, any clients, and {fewest} to {threshold - 1} key holders",
+                "active",
+                "several such sums of one round, whose difference may be one client's update",
+                below + "test_a_second_honest_holder_is_asked_for_another_sum",
+            )
+        )
+    found.append(
+        Sight(
+            f"aggregator and {threshold} key holders",
+            "curious",
+            "every client's update",
+            mounted + "TestBlinds::test_with_the_aggregator_they_read_every_vector",
+        )
+    )
+    return tuple(found)
 
 
 def partial_decryptions(

@@ -435,6 +435,31 @@ class TestSettings:
         assert len(prints) == 4
 
 
+@pytest.mark.parametrize(
+    ("holders", "threshold", "one_sum"), [(3, 2, 0), (3, 3, 2), (4, 3, 1), (5, 4, 2), (5, 2, -1)]
+)
+def test_how_many_corrupted_holders_get_a_second_sum(
+    holders: int, threshold: int, one_sum: int
+) -> None:
+    """By trying: the corrupted answer both questions, every other holder answers one."""
+    most = -1
+    for corrupted in range(threshold):
+        honest = holders - corrupted
+        if not any(
+            corrupted + first >= threshold and corrupted + honest - first >= threshold
+            for first in range(honest + 1)
+        ):
+            most = corrupted
+    assert most == one_sum
+    sights = threshold_paillier(1024, holders, threshold).sights
+    told = [sight.who for sight in sights if "one a round" in sight.learns]
+    assert told == [
+        f"aggregator, any clients, and up to {one_sum} key holders" for _ in range(one_sum >= 0)
+    ]
+    several = [sight for sight in sights if "several" in sight.learns]
+    assert bool(several) == (one_sum < threshold - 1)
+
+
 class TestSecrecy:
     def test_nothing_secret_is_printed_or_pickled(self, two_of_three: Round) -> None:
         dealt = two_of_three.party.secret
