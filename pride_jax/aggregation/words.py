@@ -4,6 +4,7 @@ On the wire, words of b bits have their whole bytes first, then the b mod 8 bits
 eight words at a time. Bits that stand for no word are 0, so each vector has one encoding.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,10 +50,20 @@ def stream(words: Words, seed: bytes) -> UInt64[np.ndarray, "length"]:
       words: their form.
       seed: 32 uniform bytes that have no other use.
     """
+    return sum_of_streams(words, [seed])
+
+
+def sum_of_streams(
+    words: Words, added: Iterable[bytes], taken: Iterable[bytes] = ()
+) -> UInt64[np.ndarray, "length"]:
+    """The sum of the streams of some seeds, less those of others."""
     width = 4 if words.bits <= 32 else 8
-    cipher = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
-    drawn = np.frombuffer(cipher.update(bytes(width * words.length)), f"<u{width}")
-    return drawn.astype(np.uint64) & words._mask
+    zeros, total = bytes(width * words.length), np.zeros(words.length, f"<u{width}")
+    for seeds, combine in ((added, np.add), (taken, np.subtract)):
+        for seed in seeds:
+            cipher = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
+            combine(total, np.frombuffer(cipher.update(zeros), total.dtype), out=total)
+    return total.astype(np.uint64) & words._mask
 
 
 def to_words(words: Words, values: Int64[np.ndarray, "length"]) -> UInt64[np.ndarray, "length"]:
