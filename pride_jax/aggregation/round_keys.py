@@ -8,8 +8,9 @@ other. Both can be kept in a file from one message to the next.
 import hashlib
 import hmac
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -87,11 +88,15 @@ def check_round_keys(directory: Directory, client: int) -> None:
         return
     signed = _signed(directory.run, directory.round, client, directory.keys[client])
     signer = directory.signers.get(client, b"")
-    if not is_signed_by(signer, signed, directory.key_signatures.get(client, b"")):
+    if not _is_signed_by(signer, signed, directory.key_signatures.get(client, b"")):
         raise ProtocolError(
             f"The keys of client {client} in the directory of round {directory.round} are not "
             "signed by that client for this round: somebody may have put others in their place"
         )
+
+
+_is_signed_by = lru_cache(maxsize=2**14)(is_signed_by)
+"""One process may play many clients, all of whom check the same signatures."""
 
 
 def _signed(run: bytes, round_: int, client: int, public: Public) -> bytes:
@@ -120,14 +125,14 @@ class RoundKeys(Secret):
     """
 
     def __init__(
-        self, sealing: bytes, pairing: bytes, own: bytes, helpers: tuple[int, ...] = ()
+        self, sealing: bytes, pairing: bytes, own: bytes, helpers: Sequence[int] = ()
     ) -> None:
         self._bytes = (sealing, pairing)
         self._sealing = X25519PrivateKey.from_private_bytes(sealing)
         self._pairs: dict[int, PairKeys] = {}
         self.pairing = X25519PrivateKey.from_private_bytes(pairing)
         self.own = own
-        self.helpers = helpers
+        self.helpers = tuple(helpers)
         self.public = MaskingPublic(
             self._sealing.public_key().public_bytes_raw(),
             self.pairing.public_key().public_bytes_raw(),
@@ -197,7 +202,8 @@ def round_keys_from_bytes(data: bytes) -> RoundKeys:
         raise ProtocolError(
             f"Secret masking keys of {len(data)} bytes, expected {3 * KEY_BYTES} and helpers"
         )
-    return RoundKeys(*_cut(keys, KEY_BYTES), struct.unpack(f">{len(helpers) // 8}Q", helpers))
+    sealing, pairing, own = _cut(keys, KEY_BYTES)
+    return RoundKeys(sealing, pairing, own, struct.unpack(f">{len(helpers) // 8}Q", helpers))
 
 
 class Neighbour(NamedTuple):

@@ -51,7 +51,6 @@ References:
   (poly)logarithmic overhead.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -64,6 +63,14 @@ from pride_jax.aggregation.checks import (
     check_question,
     check_total,
     check_vector,
+)
+from pride_jax.aggregation.consents import (
+    agreed_word,
+    ask_all,
+    check_agreement,
+    digest_of,
+    included_word,
+    writers_of,
 )
 from pride_jax.aggregation.letters import (
     collect_letters,
@@ -79,7 +86,7 @@ from pride_jax.aggregation.neighbours import (
     check_shares_of_clients,
     neighbourhood,
 )
-from pride_jax.aggregation.refusals import DuplicateClientError, NotInRosterError, OutOfRangeError
+from pride_jax.aggregation.refusals import OutOfRangeError
 from pride_jax.aggregation.round_keys import (
     TAG_BYTES,
     Member,
@@ -94,10 +101,8 @@ from pride_jax.aggregation.round_keys import (
 from pride_jax.aggregation.secret_sharing import SHARE_BYTES, join_shares, lagrange_weights
 from pride_jax.aggregation.secure_sum import (
     Directory,
-    Header,
     Letters,
     Message,
-    Note,
     Prepared,
     Public,
     Question,
@@ -219,21 +224,16 @@ def masking(
 
     def consent(directory: Directory, secret: Secret, question: Question) -> Message:
         me = asked(directory, secret, question)
-        me.agree_to(_digest(question), directory.round)
-        word = _agreed(question)
+        me.agree_to(digest_of(question), directory.round)
+        word = agreed_word(question)
         tags = [me.tag(other, word) for other, each in me.neighbours.items() if each.is_helped]
         return Message(header(directory, f"{name}-consent"), me.client, b"".join(tags))
 
-    def ask(
-        directory: Directory, messages: Sequence[Message], consents: Sequence[Message]
-    ) -> Mapping[int, Question]:
-        return _questions(directory, name, messages, consents)
-
     def share(directory: Directory, secret: Secret, question: Question) -> Share:
         me = asked(directory, secret, question)
-        _check_agreement(directory, hood_of(directory).threshold, me, question)
+        check_agreement(directory, hood_of(directory).threshold, me, question)
         there = set(question.contributors)
-        with_note = _writers(me, question.included, _included(question.header))
+        with_note = writers_of(me, question.included, included_word(question.header))
         rows = []
         for writer, each in me.neighbours.items():
             # Of who is in the sum, but has not said so, nothing: it may be in another one.
@@ -280,7 +280,7 @@ def masking(
         combine,
         share,
         open_total,
-        letters=Letters(write, collect, deliver, read, partial(_ask, name), consent),
+        letters=Letters(write, collect, deliver, read, partial(ask_all, name), consent),
         openers=Role.CLIENT,
         quorum=quorum,
         check_share=_check_share,
@@ -309,7 +309,7 @@ def _prepare(
         if other in directory.letters:
             seed = pair_mask(directory, keys.pairing, client, other)
             (added if client < other else taken).append(seed)
-    word = _included(about)
+    word = included_word(about)
     notes = [secret.tag(helper, word) for helper in keys.helpers]
     masks = sum_of_streams(words_of(directory.terms), added, taken)
     return Prepared(about, client, Masks(masks, b"".join(notes)))
@@ -327,47 +327,6 @@ def _protect(
     return Message(about, prepared.client, to_bytes(words, to_words(words, values) + masks), notes)
 
 
-def _included(about: Header) -> bytes:
-    """What a contributor says to its helpers, each under the key that the two have in common."""
-    return b"included" + about.fingerprint
-
-
-def _agreed(question: Question) -> bytes:
-    """What a helper says to those whom it helps."""
-    return b"agreed" + question.header.fingerprint + _digest(question)
-
-
-def _digest(question: Question) -> bytes:
-    """Equal for equal contributors only."""
-    return hashlib.sha256(ids_to_bytes(question.contributors)).digest()
-
-
-def _writers(me: Member, notes: Sequence[Note], word: bytes) -> set[int]:
-    """Which neighbours have said this word to this client."""
-    return {
-        note.client
-        for note in notes
-        if note.client in me.neighbours and me.is_from(note.client, word, note.content)
-    }
-
-
-def _check_agreement(directory: Directory, needed: int, me: Member, question: Question) -> None:
-    """Refuses shares of a sum to which too few of a client's helpers have agreed, or not itself."""
-    if not me.has_agreed_to(_digest(question)):
-        raise ProtocolError(
-            f"Client {me.client} has not agreed to the sum of these contributors in round "
-            f"{directory.round}: ask for its consent first"
-        )
-    agreed = _writers(me, question.agreed, _agreed(question)).intersection(question.contributors)
-    count = sum(me.neighbours[other].helps for other in agreed)
-    if count < needed:
-        raise ProtocolError(
-            f"{count} helpers of client {me.client} have agreed to the sum of these contributors "
-            f"in round {directory.round}, expected at least {needed}: others may have been told of "
-            "other contributors"
-        )
-
-
 def _linked(directory: Directory) -> dict[int, set[int]]:
     """With whom each client has masks in common."""
     linked: dict[int, set[int]] = {client: set() for client in directory.letters}
@@ -377,51 +336,6 @@ def _linked(directory: Directory) -> dict[int, set[int]]:
                 linked[writer].add(reader)
                 linked[reader].add(writer)
     return linked
-
-
-def _helped(directory: Directory) -> dict[int, list[int]]:
-    """Whom each client helps, ascending."""
-    helped: dict[int, list[int]] = {client: [] for client in directory.letters}
-    for writer, letter in sorted(directory.letters.items()):
-        for reader in letter.readers:
-            if reader in helped:
-                helped[reader].append(writer)
-    return helped
-
-
-def _ask(
-    name: str, directory: Directory, messages: Sequence[Message], consents: Sequence[Message]
-) -> Mapping[int, Question]:
-    contributors = tuple(sorted(message.client for message in messages))
-    included: dict[int, list[Note]] = {client: [] for client in contributors}
-    agreed: dict[int, list[Note]] = {client: [] for client in contributors}
-    for message in messages:
-        readers = directory.letters[message.client].readers
-        for reader, tag in zip(readers, _tags(message.enclosed), strict=True):
-            if reader in included:
-                included[reader].append(Note(message.client, tag))
-    helped = _helped(directory) if consents else {}
-    seen: set[int] = set()
-    for each in consents:
-        size = len(helped.get(each.client, ())) * TAG_BYTES
-        check_messages(directory, f"{name}-consent", [each], size)
-        if each.client not in agreed:
-            raise NotInRosterError(each.client, "it consents to a sum that it is not in")
-        if each.client in seen:
-            raise DuplicateClientError(each.client, "it has consented already; consent once")
-        seen.add(each.client)
-        for reader, tag in zip(helped[each.client], _tags(each.body), strict=True):
-            if reader in agreed:
-                agreed[reader].append(Note(each.client, tag))
-    about = header(directory, name)
-    return {
-        client: Question(about, contributors, (), tuple(included[client]), tuple(agreed[client]))
-        for client in contributors
-    }
-
-
-def _tags(data: bytes) -> list[bytes]:
-    return [data[at : at + TAG_BYTES] for at in range(0, len(data), TAG_BYTES)]
 
 
 def _check_share(directory: Directory, total: Total, share: Share) -> None:
