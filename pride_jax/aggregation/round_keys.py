@@ -76,6 +76,13 @@ def sign_round_keys(
     return sign(secret, _signed(run, round_, client, public))
 
 
+def are_signed_by(
+    signer: bytes, run: bytes, round_: int, client: int, public: Public, signature: bytes
+) -> bool:
+    """Whether the client whose enrolled key is ``signer`` signed these keys for this round."""
+    return _is_signed_by(signer, _signed(run, round_, client, public), signature)
+
+
 def check_round_keys(directory: Directory, client: int) -> None:
     """Refuses keys that the client which they are said to be of has not signed for this round.
 
@@ -86,9 +93,10 @@ def check_round_keys(directory: Directory, client: int) -> None:
     """
     if directory.signers is None:
         return
-    signed = _signed(directory.run, directory.round, client, directory.keys[client])
     signer = directory.signers.get(client, b"")
-    if not _is_signed_by(signer, signed, directory.key_signatures.get(client, b"")):
+    signature = directory.key_signatures.get(client, b"")
+    public = directory.keys[client]
+    if not are_signed_by(signer, directory.run, directory.round, client, public, signature):
         raise ProtocolError(
             f"The keys of client {client} in the directory of round {directory.round} are not "
             "signed by that client for this round: somebody may have put others in their place"

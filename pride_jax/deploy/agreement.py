@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.protocols.masking import public_from_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Public,
@@ -14,6 +12,7 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Terms,
 )
+from pride_jax.deploy.mail import keys_from, letters_from
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
@@ -135,8 +134,8 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     Args:
       agreement: what the role knows.
       record: ``round``, ``cohort``, the parties called to it, and ``model``, the digest of what
-        they train from; where parties have keys for a round, who sent one in time (``keyed``) and
-        these ``publics``; then ``letters``.
+        they train from; where parties have keys for a round, those of who sent one in time, and
+        the digests of their letters, as in ``mail``.
 
     Raises:
       PrideError: a party is not in the roster, a key or letter is none, or there are too few.
@@ -146,13 +145,12 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     if any(not 0 <= client < len(enrolled) for client in cohort):
         raise ConfigError(f"Cohort {list(cohort)}: expected parties of the roster only")
     keys: dict[int | Role, Public] = {Role.KEY_HOLDER: agreement.public_key}
+    signatures: dict[int, bytes] = {}
     if "keyed" in record:
         # Who sent no key for the round is not in it.
-        publics = map(public_from_bytes, record["publics"])
-        sent = dict(zip(record["keyed"], publics, strict=True))
+        sent, signatures = keys_from(record)
         cohort = tuple(client for client in cohort if client in sent)
         keys |= {client: sent[client] for client in cohort}
-    letters = map(from_bytes, record.get("letters", ()))
     terms = agreement.terms
     smallest = smallest_sum(agreement.plan, terms.smallest_cohort, round_, len(cohort))
     return Directory(
@@ -161,7 +159,8 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         dataclasses.replace(terms, smallest_cohort=smallest),
         keys,
         {client: enrolled[client].signing_key for client in cohort},
-        {letter.client: letter for letter in letters},
+        signatures,
+        letters_from(record),
         record["model"],
         agreement.roster.run,
     )

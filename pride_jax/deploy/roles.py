@@ -7,14 +7,15 @@ role can know for itself: config, roster, terms and its own id come from its fol
 request   to                 reply
 ========= ================== ============================================================
 hello     everyone           who it is, signed
-keys      a party            its public keys for the round
-letter    a party            its letter to the others
+keys      a party            its public keys for the round, signed
+letter    a party            its letter to its helpers
 train     a party            its message: integers, protected and signed
+consent   a party            to those whom it helps: the one sum that it opens
 share     a party            its share of a total, signed
 open      a key holder       its share of the sum of the messages that it adds, signed
 ========= ================== ============================================================
 
-Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
+Parties are asked for keys, letters, consents and shares only where clients open the sums.
 """
 
 import hashlib
@@ -31,7 +32,13 @@ from jaxtyping import Float
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
-from pride_jax.aggregation.protocols import masking
+from pride_jax.aggregation.round_keys import (
+    Member,
+    RoundKeys,
+    member_from_bytes,
+    round_keys_from_bytes,
+    sign_round_keys,
+)
 from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
 from pride_jax.aggregation.shares import signed_share
 from pride_jax.aggregation.signatures import sign
@@ -49,6 +56,7 @@ from pride_jax.deploy.enrolment import (
     load_key,
     load_signing_key,
 )
+from pride_jax.deploy.mail import mail_from, notes_from
 from pride_jax.deploy.memory import Opened, digest_of, load_opened, save_opened
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.files import claimed, read_json
@@ -56,7 +64,8 @@ from pride_jax.reporting import metrics
 from pride_jax.settings.files import differences
 
 HELLO = b"PRIDEhlo"
-_FRESH, _USED = "round-keys", "round-keys-used"
+_FRESH, _WRITING, _WRITTEN = "round-keys", "round-keys-writing", "round-keys-written"
+_MEMBER = "round-member"
 
 
 class Me(NamedTuple):
@@ -138,12 +147,14 @@ def _keys(me: Me, request: Record) -> Record:
     round_ = request["round"]
     _refuse_opened(me.folder, round_)
     secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
-    if not isinstance(secret, masking.MaskingSecret):
+    if not isinstance(secret, RoundKeys):
         raise _not_spoken(me, "keys")
-    content = round_.to_bytes(8, "big") + secret.to_bytes()
-    (me.folder / SECRETS / _USED).unlink(missing_ok=True)
-    write_owner_only(me.folder / SECRETS / _FRESH, content, replace=True)
-    return {"public": public.to_bytes()}
+    for name in (_FRESH, _WRITING, _WRITTEN, _MEMBER):
+        (me.folder / SECRETS / name).unlink(missing_ok=True)
+    _keep(me.folder, _FRESH, round_, secret)
+    key, run = load_signing_key(me.folder), me.agreement.roster.run
+    signature = sign_round_keys(key, run, round_, me.number, public)
+    return {"public": public.to_bytes(), "signature": signature}
 
 
 def _letter(me: Me, request: Record) -> Record:
@@ -151,8 +162,12 @@ def _letter(me: Me, request: Record) -> Record:
     letters = me.agreement.protocol.letters
     if letters is None:
         raise _not_spoken(me, "letter")
-    secret = _round_secret(me.folder, _FRESH, directory.round)
+    secret = round_keys_from_bytes(_kept(me.folder, _FRESH, directory.round))
+    # A second letter, to other helpers or other keys, would give a second set of shares away.
+    (me.folder / SECRETS / _FRESH).rename(me.folder / SECRETS / _WRITING)
     letter = letters.write(os.urandom, directory, secret, me.number)
+    _keep(me.folder, _WRITTEN, directory.round, secret)
+    (me.folder / SECRETS / _WRITING).unlink()
     return {"letter": to_bytes(sign_message(load_signing_key(me.folder), letter))}
 
 
@@ -170,12 +185,16 @@ def _train(me: Me, request: Record) -> Record:
 
     directory = _called(me, request)
     _refuse_opened(me.folder, directory.round)
-    secret = Secret()
-    if me.agreement.protocol.openers == Role.CLIENT:
-        secret = _round_secret(me.folder, _FRESH, directory.round)
+    secret, letters = Secret(), me.agreement.protocol.letters
+    if letters is not None:
+        keys = round_keys_from_bytes(_kept(me.folder, _WRITTEN, directory.round))
         # A mask that had two vectors under it would give their difference away.
-        (me.folder / SECRETS / _FRESH).rename(me.folder / SECRETS / _USED)
+        (me.folder / SECRETS / _WRITTEN).unlink()
+        secret = letters.read(directory, keys, me.number, mail_from(request))
     prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
+    if isinstance(secret, Member):
+        # Shares are given under this very directory, and under no other.
+        _keep(me.folder, _MEMBER, directory.round, secret)
     use_cores(me.agreement.config.engine.devices)
     keep_programs()
     params = _model(directory, request["params"])
@@ -207,11 +226,32 @@ def _model(directory: Directory, content: bytes) -> Float[np.ndarray, "length"]:
     return params
 
 
+def _consent(me: Me, request: Record) -> Record:
+    directory, letters = _called(me, request), me.agreement.protocol.letters
+    if letters is None:
+        raise _not_spoken(me, "consent")
+    member = member_from_bytes(_kept(me.folder, _MEMBER, directory.round))
+    consent = letters.consent(directory, member, _asked(me, directory, request))
+    # On disk before it is told: to one set of contributors, whatever dies.
+    _keep(me.folder, _MEMBER, directory.round, member)
+    return {"consent": to_bytes(sign_message(load_signing_key(me.folder), consent))}
+
+
 def _share(me: Me, request: Record) -> Record:
     directory = _called(me, request)
+
+    def secret() -> Secret:
+        return member_from_bytes(_kept(me.folder, _MEMBER, directory.round))
+
+    return _opening(me, secret, directory, _asked(me, directory, request))
+
+
+def _asked(me: Me, directory: Directory, request: Record) -> Question:
+    """What a party is asked to help to open."""
     about = header(directory, me.agreement.protocol.name)
-    asked = Question(about, tuple(request["contributors"]))
-    return _opening(me, lambda: _round_secret(me.folder, _USED, directory.round), directory, asked)
+    question = Question(about, tuple(request["contributors"]))
+    included, agreed = notes_from(request)
+    return question._replace(included=included, agreed=agreed)
 
 
 def _open(me: Me, request: Record) -> Record:
@@ -244,11 +284,17 @@ def _refuse_opened(folder: Path, round_: int) -> None:
         raise ProtocolError(f"Round {round_} is over: a sum of round {next_round - 1} was opened")
 
 
-def _round_secret(folder: Path, name: str, round_: int) -> Secret:
-    """The keys that this party made for a round.
+def _keep(folder: Path, name: str, round_: int, secret: RoundKeys | Member) -> None:
+    """Keeps a secret of a round until the next request; on disk when this returns."""
+    content = round_.to_bytes(8, "big") + secret.to_bytes()
+    write_owner_only(folder / SECRETS / name, content, replace=True)
+
+
+def _kept(folder: Path, name: str, round_: int) -> bytes:
+    """A secret of a round.
 
     Raises:
-      ProtocolError: it has none of this round, or has used them.
+      ProtocolError: it has none of this round, or has used it.
     """
     path = folder / SECRETS / name
     content = read_owner_only(path) if path.exists() else b""
@@ -256,7 +302,7 @@ def _round_secret(folder: Path, name: str, round_: int) -> Secret:
         raise ProtocolError(
             f"No keys of round {round_} that are still to be used: ask for keys of the round first"
         )
-    return masking.secret_from_bytes(content[8:])
+    return content[8:]
 
 
 Answer = Callable[[Me, Record], Record]
@@ -265,6 +311,7 @@ _PARTY: Mapping[Any, Answer] = {
     "keys": _keys,
     "letter": _letter,
     "train": _train,
+    "consent": _consent,
     "share": _share,
 }
 _KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "open": _open}

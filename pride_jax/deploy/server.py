@@ -19,14 +19,15 @@ from jax.flatten_util import ravel_pytree
 
 from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.messages import enclosed_to_bytes, from_bytes, question_of, to_bytes
-from pride_jax.aggregation.protocols import masking
 from pride_jax.aggregation.refusals import MessageError, NotInRosterError
+from pride_jax.aggregation.round_keys import are_signed_by, public_from_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
     Question,
     Role,
     Secret,
+    SecureSum,
     Share,
     Total,
 )
@@ -42,6 +43,7 @@ from pride_jax.deploy.agreement import (
     shared_settings,
 )
 from pride_jax.deploy.journal import Done, Journal, journal
+from pride_jax.deploy.mail import keys_record, letters_record, mail_record, notes_record
 from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
 from pride_jax.deploy.roles import hello_bytes
 from pride_jax.engine.evaluation import evaluator
@@ -77,12 +79,13 @@ class Ask(NamedTuple):
     """How the server speaks with everyone who said who it is.
 
     Attributes:
-      parties: kind of request, its record, parties -> their replies, of those who gave one.
+      parties: kind of request, its record, and of each party that is asked what only it is told
+        -> their replies, of those who gave one.
       key_holders: kind of request, its record -> the number and reply of each key holder that
         gives one, as they come; whoever has enough of them closes it and waits no longer.
     """
 
-    parties: Callable[[str, Record, Sequence[int]], dict[int, Record]]
+    parties: Callable[[str, Record, Mapping[int, Record]], dict[int, Record]]
     key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
 
 
@@ -241,14 +244,15 @@ def _ask(
     network: Network, known: Mapping[tuple[str, int], int], patience: float, notes: Path
 ) -> Ask:
     def replies(
-        role: str, kind: str, record: Record, numbers: Sequence[int]
+        role: str, kind: str, record: Record, own: Mapping[int, Record]
     ) -> Generator[tuple[int, Record], None, None]:
-        waiting = {known[role, number]: number for number in numbers}
+        waiting = {known[role, number]: number for number in own}
         request, start = {"kind": kind, **record}, time.monotonic()
         why: dict[int, str] = {}
         try:
             while waiting and (left := start + patience - time.monotonic()) > 0:
-                for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
+                requests = {node: request | own[number] for node, number in waiting.items()}
+                for node, reply in network.exchange(requests, left):
                     if UNREACHED in reply:
                         # A cut is waited for.
                         why[node] = reply[UNREACHED]
@@ -274,15 +278,20 @@ def _ask(
                 reason = f"{role}, {kind}: {why.get(node, waited)}"
                 _note(notes, record["round"], number, reason)
 
-    def parties(kind: str, record: Record, ids: Sequence[int]) -> dict[int, Record]:
-        return dict(replies(_PARTY, kind, record, ids))
+    def parties(kind: str, record: Record, own: Mapping[int, Record]) -> dict[int, Record]:
+        return dict(replies(_PARTY, kind, record, own))
 
-    joined = [number for role, number in known if role == _KEY_HOLDER]
+    joined = to_all(number for role, number in known if role == _KEY_HOLDER)
 
     def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
         return replies(_KEY_HOLDER, kind, record, joined)
 
     return Ask(parties, key_holders)
+
+
+def to_all(numbers: Iterable[int]) -> dict[int, Record]:
+    """Nothing that only one of them is told."""
+    return {number: {} for number in numbers}
 
 
 def _collect(
@@ -379,19 +388,21 @@ def _gather(
     model = hashlib.sha256(params).digest()
     record: Record = {"round": round_, "cohort": called, "model": model}
     directory = directory_from(agreement, record)
-    sent = 0
+    sent, mail = 0, to_all(directory.roster)
     if protocol.letters is not None:
-        keys = ask.parties("keys", record, directory.roster)
-        publics = _public_keys(keys, notes, round_)
-        record |= {"keyed": list(publics), "publics": list(publics.values())}
+        keys = ask.parties("keys", record, to_all(directory.roster))
+        record |= _public_keys(agreement, record, keys, notes)
         directory = directory_from(agreement, record)
-        given = ask.parties("letter", record, directory.roster)
+        given = ask.parties("letter", record, to_all(directory.roster))
         letters = _read(given, "letter", notes, round_)
         collected, accepted = _taken(protocol.letters.collect, directory, letters, notes)
         directory = directory if collected is None else collected
-        record["letters"] = [to_bytes(letter) for letter in accepted]
-        sent += sum(map(len, (*publics.values(), *record["letters"])))
-    given = ask.parties("train", record | {"params": params}, sorted(directory.members))
+        record |= letters_record(directory)
+        delivered = protocol.letters.deliver(accepted)
+        mail = {client: mail_record(delivered.get(client, {})) for client in directory.members}
+        sent += sum(map(len, (*record["publics"], *record["key_signatures"])))
+        sent += sum(len(to_bytes(letter)) for letter in accepted)
+    given = ask.parties("train", _told(record) | {"params": params}, mail)
     trained = time.perf_counter()
     messages = _read(given, "message", notes, round_)
     accepted = _taken(protocol.combine, directory, messages, notes)[1]
@@ -424,7 +435,7 @@ def _opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
     directory = directory_from(agreement, asked)
     messages = [from_bytes(message) for message in asked["messages"]]
     total = protocol.combine(directory, messages)
-    shares = _shares(agreement, ask, notes, directory, total, question_of(messages), asked)
+    shares = _shares(agreement, ask, notes, directory, total, messages, asked)
     summed = protocol.open(directory, total, shares)
     sent: int = asked["bytes_sent"]
     if protocol.openers == Role.CLIENT:
@@ -446,7 +457,7 @@ def _shares(
     notes: Path,
     directory: Directory,
     total: Total,
-    question: Question,
+    messages: Sequence[Message],
     asked: Record,
 ) -> list[Share]:
     """What opens a total, each holder's share signed by that holder; others are noted.
@@ -455,7 +466,8 @@ def _shares(
       RunError: they are too few.
     """
     protocol, round_ = agreement.protocol, directory.round
-    about = {name: asked[name] for name in _DIRECTORY if name in asked}
+    question = question_of(messages)
+    about = _told(asked)
 
     def good(
         role: str, keys: Mapping[int, bytes], replies: Iterable[tuple[int, Record]]
@@ -474,7 +486,9 @@ def _shares(
     if protocol.openers == Role.CLIENT:
         who, signers = "parties", directory.signers or {}
         keys = {client: signers[client] for client in total.contributors}
-        given = ask.parties("share", about | {"contributors": list(keys)}, list(keys))
+        questions = _consented(ask, notes, protocol, directory, messages, about)
+        own = {client: notes_record(question) for client, question in questions.items()}
+        given = ask.parties("share", about | {"contributors": list(keys)}, own)
         shares = list(good(_PARTY, keys, given.items()))
     elif agreement.roster.key_holders:
         who = "key holders"
@@ -497,8 +511,45 @@ def _shares(
     return shares
 
 
-_DIRECTORY = ("round", "cohort", "model", "keyed", "publics", "letters")
-"""Of what is asked: what `directory_from` takes."""
+def _consented(
+    ask: Ask,
+    notes: Path,
+    protocol: SecureSum,
+    directory: Directory,
+    messages: Sequence[Message],
+    about: Record,
+) -> Mapping[int, Question]:
+    """What each contributor is asked, once they have told one another which sum they open."""
+    letters, contributors = protocol.letters, [message.client for message in messages]
+    assert letters is not None
+    questions = letters.ask(directory, messages, [])
+    own = {client: notes_record(question) for client, question in questions.items()}
+    given = ask.parties("consent", about | {"contributors": sorted(contributors)}, own)
+    consents = _read(given, "consent", notes, directory.round)
+    agreed, _ = _taken(
+        lambda directory, consents: letters.ask(directory, messages, consents),
+        directory,
+        consents,
+        notes,
+    )
+    return questions if agreed is None else agreed
+
+
+_DIRECTORY = (
+    "round",
+    "cohort",
+    "model",
+    "keyed",
+    "publics",
+    "key_signatures",
+    "lettered",
+    "digests",
+)
+"""Of what is asked: what parties and holders make the directory from."""
+
+
+def _told(asked: Record) -> Record:
+    return {name: asked[name] for name in _DIRECTORY if name in asked}
 
 
 def _read(given: Mapping[int, Record], name: str, notes: Path, round_: int) -> list[Message]:
@@ -515,17 +566,23 @@ def _read(given: Mapping[int, Record], name: str, notes: Path, round_: int) -> l
     return messages
 
 
-def _public_keys(given: Mapping[int, Record], notes: Path, round_: int) -> dict[int, bytes]:
-    """The keys for a round that are keys, by whose they are; others are noted."""
-    publics = {}
+def _public_keys(
+    agreement: Agreement, record: Record, given: Mapping[int, Record], notes: Path
+) -> Record:
+    """The keys for a round that are keys, and signed by whose they are; others are noted."""
+    round_, parties, run = record["round"], agreement.roster.parties, agreement.roster.run
+    publics, signatures = {}, {}
     for client, reply in given.items():
+        public, signature = _bytes_in(reply, "public"), _bytes_in(reply, "signature")
         try:
-            masking.public_from_bytes(_bytes_in(reply, "public"))
+            key, signer = public_from_bytes(public), parties[client].signing_key
+            if not are_signed_by(signer, run, round_, client, key, signature):
+                raise ProtocolError("expected them signed with its enrolled key for this round")
         except ProtocolError as error:
             _note(notes, round_, client, f"{_PARTY}, keys: {error}")
         else:
-            publics[client] = reply["public"]
-    return publics
+            publics[client], signatures[client] = public, signature
+    return keys_record(publics, signatures)
 
 
 def _bytes_in(reply: Record, name: str) -> bytes:
