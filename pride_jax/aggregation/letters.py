@@ -1,7 +1,7 @@
 """Letters of masking: each client's secrets, shared out among helpers of its own choice.
 
-A letter has one box for each helper, in ascending order, in its body; encloses the helpers' ids, 8
-bytes each, for the aggregator to deliver the boxes by; and leaves its digest in the directory.
+A letter has one box for each helper, the writer among them, in its body; encloses the helpers' ids in
+that order, 8 bytes each, for the aggregator to deliver by; and leaves its digest in the directory.
 """
 
 import hashlib
@@ -47,13 +47,11 @@ def write_letter(
     directory = directory.before_letters
     keys = owned(directory, secret, client)
     others = [other for other in directory.roster if other != client]
-    helpers = draw_helpers(rng, others, hood.degree)
+    helpers = draw_helpers(rng, client, others, hood.degree)
     for helper in helpers:
         public_of(directory, helper)
         check_round_keys(directory, helper)
     keys.write_to(helpers, directory.round)
-    if not helpers:
-        return Message(header(directory, name), client, b"")
     at = places(directory)
     shares = split_secrets(
         rng,
@@ -77,13 +75,14 @@ def collect_letters(
       MessageError: a letter must not be taken.
       TooFewError: there is none.
     """
-    before, size = directory.before_letters, hood.degree
+    before, size = directory.before_letters, hood.degree + 1
     found = {}
     for letter in check_messages(before, name, letters, size * BOX_BYTES, size * _ID_BYTES):
         readers = ids_from_bytes(letter.enclosed)
-        if list(readers) != sorted(before.members.intersection(readers) - {letter.client}):
+        in_roster = sorted(before.members.intersection(readers))
+        if list(readers) != in_roster or letter.client not in readers:
             raise OutOfRangeError(
-                letter.client, "it is not to different other clients of the roster, ascending"
+                letter.client, "it is not to itself and others of the roster, ascending"
             )
         found[letter.client] = Letter(hashlib.sha256(signed_bytes(letter)).digest(), readers)
     return replace(before, letters=found)
@@ -126,7 +125,6 @@ def read_letters(
         )
     keys.read_once(directory.round)
     boxes = {writer: box for writer, box in mail.items() if writer in directory.letters}
-    boxes.pop(client, None)
     neighbours = {}
     for other in {*keys.helpers, *boxes}:
         pair = keys.pair(directory, client, other)

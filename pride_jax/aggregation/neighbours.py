@@ -1,15 +1,15 @@
 """With how many neighbours a client shares its secrets, and which: Bell et al.'s graph.
 
-Clients that mask in pairs need not all know one another. Each client draws ``degree`` others, its
-*helpers*, and shares its secrets out among them, so that ``threshold`` of them give one back. Some
-are corrupted and some fall silent, and nobody knows which. How many of one client's helpers are, is
-hypergeometric, since the client draws them itself, after everyone's keys are fixed. The degree is
-the smallest with which, but for a probability of 2^-40 over all clients together:
+Clients that mask in pairs need not all know one another. Each client draws ``degree`` others as its
+*helpers*, is one itself, and shares its secrets out among them, so that ``threshold`` give one
+back. Some are corrupted and some fall silent, and nobody knows which. How many of those drawn are,
+is hypergeometric, since the client draws them itself, after everyone's keys are fixed. The degree
+is the smallest with which, but for a probability of 2^-40 over all clients together:
 
 - the corrupted helpers of no honest client can open anything: ``threshold`` exceeds them, and
   against an active server, which asks each honest helper for either secret, 2·threshold exceeds
-  degree + corrupted helpers;
-- enough of each client's helpers are left to open its secret;
+  degree + 1 + corrupted helpers;
+- of those that each client drew, ``threshold`` are left;
 - honest clients that are left are connected, where the server is curious; against an active server
   the threshold sees to that (see ``protocols.masking``).
 
@@ -52,7 +52,7 @@ class Neighbourhood(NamedTuple):
     """How a client shares its secrets.
 
     Attributes:
-      degree: helpers of each client.
+      degree: helpers that each client draws; it is one more itself.
       threshold: how many of a client's helpers give one of its secrets back.
       corrupted: at most so many of an honest client's helpers are corrupted.
     """
@@ -86,7 +86,7 @@ def check_shares_of_clients(server: ServerModel, corrupted: float, silent: float
 def neighbourhood(
     server: ServerModel, corrupted: float, silent: float, clients: int
 ) -> Neighbourhood:
-    """The smallest one that is safe; all pairs where no smaller one is.
+    """The smallest one that is safe by chance; all pairs where there is none.
 
     Args:
       server: what the aggregator may do.
@@ -111,15 +111,18 @@ def neighbourhood(
         needed = _threshold(server, degree, worst)
         if needed > degree:
             continue
+        if worst >= bad and needed <= degree - gone:
+            # Safe whoever is drawn. With so few clients, let all help all, and more fall silent.
+            break
         left = _hypergeometric(logs, clients - 1, clients - 1 - gone, degree)
         if clients * left[:needed].sum() >= most:
             continue
         if server == "curious" and _parted(logs, clients, clients - bad - gone, degree) >= most:
             continue
         return Neighbourhood(degree, needed, worst)
-    degree, bad = clients - 1, min(bad, clients - 1)
-    needed = _threshold(server, degree, bad)
-    if clients > 1 and needed > degree - gone:
+    # All are helpers of all, and everyone's corrupted helpers the same.
+    degree, needed = clients - 1, _threshold(server, clients - 1, bad)
+    if clients > 1 and needed > clients - gone:
         raise ConfigError(
             f"{clients} clients of whom {bad} are corrupted and {gone} fall silent, with "
             f"server={server!r}: no threshold is between them; call more clients, or lower a share"
@@ -127,15 +130,16 @@ def neighbourhood(
     return Neighbourhood(degree, needed, bad)
 
 
-def draw_helpers(rng: Rng, others: Iterable[int], degree: int) -> list[int]:
-    """``degree`` of the others, each set of them as likely as any other, ascending."""
+def draw_helpers(rng: Rng, client: int, others: Iterable[int], degree: int) -> list[int]:
+    """The client and ``degree`` others, each set as likely as any other, ascending."""
     tickets = sorted((rng(_TICKET_BYTES), other) for other in others)
-    return sorted(other for _, other in tickets[:degree])
+    return sorted([client, *(other for _, other in tickets[:degree])])
 
 
 def _threshold(server: ServerModel, degree: int, corrupted: int) -> int:
-    """The smallest that the corrupted helpers of a client do not reach."""
-    return corrupted + 1 if server == "curious" else (degree + corrupted) // 2 + 1
+    """The smallest that the corrupted helpers of a client do not reach, and no client alone."""
+    reached = corrupted if server == "curious" else (degree + 1 + corrupted) // 2
+    return max(reached + 1, 2)
 
 
 def _hypergeometric(

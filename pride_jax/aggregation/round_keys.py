@@ -194,7 +194,8 @@ class RoundKeys(Secret):
             agreed = agree(directory, self._sealing, me, other, public_of(directory, other).sealing)
             about = b"pair " + directory.before_letters.fingerprint + _pair_bytes(me, other)
             low, high, tags = _cut(derive(agreed, about, 3 * KEY_BYTES), KEY_BYTES)
-            sends, receives = (low, high) if me < other else (high, low)
+            # To itself, a client sends what it receives.
+            sends, receives = (low if me <= other else high), (high if me < other else low)
             self._pairs[other] = PairKeys(sends, receives, tags)
         return self._pairs[other]
 

@@ -304,6 +304,12 @@ class Aggregation(Validated):
     """Key holders of `threshold`."""
     threshold: int = 2
     """How many of them open a sum."""
+    server: Literal["curious", "active"] = "active"
+    """Whom `masking` protects against: a server that follows the protocol, or one that does not."""
+    corrupted: float = 1 / 3
+    """With `masking`, the largest share of a round's clients that colludes with the server."""
+    silent: float = 1 / 10
+    """With `masking`, the largest share of a round's clients that falls silent."""
     workers: int | None = None
     """Processes that encrypt and decrypt; one a core if not given."""
 
@@ -313,6 +319,14 @@ class Aggregation(Validated):
         self._at_least(2, "threshold")
         if self.protocol == "threshold" and self.threshold > self.holders:
             self._refuse("threshold", f"at most holders={self.holders}")
+        self._below_one("corrupted", "silent")
+        each = 2 if self.server == "active" else 1
+        if self.corrupted + each * self.silent >= 1:
+            self._refuse(
+                "silent",
+                f"less than {(1 - self.corrupted) / each:.3g}, with corrupted={self.corrupted:.3g} "
+                f"and server={self.server!r}",
+            )
         if not 2 <= self.bits <= 24:
             self._refuse("bits", "2 to 24, which float32 updates can fill")
 

@@ -22,15 +22,15 @@ Formal guarantees:
   and AES-256-GCM authenticated encryption, but for a probability of 2^-40:
 
   - server="active": the aggregator and these clients, who send what they like, learn of an honest
-    client's vector nothing beyond one sum, in which are at least t - c + 1 honest clients. Why:
-    giving both of a client's secrets takes 2t <= k + c helpers, so one is all they get. Who gives a
+    client's vector nothing beyond one sum, in which are at least t - c honest clients. Why:
+    giving both of a client's secrets takes 2t <= k + 1 + c helpers, so one is all they get. Who gives a
     share has seen t helpers agree to a set that it is in itself, more than half of its honest ones;
     they give shares under no other set, so too few call it silent, and its pairing key stays
     hidden. To take a client's own mask off takes t - c such honest helpers, who have its note for
     the sum that they are in, too. Its masks with them stay, unless their vectors are in the same
     sum.
   - server="curious": one that follows the protocol learns, with these clients, the sum. One that
-    does not can get a chosen client's vector: c < t <= (k + c)/2 lets it have both secrets.
+    does not can get a chosen client's vector: c < t <= (k + 1 + c)/2 lets it have both secrets.
 
   A tag under a key that two clients have from their signed round keys stands for the paper's
   signature, in notes and consents: only the one who is to be convinced reads it, in 2 µs instead of
@@ -183,12 +183,11 @@ def masking(
         return read_letters(directory, hood_of(directory), secret, client, mail)
 
     def quorum(directory: Directory) -> int:
-        # A client's own helpers, and the client.
-        return hood_of(directory).threshold + 1
+        return hood_of(directory).threshold
 
     def combine(directory: Directory, messages: Sequence[Message]) -> Total:
         words = words_of(directory.terms)
-        notes = hood_of(directory).degree * TAG_BYTES
+        notes = (hood_of(directory).degree + 1) * TAG_BYTES
         accepted = check_messages(directory, name, messages, words.size, notes)
         total = np.zeros(words.length, np.uint64)
         for message in accepted:
@@ -306,7 +305,7 @@ def _prepare(
     keys = secret.take_keys()
     added, taken = [own_mask(keys.own)], []
     for other in secret.neighbours:
-        if other in directory.letters:
+        if other in directory.letters and other != client:
             seed = pair_mask(directory, keys.pairing, client, other)
             (added if client < other else taken).append(seed)
     word = included_word(about)
@@ -332,7 +331,7 @@ def _linked(directory: Directory) -> dict[int, set[int]]:
     linked: dict[int, set[int]] = {client: set() for client in directory.letters}
     for writer, letter in directory.letters.items():
         for reader in letter.readers:
-            if reader in linked:
+            if reader in linked and reader != writer:
                 linked[writer].add(reader)
                 linked[reader].add(writer)
     return linked
