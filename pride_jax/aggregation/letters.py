@@ -1,7 +1,7 @@
 """Letters of masking: each client's secrets, shared out among helpers of its own choice.
 
-A letter has one box for each helper, the writer among them, in its body; encloses the helpers' ids in
-that order, 8 bytes each, for the aggregator to deliver by; and leaves its digest in the directory.
+A letter has one box for each helper, the writer among them, in its body; encloses their ids in that
+order, 8 bytes each, for the aggregator to deliver by; and leaves its digest in the directory.
 """
 
 import hashlib

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64
 
+from pride_jax.aggregation.books import Rules, check_cohort
 from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import from_bytes, question_of, sign_message, to_bytes
-from pride_jax.aggregation.refusals import MessageError
+from pride_jax.aggregation.refusals import BurntError, MessageError
 from pride_jax.aggregation.round_keys import sign_round_keys
 from pride_jax.aggregation.secure_sum import (
     Directory,
@@ -28,6 +29,7 @@ from pride_jax.aggregation.secure_sum import (
     Terms,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.errors import ProtocolError, TooFewError
 
 _RUN_BYTES = 16
 
@@ -76,9 +78,13 @@ class Client(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """A sum that clients have been called to, what they prepared for it, and what that cost."""
+    """A sum that clients have been called to, what they prepared for it, and what that cost.
+
+    ``dealt`` is what the key holder's ``keygen`` made.
+    """
 
     directory: Directory
+    dealt: Secret
     clients: tuple[Client, ...]
     bytes_sent: int
     seconds: float
@@ -108,7 +114,8 @@ class Aggregator(NamedTuple):
         from -> clients prepare; it can run while the device trains.
       add: the announced sum, one row of integers a client in the order announced -> their exact
         sum, without those whose messages were lost or refused, as far as the protocol allows. It
-        raises TooFewError, and opens nothing, when fewer are left than were asked for.
+        raises TooFewError, and opens nothing, when fewer are left than were asked for, and
+        BurntError where a message spoils the sum.
     """
 
     announce: Callable[[int, Sequence[int], int, bytes], Announced]
@@ -126,27 +133,34 @@ def simulate(
     key_holder: tuple[Secret, Public],
     rng: Rng,
     network: Network = perfect,
+    empty: frozenset[int] = frozenset(),
 ) -> Aggregator:
     """Plays clients, aggregator and holders.
 
-    Clients enrol a new signing key, and a holder's memory begins, with every ``announce``: so a
-    round can be played again from the same state, which a real holder would refuse.
+    Clients enrol a new signing key, and everyone's books begin, with every ``announce``: so a round
+    can be played again from the same state, which real clients and holders would refuse.
 
     Args:
       protocol: how the sum is protected.
       terms: what is summed; a round may ask for more clients than ``smallest_cohort``.
-      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``.
+      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``; a protocol that renews
+        them does so with every ``announce``.
       rng: of the clients; ``os.urandom``.
       network: what it does to the clients' messages.
+      empty: clients without examples, who do not count for ``smallest_cohort``.
     """
-    dealt, public = key_holder
     run = rng(_RUN_BYTES)
+
+    def rules(round_: int, smallest_cohort: int) -> Rules:
+        return Rules(round_ + 1, 1, smallest_cohort, 1, empty)
 
     def announce(
         round_: int, clients: Sequence[int], smallest_cohort: int, model: bytes
     ) -> Announced:
         start = time.perf_counter()
+        check_cohort(rules(round_, smallest_cohort), round_, clients)
         asked = dataclasses.replace(terms, smallest_cohort=smallest_cohort)
+        dealt, public = protocol.keygen(rng, Role.KEY_HOLDER) if protocol.renews else key_holder
         signing = {client: signing_key(rng) for client in clients}
         signers = {client: key.public for client, key in signing.items()}
         keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
@@ -179,7 +193,7 @@ def simulate(
             )
             for client in clients
         )
-        return Announced(directory, called, sent, time.perf_counter() - start)
+        return Announced(directory, dealt, called, sent, time.perf_counter() - start)
 
     def exchange(
         directory: Directory, secrets: dict[int, Secret], signing: dict[int, SigningSecret]
@@ -211,8 +225,16 @@ def simulate(
         messages, unreadable = _read(network(sent))
         total, accepted, refused = sift(partial(protocol.combine, directory), messages)
         times.append(time.perf_counter())
-        shares, consents = ask_holders(announced, accepted)
-        summed = protocol.open(directory, total, shares)
+        try:
+            shares, consents = ask_holders(announced, accepted)
+            summed = protocol.open(directory, total, shares)
+        except TooFewError:
+            raise
+        except ProtocolError as error:
+            # A holder that refuses has seen whose message it is; a sum does not show it.
+            named = error.client if isinstance(error, MessageError) else None
+            candidates = total.contributors if named is None else (named,)
+            raise BurntError(directory.round, candidates, str(error)) from error
         times.append(time.perf_counter())
         bytes_sent = announced.bytes_sent + sum(map(len, sent)) + consents
         if protocol.openers == Role.CLIENT:
@@ -224,16 +246,17 @@ def simulate(
     def ask_holders(announced: Announced, accepted: Sequence[Message]) -> tuple[list[Share], int]:
         """The shares of as many holders as it takes, or of all clients; bytes of consents.
 
-        Each holder has a memory of its own.
+        Each holder has books of its own.
         """
         directory = announced.directory
 
         def help_with(secret: Secret, question: Question) -> Share:
-            holder = Holder(secret, directory.signers or {}, terms.smallest_cohort)
+            own = rules(directory.round, terms.smallest_cohort)
+            holder = Holder(secret, directory.signers or {}, own)
             return help_open(protocol, holder, directory, question)[0]
 
         if protocol.letters is None:
-            holders = protocol.deal(dealt)[: protocol.quorum(directory)]
+            holders = protocol.deal(announced.dealt)[: protocol.quorum(directory)]
             return [help_with(secret, question_of(accepted)) for secret in holders], 0
         questions = protocol.letters.ask(directory, accepted, [])
         asked = [client for client in announced.clients if client.id in questions]

@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pride_jax.aggregation import bfv_keys
+from pride_jax.aggregation.books import Rules
+from pride_jax.aggregation.holder_keys import key_from_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Public,
@@ -42,6 +45,7 @@ class Agreement(NamedTuple):
       protocol: how sums are protected.
       public_key: the key holders' one.
       terms: of a sum, but for the fewest clients of a round.
+      rules: what the run may ask of anyone.
       plan: what is private, if anything.
       noise_bits: bits of what is sent where clients add shares of noise; None where they do not.
     """
@@ -51,6 +55,7 @@ class Agreement(NamedTuple):
     protocol: SecureSum
     public_key: Public
     terms: Terms
+    rules: Rules
     plan: Plan | None
     noise_bits: int | None
 
@@ -80,12 +85,16 @@ def load_agreement(folder: Path) -> Agreement:
     files = build_key_files(settings)
     public_key = Public() if files is None else files.read_public(roster.public_key)
     derived = _derived(folder, config, roster)
+    terms = Terms(**derived["terms"])
     return Agreement(
         config=config,
         roster=roster,
         protocol=build_secure_sum(settings),
         public_key=public_key,
-        terms=Terms(**derived["terms"]),
+        terms=terms,
+        rules=Rules(
+            config.rounds, derived["releases"], terms.smallest_cohort, settings.most_refused
+        ),
         plan=None if derived["plan"] is None else Plan.from_dict(derived["plan"]),
         noise_bits=derived["noise_bits"],
     )
@@ -99,8 +108,8 @@ def check_protocol(config: Experiment) -> None:
     """
     if config.aggregation.protocol == "none":
         raise ConfigError(
-            "aggregation.protocol='none': expected plain, paillier, threshold, masking, bfv or "
-            "ckks with real parties"
+            "aggregation.protocol='none': expected plain, two_servers, paillier, threshold, "
+            "masking or bfv with real parties"
         )
 
 
@@ -134,8 +143,9 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     Args:
       agreement: what the role knows.
       record: ``round``, ``cohort``, the parties called to it, and ``model``, the digest of what
-        they train from; where parties have keys for a round, those of who sent one in time, and
-        the digests of their letters, as in ``mail``.
+        they train from; where the key holder has a key for the round, that ``holder_key``; where
+        parties have keys for a round, those of who sent them in time, and then the digests of
+        their letters, as in ``mail``.
 
     Raises:
       PrideError: a party is not in the roster, a key or letter is none, or there are too few.
@@ -144,7 +154,7 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     enrolled = agreement.roster.parties
     if any(not 0 <= client < len(enrolled) for client in cohort):
         raise ConfigError(f"Cohort {list(cohort)}: expected parties of the roster only")
-    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: agreement.public_key}
+    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: _holder_key(agreement, record)}
     signatures: dict[int, bytes] = {}
     if "keyed" in record:
         # Who sent no key for the round is not in it.
@@ -164,6 +174,20 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         record["model"],
         agreement.roster.run,
     )
+
+
+def _holder_key(agreement: Agreement, record: Record) -> Public:
+    """The key holder's key: that of the run, or the one that it signed for the round.
+
+    Raises:
+      ProtocolError: the key is not signed for this round, or is none.
+    """
+    if not agreement.protocol.renews:
+        return agreement.public_key
+    (holder,) = agreement.roster.key_holders
+    run, round_ = agreement.roster.run, record["round"]
+    signed = record["holder_key"]
+    return bfv_keys.public_from_bytes(key_from_bytes(signed, holder.signing_key, run, round_))
 
 
 def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]:

@@ -19,21 +19,24 @@ from pride_jax.federated import halves_of
 from pride_jax.methods.method import Method
 from pride_jax.privacy.clipping import Unclipped
 from pride_jax.privacy.plan import Plan
+from pride_jax.runs.budget import affordable
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_secure_sum
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
-    """Terms, calibrated plan and width of noised integers, as JSON has them."""
+    """Terms, calibrated plan, its releases and width of noised integers, as JSON has them."""
     method = _method(config, roster)
     plan = build.build_plan(config, len(roster.parties), sent_numbers(method))
     secure = secure_aggregation(config, build_secure_sum(config.aggregation), Public())
     server, _ = halves(config, roster, plan)
     shares = noise_shares(plan, lambda size: bytes(size))
     terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
+    releases = config.rounds if plan is None else min(plan.rounds, affordable(config.privacy, plan))
     return {
         "terms": dataclasses.asdict(terms),
+        "releases": releases,
         "plan": None if plan is None else plan.to_dict(),
         "noise_bits": None if shares is None else shares.bits,
     }

@@ -1,7 +1,9 @@
 """Updates added as integers on the host, by a protocol that hides them: rounds, and their terms."""
 
 import hashlib
+import math
 import os
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Int, Int32, Int64
 
 from pride_jax.aggregation.fixed_point import REFUSED, dequantize
+from pride_jax.aggregation.refusals import BurntError, MessageError
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
 from pride_jax.aggregation.simulation import Network, Transport, perfect
 from pride_jax.engine.contribution import Contribution, Encode, integers, of_plan
@@ -19,13 +22,22 @@ from pride_jax.engine.federation import without_clients
 from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
 from pride_jax.engine.states import Kept
-from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.errors import ConfigError, DivergedError, ProtocolError
 from pride_jax.methods.method import Sent
 from pride_jax.privacy.mechanisms.skellam import IntegerShares
 from pride_jax.privacy.mechanisms.skellam_noise import centre
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import Integers
 from pride_jax.types import Cohort
+
+Note = Callable[[int, MessageError | BurntError], None]
+"""Round, refused message or sum -> None, once that is told or written down."""
+
+
+def warn(round_: int, refusal: MessageError | BurntError) -> None:
+    """Tells of a refused message or sum as a Python warning."""
+    told = str(refusal) if isinstance(refusal, BurntError) else f"Round {round_}: {refusal}"
+    warnings.warn(told, RuntimeWarning, stacklevel=2)
 
 
 class SecureAggregation(NamedTuple):
@@ -39,6 +51,9 @@ class SecureAggregation(NamedTuple):
         larger one scales its update down as a whole, and is counted.
       rng: of the clients' protection.
       network: what it does to the clients' messages. The mean is of those in the sum.
+      smallest_cohort: the fewest clients with examples whose sum is opened; half of those expected
+        in a round, and at least two, if not given. A plan has its own.
+      note: told of each message and each sum that is refused.
     """
 
     protocol: SecureSum
@@ -47,6 +62,8 @@ class SecureAggregation(NamedTuple):
     limit: float = 1.0
     rng: Rng = os.urandom
     network: Network = perfect
+    smallest_cohort: int | None = None
+    note: Note = warn
 
 
 class Collected(NamedTuple):
@@ -149,18 +166,51 @@ def sum_terms(server: Server, secure: SecureAggregation, bits: int) -> Terms:
       ConfigError: the cohort, bits or limit make no possible sum.
     """
     plan, slots = server.plan, server.slots
+    smallest = smallest_cohort(server, secure)
+    if smallest > slots:
+        raise ConfigError(
+            f"smallest_cohort={smallest} of at most {slots} clients a round: no sum would be "
+            "opened; expected two clients at least, and a smallest cohort that there can be"
+        )
     return Terms(
         length=server.length,
         bits=bits,
         limit=secure.limit * ((2 ** (bits - 1) - 1) / (2 ** (secure.bits - 1) - 1)),
-        smallest_cohort=min(2, slots) if plan is None else plan.smallest_cohort - plan.dropouts,
+        smallest_cohort=smallest if plan is None else plan.smallest_cohort - plan.dropouts,
         largest_cohort=slots,
     )
 
 
+def smallest_cohort(server: Server, secure: SecureAggregation) -> int:
+    """The fewest clients called to a sum.
+
+    Raises:
+      ConfigError: it is given together with a plan, whose accounting knows the plan's own.
+    """
+    if server.plan is not None:
+        if secure.smallest_cohort is not None:
+            raise ConfigError(
+                f"smallest_cohort={secure.smallest_cohort} with a privacy plan: expected none, "
+                "since ε depends on which sums are opened, and the plan says that itself"
+            )
+        return server.plan.smallest_cohort
+    if secure.smallest_cohort is not None:
+        return secure.smallest_cohort
+    return max(2, math.ceil(server.expected / 2))
+
+
 def model_digest(sent: Sent) -> bytes:
-    """SHA-256 of all that clients are sent to train from: the same model for all, or no sum."""
+    """SHA-256 of all that clients are sent to train from: the same model for all, or no sum.
+
+    Raises:
+      DivergedError: it holds NaN or infinity, from which clients do not train.
+    """
     leaves = jax.tree.leaves(jax.device_get(sent))
+    if not all(np.isfinite(leaf).all() for leaf in leaves):
+        raise DivergedError(
+            "Training diverged: what clients are sent holds NaN or infinity, from which they do "
+            "not train. Lower client.learning_rate or server.learning_rate"
+        )
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).digest()
 
 

@@ -35,6 +35,7 @@ class Server(NamedTuple):
       sent: -> shapes of what is sent to a client.
       update: -> shapes of what a client sends.
       slots: the most clients of a round.
+      expected: clients expected in a round.
       weighting: how much each client counts.
       plan: what is private, if anything.
       norm: the clipping norm before the first round.
@@ -49,6 +50,7 @@ class Server(NamedTuple):
     sent: Sent
     update: Update
     slots: int
+    expected: float
     weighting: Weighting
     plan: Plan | None
     norm: float
@@ -151,6 +153,7 @@ def server_part(
         sent=sent,
         update=update,
         slots=sampler.slots,
+        expected=sampler.expected_cohort,
         weighting=one.weighting,
         plan=plan,
         norm=norm,

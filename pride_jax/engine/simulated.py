@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.simulation import Announced, Transport, simulate
 from pride_jax.data.federated import FederatedData, of_one_client, place
 from pride_jax.engine.cohort import (
@@ -235,7 +236,12 @@ def _algorithm(
     plan, tell = server.plan, jax.jit(server.tell)
     shares = noise_shares(plan, secure.rng)
     terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
-    aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
+    # Under a plan, which sums are opened must not tell who has examples.
+    sizes = jax.device_get(data.sizes)
+    empty = frozenset(np.flatnonzero(sizes == 0).tolist()) if plan is None else frozenset()
+    aggregator = simulate(
+        secure.protocol, terms, secure.key_holder, secure.rng, secure.network, empty
+    )
 
     def prepared(state: ServerState, clients: Sequence[int]) -> tuple[Announced, Any] | None:
         """What clients can do before they have trained; None where too few were called."""
@@ -247,8 +253,6 @@ def _algorithm(
             count = len(clients)
             return announced, None if shares is None else shares.draw(count, count)
         except TooFewError:
-            if plan is None:
-                raise
             return None
 
     def collect(state: ServerState, cohort: Cohort) -> Collected:
@@ -279,6 +283,12 @@ def _algorithm(
             if plan is None:
                 raise
             return unopened(info, nothing, time.perf_counter() - start, kept)
+        except BurntError as error:
+            secure.note(int(state.round), error)
+            info = info._replace(refused=jnp.ones((), jnp.int32))
+            return unopened(info, nothing, time.perf_counter() - start, kept)
+        for refusal in added.refused:
+            secure.note(int(state.round), refusal)
         info = info._replace(transport=added.transport)
         return Collected(total, added.contributors, info, kept)
 

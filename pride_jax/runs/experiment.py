@@ -32,6 +32,7 @@ from pride_jax.runs.prepared import (
     prepare,
     simulated_of,
 )
+from pride_jax.runs.refusals import REFUSALS
 from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.runs.summary import Summary, row_of, summarize
 from pride_jax.settings import own
@@ -194,15 +195,15 @@ def _run(
     write_json(workdir / "config.json", to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
-    disclosed = disclosure(config, prepared.secure, prepared.plan, None, prepared.holders, real)
+    known = len(prepared.sizes), prepared.holders, real
+    disclosed = disclosure(config, prepared.secure, prepared.plan, None, *known)
     write_json(workdir / "disclosure.json", disclosed)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
     cost = NO_COST if budget is None else budget.cost()
     summary = summarize(prepared, state, rows) | cost
-    made = prepared.secure, prepared.plan, cost["releases"], prepared.holders
-    disclosed = disclosure(config, *made, real)
+    disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], *known)
     write_json(workdir / "disclosure.json", disclosed)
     hides = config.privacy.hides
     if pictures:
@@ -325,12 +326,27 @@ def _train(
                 break
         state, info, seconds = yield Asked(state, until)
         record(info, seconds)
+        _refuse_more(config, rows, measured.folder / REFUSALS)
     if len(rows) == 1:
         raise RunError(
             f"{workdir}: releases that were lost, and cannot be done again to the same bits, have "
             "used up ε: start anew in another --workdir, and count what both cost"
         )
     return state, rows, budget
+
+
+def _refuse_more(config: Experiment, rows: list[metrics.Row], noted: Path) -> None:
+    """Ends a run in which somebody spoils sum after sum.
+
+    Raises:
+      RunError: more sums were refused than may be.
+    """
+    refused = sum(row.get("refused_sums", 0) for row in rows)
+    if refused > config.aggregation.most_refused:
+        raise RunError(
+            f"More than aggregation.most_refused={config.aggregation.most_refused} sums were "
+            f"refused: {noted} tells whose messages may be why. Start anew without these clients"
+        )
 
 
 def _is_there(config: Experiment, row: metrics.Row) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
+from pride_jax.aggregation.refusals import BurntError, MessageError
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate_each, host_of
 from pride_jax.data.partition import Partition, most_holders
@@ -38,6 +39,8 @@ from pride_jax.privacy.clipping import Unclipped
 from pride_jax.privacy.plan import Plan
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import affordable
+from pride_jax.runs.figures import own_folder
+from pride_jax.runs.refusals import note_refusal
 from pride_jax.runs.secrets import key_holder_keys
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
@@ -225,7 +228,13 @@ def _secure_aggregation(config: Experiment, secrets: Path) -> SecureAggregation 
     protocol = build_secure_sum(config.aggregation)
     files = build_key_files(config.aggregation)
     keys = key_holder_keys(secrets, protocol, files, os.urandom)
-    return build.build_secure_aggregation(config, protocol, keys)
+    secure = build.build_secure_aggregation(config, protocol, keys)
+    workdir = secrets.parent
+
+    def note(round_: int, refusal: MessageError | BurntError) -> None:
+        note_refusal(own_folder(workdir, config.privacy.hides), round_, refusal)
+
+    return secure._replace(note=note)
 
 
 def _check_target(config: Experiment, score: str) -> None:

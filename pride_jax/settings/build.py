@@ -301,8 +301,14 @@ def build_secure_aggregation(
     Raises:
       ConfigError: the settings contradict each other.
     """
-    bits = experiment.aggregation.bits
-    return SecureAggregation(protocol, key_holder, bits, build_limit(experiment))
+    settings = experiment.aggregation
+    return SecureAggregation(
+        protocol,
+        key_holder,
+        settings.bits,
+        build_limit(experiment),
+        smallest_cohort=settings.smallest_cohort,
+    )
 
 
 def build_limit(experiment: config.Experiment) -> float:

@@ -287,17 +287,18 @@ class Privacy(Validated):
 class Aggregation(Validated):
     """How updates are added up."""
 
-    protocol: Literal[
-        "none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv", "ckks"
-    ] = "none"
-    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them."""
+    protocol: Literal["none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv"] = (
+        "none"
+    )
+    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them,
+    `bfv` for honest clients only."""
     bits: int = 16
     """Bits of a quantised value."""
     limit: float | None = None
     """Largest value in an update; a client's update with a larger one is scaled down as a whole.
     1 if not given, or the clipping norm where there is noise, which an update cannot exceed."""
     key_bits: int = 3072
-    """Of the Paillier modulus; 3072 is 128-bit security, 2048 is 112-bit."""
+    """Of the Paillier modulus; 3072 is 128-bit security, 4096 is 152-bit, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
     """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
     holders: int = 3
@@ -310,13 +311,20 @@ class Aggregation(Validated):
     """With `masking`, the largest share of a round's clients that colludes with the server."""
     silent: float = 1 / 10
     """With `masking`, the largest share of a round's clients that falls silent."""
+    smallest_cohort: int | None = None
+    """Fewest clients with examples whose sum is opened; half of those expected in a round, and at
+    least 2, if not given. A privacy.mechanism has its own."""
+    most_refused: int = 10
+    """Sums that may be refused, each for a message that spoils it, before the run stops."""
     workers: int | None = None
     """Processes that encrypt and decrypt; one a core if not given."""
 
     def _check(self) -> None:
         self._above_zero("limit")
-        self._at_least(1, "workers")
-        self._at_least(2, "threshold")
+        self._at_least(1, "workers", "most_refused")
+        self._at_least(2, "threshold", "smallest_cohort")
+        if self.protocol == "none" and self.smallest_cohort is not None:
+            self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
         if self.protocol == "threshold" and self.threshold > self.holders:
             self._refuse("threshold", f"at most holders={self.holders}")
         self._below_one("corrupted", "silent")

@@ -13,7 +13,9 @@ import pytest
 from parties import Party, party_of, signing
 
 from pride_jax.aggregation import consents, letters, round_keys
+from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.holder import Holder, help_open
+from pride_jax.aggregation.neighbours import ServerModel
 from pride_jax.aggregation.protocols import masking as module
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.round_keys import (
@@ -31,6 +33,7 @@ from pride_jax.aggregation.words import from_bytes, sum_of_streams, to_signed, w
 from pride_jax.errors import ProtocolError
 
 LENGTH, VICTIM = 6, 0
+RULES = Rules(rounds=10, releases=10, smallest_cohort=2, most_refused=1)
 
 
 def vector_of(client: int) -> np.ndarray:
@@ -41,7 +44,7 @@ def sum_of(clients: Iterable[int]) -> np.ndarray:
     return np.sum([vector_of(client) for client in clients], axis=0)
 
 
-def party_with(server="active", corrupted: float = 1 / 3) -> Party:
+def party_with(server: ServerModel = "active", corrupted: float = 1 / 3) -> Party:
     return replace(party_of(masking(server, corrupted)), signed=True)
 
 
@@ -238,7 +241,9 @@ class TestManyLettersFromOneSecret:
         told = ways.ask(directory, messages, given)
         return {
             client: rows(
-                help_open(party.protocol, Holder(member, enrolled, 2), directory, told[client])[0]
+                help_open(party.protocol, Holder(member, enrolled, RULES), directory, told[client])[
+                    0
+                ]
             )
             for client, member in members.items()
         }
@@ -302,7 +307,7 @@ class TestDifferentListsOfContributors:
                 if each not in lists
             ]
             full = ways.ask(directory, sent, among)[client]
-            holder = Holder(members[client], directory.signers or {}, 2)
+            holder = Holder(members[client], directory.signers or {}, RULES)
             try:
                 share, _ = help_open(party.protocol, holder, directory, full)
             except ProtocolError as error:
@@ -410,7 +415,7 @@ class TestAnotherDirectory:
         told = ways.ask(directory, messages, [])
         given = [party.sign(ways.consent(directory, each, told[c])) for c, each in members.items()]
         told = ways.ask(directory, messages, given)
-        holders = {c: Holder(each, directory.signers or {}, 2) for c, each in members.items()}
+        holders = {c: Holder(each, directory.signers or {}, RULES) for c, each in members.items()}
         answers = {
             c: rows(help_open(party.protocol, holder, directory, told[c])[0])
             for c, holder in holders.items()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pride_jax.aggregation.messages import question_of, sign_message
-from pride_jax.aggregation.protocols.lattice import bfv, ckks
+from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
@@ -53,7 +53,6 @@ CASES = {
     "paillier": Case(partial(paillier, key_bits=1024)),
     "threshold": Case(partial(threshold_paillier, key_bits=1024, holders=3, threshold=2)),
     "bfv": Case(bfv),
-    "ckks": Case(ckks),
     "masking": Case(masking, crowd=20),
     "masking-curious": Case(partial(masking, "curious", 1 / 10, 1 / 10), crowd=80),
 }

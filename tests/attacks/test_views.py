@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pride_jax.aggregation.fixed_point import dequantize
-from pride_jax.aggregation.protocols.lattice import bfv
+from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain

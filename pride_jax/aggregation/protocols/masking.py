@@ -22,8 +22,8 @@ Formal guarantees:
   and AES-256-GCM authenticated encryption, but for a probability of 2^-40:
 
   - server="active": the aggregator and these clients, who send what they like, learn of an honest
-    client's vector nothing beyond one sum, in which are at least t - c honest clients. Why:
-    giving both of a client's secrets takes 2t <= k + 1 + c helpers, so one is all they get. Who gives a
+    client's vector nothing beyond one sum, in which are at least t - c honest clients. Why: giving
+    both of a client's secrets takes 2t <= k + 1 + c helpers, so one is all they get. Who gives a
     share has seen t helpers agree to a set that it is in itself, more than half of its honest ones;
     they give shares under no other set, so too few call it silent, and its pairing key stays
     hidden. To take a client's own mask off takes t - c such honest helpers, who have its note for
@@ -56,7 +56,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int64, UInt64
+from jaxtyping import Int, Int64, UInt
 
 from pride_jax.aggregation.checks import (
     check_messages,
@@ -115,6 +115,15 @@ from pride_jax.aggregation.secure_sum import (
     Total,
     header,
 )
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    EVERYTHING,
+    OTHER_CLIENTS,
+    OTHERS,
+    SUM,
+    SUMS,
+    both,
+)
 from pride_jax.aggregation.words import (
     from_bytes,
     is_canonical,
@@ -124,11 +133,45 @@ from pride_jax.aggregation.words import (
     to_words,
     words_of,
 )
-from pride_jax.errors import ProtocolError
+from pride_jax.errors import ProtocolError, TooFewError
 
 _ROW_BYTES = 8 + SHARE_BYTES
 _T3 = "tests/adversary/test_t3_masking.py::"
-_SIGHTS: Mapping[ServerModel, tuple[Sight, ...]] = {"curious": (), "active": ()}
+_LISTS, _COLLUSION = f"{_T3}TestDifferentListsOfContributors::", f"{_T3}TestCollusion::"
+_FEW, _MANY = (
+    f"{AGGREGATOR} and at most `corrupted` of the clients",
+    f"{AGGREGATOR} and `threshold` of a client's helpers",
+)
+_ALIKE = (
+    Sight(
+        AGGREGATOR, "curious", SUM, f"{_T3}TestCurious::test_its_view_fits_every_split_of_the_sum"
+    ),
+    *OTHER_CLIENTS,
+    Sight(_FEW, "curious", OTHERS, f"{_COLLUSION}test_the_shares_of_the_corrupted_are_too_few"),
+    *both(_MANY, EVERYTHING, f"{_COLLUSION}test_as_many_as_the_threshold_have_every_secret"),
+)
+_ONE = (
+    "any one client's vector: it tells some that this client is silent, and others that it is not"
+)
+_SIGHTS: Mapping[ServerModel, tuple[Sight, ...]] = {
+    "curious": (
+        *_ALIKE,
+        *(
+            Sight(who, "active", _ONE, f"{_LISTS}test_a_curious_threshold_gives_both")
+            for who in (AGGREGATOR, _FEW)
+        ),
+    ),
+    "active": (
+        *_ALIKE,
+        Sight(AGGREGATOR, "active", SUMS, f"{_T3}TestItsOwnKeysInTheOthersPlaces"),
+        Sight(
+            _FEW,
+            "active",
+            f"{SUMS}; threshold less corrupted helpers are honest in each",
+            f"{_LISTS}test_shares_are_given_for_one_list_that_the_helpers_agree_on",
+        ),
+    ),
+}
 
 
 class Masks(NamedTuple):
@@ -139,7 +182,7 @@ class Masks(NamedTuple):
       notes: for each helper, in order, that its vector is in this sum.
     """
 
-    masks: UInt64[np.ndarray, "length"]
+    masks: UInt[np.ndarray, "length"]
     notes: bytes
 
 
@@ -189,7 +232,7 @@ def masking(
         words = words_of(directory.terms)
         notes = (hood_of(directory).degree + 1) * TAG_BYTES
         accepted = check_messages(directory, name, messages, words.size, notes)
-        total = np.zeros(words.length, np.uint64)
+        total = words.zeros()
         for message in accepted:
             if not is_canonical(words, message.body):
                 raise OutOfRangeError(message.client, "bits after its last value are not 0")
@@ -199,7 +242,7 @@ def masking(
 
     def check_count(directory: Directory, contributors: tuple[int, ...]) -> None:
         if len(contributors) < quorum(directory):
-            raise ProtocolError(
+            raise TooFewError(
                 f"Refused to open a total of {len(contributors)} contributions in round "
                 f"{directory.round}, expected at least {quorum(directory)}: with so many of the "
                 f"{len(directory.roster)} clients silent, {name} protects nobody"
