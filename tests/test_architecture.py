@@ -32,11 +32,6 @@ ORDER = [
 LEVEL = {name: level for level, name in enumerate(ORDER)}
 
 MOST_LINES = 450
-LONGER = {
-    "aggregation/protocols/masking.py",
-}
-"""The protocols, which follow in their own issues."""
-
 FILES = {
     str(file.relative_to(PACKAGE)): file
     for file in sorted(PACKAGE.rglob("*.py"))
@@ -117,14 +112,9 @@ def test_a_file_says_in_a_sentence_what_it_holds(path):
     assert docstring.split("\n")[0].endswith(".")
 
 
-@pytest.mark.parametrize("path", sorted(FILES.keys() - LONGER))
+@pytest.mark.parametrize("path", FILES)
 def test_a_file_holds_one_idea(path):
     assert len(FILES[path].read_text().splitlines()) <= MOST_LINES
-
-
-@pytest.mark.parametrize("path", sorted(LONGER))
-def test_what_may_be_longer_is_longer(path):
-    assert len(FILES[path].read_text().splitlines()) > MOST_LINES
 
 
 def test_the_readme_lists_the_parts_in_the_order_of_imports():

@@ -12,13 +12,19 @@ One round, and who does what::
     share = protocol.share(directory, secret, question)                  # a holder, see ``holder``
     summed = protocol.open(directory, total, [share])                    # the aggregator
 
-Where clients must hear from one another first, as in ``masking``, each makes a new key for every
-round, and one exchange of letters through the aggregator comes before ``prepare``; ``directory``
-then means the second one::
+Where clients open the sums, as in ``masking``, each makes a new key for every round and signs it,
+and speaks with its neighbours through the aggregator twice: in a letter before ``prepare``, after
+which ``directory`` means the one with letters, and in a consent before ``share``::
 
-    directory = Directory(round, roster, terms, {client: public, …}, signers)
+    directory = Directory(round, roster, terms, {client: public, …}, signers, key_signatures=…)
     letter = protocol.letters.write(rng, directory, client_secret, client)      # a client; signed
     directory = protocol.letters.collect(directory, letters)                     # the aggregator
+    mail = protocol.letters.deliver(letters)[client]                             # the aggregator
+    client_secret = protocol.letters.read(directory, client_secret, client, mail)    # a client
+    …
+    question = protocol.letters.ask(directory, messages, [])[client]             # the aggregator
+    consent = protocol.letters.consent(directory, client_secret, question)      # a client; signed
+    question = protocol.letters.ask(directory, messages, consents)[client]       # the aggregator
 
 What a role may see is in the types. ``Secret`` stays with its owner; ``Public`` and ``Share`` are
 for everyone. A ``Message`` has two parts: the ``body`` is for the aggregator alone, and what is
@@ -30,7 +36,7 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar
@@ -179,6 +185,18 @@ class Enclosed(NamedTuple):
     signature: bytes = b""
 
 
+class Note(NamedTuple):
+    """What one client tells another, which nobody else could have written.
+
+    Attributes:
+      client: who wrote it.
+      content: the protocol's own bytes.
+    """
+
+    client: int
+    content: bytes
+
+
 class Question(NamedTuple):
     """What a holder is asked to help to open.
 
@@ -186,11 +204,29 @@ class Question(NamedTuple):
       header: the sum.
       contributors: ids of the clients whose messages are in it, ascending.
       enclosed: in protocols with key holders, of each of them in that order; else empty.
+      included: where clients open the sums: notes of contributors to the one who is asked, that
+        their vectors are in this very sum.
+      agreed: notes of clients to the one who is asked, that they help to open this sum only.
     """
 
     header: Header
     contributors: tuple[int, ...]
     enclosed: tuple[Enclosed, ...] = ()
+    included: tuple[Note, ...] = ()
+    agreed: tuple[Note, ...] = ()
+
+
+class Letter(NamedTuple):
+    """What everyone knows of a client's letter.
+
+    Attributes:
+      digest: SHA-256 of what its writer signed.
+      readers: ids of those for whom there is something sealed in it, ascending. Only the
+        aggregator needs them of all letters.
+    """
+
+    digest: bytes
+    readers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,6 +240,7 @@ class Directory:
       keys: the protocol's public keys, by client id or by ``Role.KEY_HOLDER``.
       signers: Ed25519 keys of the clients enrolled, by id; every message must then be signed. None
         asks for no signatures: whoever can send bytes can then pass for any client.
+      key_signatures: where clients' keys are for one round: each client's signature of its keys.
       letters: what clients have told one another for this round, by sender; empty in protocols
         without letters.
       model: SHA-256 of all that the clients are sent to train from. It is in the fingerprint, so
@@ -219,7 +256,8 @@ class Directory:
     terms: Terms
     keys: Mapping[int | Role, Public] = field(default_factory=dict)
     signers: Mapping[int, bytes] | None = None
-    letters: Mapping[int, Message] = field(default_factory=dict)
+    key_signatures: Mapping[int, bytes] = field(default_factory=dict)
+    letters: Mapping[int, Letter] = field(default_factory=dict)
     model: bytes = b""
     run: bytes = b""
 
@@ -227,6 +265,7 @@ class Directory:
         roster = tuple(operator.index(client) for client in self.roster)
         object.__setattr__(self, "roster", roster)
         object.__setattr__(self, "keys", dict(self.keys))
+        object.__setattr__(self, "key_signatures", dict(self.key_signatures))
         object.__setattr__(self, "letters", dict(self.letters))
         if not 0 <= self.round < 2**63:
             raise ConfigError(f"Directory: round={self.round}, expected 0 … 2^63 - 1")
@@ -247,6 +286,11 @@ class Directory:
         return frozenset(self.letters or self.roster)
 
     @cached_property
+    def before_letters(self) -> "Directory":
+        """The same round as its letters' writers knew it."""
+        return replace(self, letters={}) if self.letters else self
+
+    @cached_property
     def fingerprint(self) -> bytes:
         """SHA-256 of run and model, of all public keys, signing keys and letters with their owners.
 
@@ -257,7 +301,7 @@ class Directory:
             digest.update(len(part).to_bytes(8, "big") + part)
         keys = {str(owner): key.to_bytes() for owner, key in self.keys.items()}
         signers = {str(client): key for client, key in (self.signers or {}).items()}
-        letters = {str(client): each.body + each.signature for client, each in self.letters.items()}
+        letters = {str(client): each.digest for client, each in self.letters.items()}
         for entries in (keys, signers, letters):
             digest.update(len(entries).to_bytes(8, "big"))
             for owner, value in sorted(entries.items()):
@@ -333,17 +377,28 @@ class Prepared(Secret, Generic[Material]):
 
 
 class Letters(NamedTuple):
-    """How clients hear from one another, through the aggregator, before they protect a vector.
+    """How clients who open sums hear from one another, through the aggregator.
 
     Attributes:
-      write: rng, directory, the client's secret, its id -> its letter to all others, what is secret
-        in it sealed for its reader.
+      write: rng, directory, the client's secret, its id -> its letter, what is secret in it sealed
+        for its readers. A secret writes one letter.
       collect: directory, letters of different clients -> the directory with them in it. It checks
-        each letter and needs no secret; clients check again in ``prepare``.
+        each letter and needs no secret.
+      deliver: letters -> for each client what is sealed for it, by writer.
+      read: directory with letters, the client's secret, its id, what was delivered to it -> the
+        secret with which it goes on, for the sum of this directory only. A secret reads once.
+      ask: directory, messages, consents given so far -> what each of their senders is asked. It
+        checks the consents.
+      consent: directory, the client's secret, question -> its word to its neighbours that it opens
+        this sum and no other. A secret consents to one set of contributors.
     """
 
     write: Callable[[Rng, Directory, Secret, int], Message]
     collect: Callable[[Directory, Sequence[Message]], Directory]
+    deliver: Callable[[Sequence[Message]], Mapping[int, Mapping[int, bytes]]]
+    read: Callable[[Directory, Secret, int, Mapping[int, bytes]], Secret]
+    ask: Callable[[Directory, Sequence[Message], Sequence[Message]], Mapping[int, Question]]
+    consent: Callable[[Directory, Secret, Question], Message]
 
 
 class Sight(NamedTuple):
@@ -382,7 +437,7 @@ class SecureSum(NamedTuple):
         question: nothing that the aggregator says is believed. Holders call it through ``holder``,
         which adds what they must remember.
       open: directory, total, shares -> the sum.
-      letters: what comes before ``prepare``; None where clients need not hear from one another.
+      letters: what clients tell one another; None where they need not hear from one another.
       openers: who the holders are: key holders, or the clients whose messages were added.
       quorum: directory -> how many holders' shares open a total.
       check_share: directory, total, share -> nothing; it refuses a share that can be seen by itself

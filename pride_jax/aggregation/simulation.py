@@ -14,11 +14,13 @@ from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import from_bytes, question_of, sign_message, to_bytes
 from pride_jax.aggregation.refusals import BurntError, MessageError
+from pride_jax.aggregation.round_keys import sign_round_keys
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
     Prepared,
     Public,
+    Question,
     Rng,
     Role,
     Secret,
@@ -43,7 +45,7 @@ class Transport(NamedTuple):
 
     Attributes:
       lost: clients that were announced and are not in the sum.
-      bytes_sent: by all clients: keys of the round, letters, messages and shares.
+      bytes_sent: by all clients: keys of the round, letters, messages, consents and shares.
       prepare_seconds: of all clients, before they have their updates.
       protect_seconds: of all clients.
       combine_seconds: of the aggregator.
@@ -172,28 +174,43 @@ def simulate(
             model=model,
             run=run,
         )
-        letters = []
+        secrets = {client: secret for client, (secret, _) in keys.items()}
+        sent = sum(len(key.to_bytes()) for key in publics.values())
         if protocol.letters is not None:
-            letters = [
-                sign_message(
-                    signing[client],
-                    protocol.letters.write(rng, directory, keys[client][0], client),
-                )
-                for client in clients
-            ]
-            directory = protocol.letters.collect(directory, letters)
+            signatures = {
+                client: sign_round_keys(signing[client], run, round_, client, key)
+                for client, key in publics.items()
+            }
+            directory = dataclasses.replace(directory, key_signatures=signatures)
+            directory, secrets, letters = exchange(directory, secrets, signing)
+            sent += letters + sum(map(len, signatures.values()))
         called = tuple(
             Client(
                 client,
-                keys[client][0],
+                secrets[client],
                 signing[client],
-                protocol.prepare(rng, directory, keys[client][0], client),
+                protocol.prepare(rng, directory, secrets[client], client),
             )
             for client in clients
         )
-        sent = sum(len(to_bytes(letter)) for letter in letters)
-        sent += sum(len(key.to_bytes()) for key in publics.values())
         return Announced(directory, dealt, called, sent, time.perf_counter() - start)
+
+    def exchange(
+        directory: Directory, secrets: dict[int, Secret], signing: dict[int, SigningSecret]
+    ) -> tuple[Directory, dict[int, Secret], int]:
+        """Clients' letters written and read: the directory, their secrets, the bytes."""
+        assert protocol.letters is not None
+        letters = [
+            sign_message(signing[client], protocol.letters.write(rng, directory, secret, client))
+            for client, secret in secrets.items()
+        ]
+        directory = protocol.letters.collect(directory, letters)
+        mail = protocol.letters.deliver(letters)
+        read = {
+            client: protocol.letters.read(directory, secret, client, mail.get(client, {}))
+            for client, secret in secrets.items()
+        }
+        return directory, read, sum(len(to_bytes(letter)) for letter in letters)
 
     def add(announced: Announced, rows: Int[np.ndarray, "clients length"]) -> Added:
         directory = announced.directory
@@ -209,7 +226,7 @@ def simulate(
         total, accepted, refused = sift(partial(protocol.combine, directory), messages)
         times.append(time.perf_counter())
         try:
-            shares = ask_holders(announced, accepted)
+            shares, consents = ask_holders(announced, accepted)
             summed = protocol.open(directory, total, shares)
         except TooFewError:
             raise
@@ -219,27 +236,40 @@ def simulate(
             candidates = total.contributors if named is None else (named,)
             raise BurntError(directory.round, candidates, str(error)) from error
         times.append(time.perf_counter())
-        bytes_sent = announced.bytes_sent + sum(map(len, sent))
+        bytes_sent = announced.bytes_sent + sum(map(len, sent)) + consents
         if protocol.openers == Role.CLIENT:
             bytes_sent += sum(len(share.body) for share in shares)
         lost = len(announced.clients) - len(total.contributors)
         transport = Transport(lost, bytes_sent, announced.seconds, *np.diff(times).tolist())
         return Added(summed, total.contributors, (*unreadable, *refused), transport)
 
-    def ask_holders(announced: Announced, accepted: Sequence[Message]) -> list[Share]:
-        """The shares of as many holders as it takes, each with books of its own."""
-        directory, question = announced.directory, question_of(accepted)
-        needed = protocol.quorum(directory)
-        secrets = protocol.deal(announced.dealt)
-        if protocol.openers == Role.CLIENT:
-            question = question._replace(enclosed=())
-            contributors = question.contributors
-            secrets = [each.secret for each in announced.clients if each.id in contributors]
-        holders = [
-            Holder(secret, directory.signers or {}, rules(directory.round, terms.smallest_cohort))
-            for secret in secrets[:needed]
+    def ask_holders(announced: Announced, accepted: Sequence[Message]) -> tuple[list[Share], int]:
+        """The shares of as many holders as it takes, or of all clients; bytes of consents.
+
+        Each holder has books of its own.
+        """
+        directory = announced.directory
+
+        def help_with(secret: Secret, question: Question) -> Share:
+            own = rules(directory.round, terms.smallest_cohort)
+            holder = Holder(secret, directory.signers or {}, own)
+            return help_open(protocol, holder, directory, question)[0]
+
+        if protocol.letters is None:
+            holders = protocol.deal(announced.dealt)[: protocol.quorum(directory)]
+            return [help_with(secret, question_of(accepted)) for secret in holders], 0
+        questions = protocol.letters.ask(directory, accepted, [])
+        asked = [client for client in announced.clients if client.id in questions]
+        consents = [
+            sign_message(
+                client.signing,
+                protocol.letters.consent(directory, client.secret, questions[client.id]),
+            )
+            for client in asked
         ]
-        return [help_open(protocol, holder, directory, question)[0] for holder in holders]
+        questions = protocol.letters.ask(directory, accepted, consents)
+        shares = [help_with(client.secret, questions[client.id]) for client in asked]
+        return shares, sum(len(to_bytes(consent)) for consent in consents)
 
     return Aggregator(announce, add)
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.holder_keys import key_from_bytes
-from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.protocols.masking import public_from_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Public,
@@ -17,6 +15,7 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Terms,
 )
+from pride_jax.deploy.mail import keys_from, letters_from
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
@@ -143,8 +142,8 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
       agreement: what the role knows.
       record: ``round``, ``cohort``, the parties called to it, and ``model``, the digest of what
         they train from; where the key holder has a key for the round, that ``holder_key``; where
-        parties have keys for a round, who sent one in time (``keyed``) and these ``publics``; then
-        ``letters``.
+        parties have keys for a round, those of who sent them in time, and then the digests of
+        their letters, as in ``mail``.
 
     Raises:
       PrideError: a party is not in the roster, a key or letter is none, or there are too few.
@@ -154,13 +153,12 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     if any(not 0 <= client < len(enrolled) for client in cohort):
         raise ConfigError(f"Cohort {list(cohort)}: expected parties of the roster only")
     keys: dict[int | Role, Public] = {Role.KEY_HOLDER: _holder_key(agreement, record)}
+    signatures: dict[int, bytes] = {}
     if "keyed" in record:
         # Who sent no key for the round is not in it.
-        publics = map(public_from_bytes, record["publics"])
-        sent = dict(zip(record["keyed"], publics, strict=True))
+        sent, signatures = keys_from(record)
         cohort = tuple(client for client in cohort if client in sent)
         keys |= {client: sent[client] for client in cohort}
-    letters = map(from_bytes, record.get("letters", ()))
     smallest = smallest_sum(agreement.plan, round_, len(cohort))
     return Directory(
         round_,
@@ -168,7 +166,8 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         dataclasses.replace(agreement.terms, smallest_cohort=smallest),
         keys,
         {client: enrolled[client].signing_key for client in cohort},
-        {letter.client: letter for letter in letters},
+        signatures,
+        letters_from(record),
         record["model"],
         agreement.roster.run,
     )

@@ -9,12 +9,13 @@ from typing import NamedTuple, NoReturn
 
 from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.messages import from_bytes, to_bytes
-from pride_jax.aggregation.protocols import masking
 from pride_jax.aggregation.refusals import BurntError, MessageError, NotInRosterError
+from pride_jax.aggregation.round_keys import are_signed_by, public_from_bytes
 from pride_jax.aggregation.secure_sum import Directory, Message, Role
 from pride_jax.deploy.agreement import Agreement, Record, directory_from
-from pride_jax.deploy.introduction import KEY_HOLDER, PARTY, Ask, Replies
+from pride_jax.deploy.introduction import KEY_HOLDER, PARTY, Ask, Replies, to_all
 from pride_jax.deploy.journal import Journal
+from pride_jax.deploy.mail import keys_record, letters_record, mail_record
 from pride_jax.errors import ProtocolError, RunError, TooFewError
 from pride_jax.runs.refusals import REFUSALS, note, note_refusal
 
@@ -62,14 +63,19 @@ def gather(
     record = {"round": draw.round, "cohort": draw.called, "model": model}
     record |= _renewed(agreement, ask, notes, record)
     directory, sent = directory_from(agreement, record), 0
+    mail = to_all(directory.roster)
     if protocol.letters is not None:
         record = _announced(agreement, ask, kept, notes, draw, record)
         directory = directory_from(agreement, record)
-        sent = sum(map(len, (*record["publics"], *record["letters"])))
-    replies = ask.parties("train", record | {"params": params}, sorted(directory.members))
+        sent = sum(
+            len(each) for name in ("publics", "key_signatures", "letters") for each in record[name]
+        )
+        delivered = protocol.letters.deliver(list(map(from_bytes, record["letters"])))
+        mail = {client: mail_record(delivered.get(client, {})) for client in directory.members}
+    replies = ask.parties("train", told(record) | {"params": params}, mail)
     trained = time.perf_counter()
-    messages = _read(replies.given, "message", notes, draw.round)
-    accepted = _taken(protocol.combine, directory, messages, notes)
+    messages = read_messages(replies.given, "message", notes, draw.round)
+    accepted = taken(protocol.combine, directory, messages, notes)
     needed = directory.terms.smallest_cohort
     if protocol.openers == Role.CLIENT:
         needed = max(needed, protocol.quorum(directory))
@@ -123,23 +129,25 @@ def _announced(
     if before is not None and before["model"] == record["model"]:
         record = before
     if "publics" not in record:
-        keys = ask.parties("keys", record, draw.called)
-        publics = _public_keys(keys.given, notes, draw.round)
+        keys = ask.parties("keys", record, to_all(draw.called))
+        signed = _signed_keys(agreement, keys.given, notes, draw.round)
         needed = agreement.terms.smallest_cohort
-        if len(publics) < needed:
-            _stop(notes, draw, keys, draw.called, list(publics), needed)
-        record = record | {"keyed": list(publics), "publics": list(publics.values())}
+        if len(signed["keyed"]) < needed:
+            _stop(notes, draw, keys, draw.called, signed["keyed"], needed)
+        record = record | signed
         # Before a letter is written: there is one under a client's keys of a round.
         kept.announce(draw.round, draw.name, record)
     if "letters" not in record:
         directory = directory_from(agreement, record)
-        replies = ask.parties("letter", record, directory.roster)
-        read = _read(replies.given, "letter", notes, draw.round)
-        accepted = _taken(letters.collect, directory, read, notes)
+        replies = ask.parties("letter", record, to_all(directory.roster))
+        read = read_messages(replies.given, "letter", notes, draw.round)
+        accepted = taken(letters.collect, directory, read, notes)
         needed = directory.terms.smallest_cohort
         if len(accepted) < needed:
             _stop(notes, draw, replies, directory.roster, accepted, needed)
-        record = record | {"letters": [to_bytes(letter) for letter in accepted]}
+        collected = letters.collect(directory, accepted)
+        record = record | letters_record(collected)
+        record |= {"letters": [to_bytes(letter) for letter in accepted]}
         kept.announce(draw.round, draw.name, record)
     return record
 
@@ -165,7 +173,9 @@ def _stop(
     )
 
 
-def _read(given: Mapping[int, Record], name: str, notes: Path, round_: int) -> list[Message]:
+def read_messages(
+    given: Mapping[int, Record], name: str, notes: Path, round_: int
+) -> list[Message]:
     """The messages in parties' replies, without those that are none, or in another's name."""
     messages = []
     for client, reply in given.items():
@@ -179,17 +189,41 @@ def _read(given: Mapping[int, Record], name: str, notes: Path, round_: int) -> l
     return messages
 
 
-def _public_keys(given: Mapping[int, Record], notes: Path, round_: int) -> dict[int, bytes]:
-    """The keys for a round that are keys, by whose they are; others are noted."""
-    publics = {}
+def _signed_keys(
+    agreement: Agreement, given: Mapping[int, Record], notes: Path, round_: int
+) -> Record:
+    """The keys for a round that are keys, and signed by whose they are; others are noted."""
+    run, parties = agreement.roster.run, agreement.roster.parties
+    publics, signatures = {}, {}
     for client, reply in given.items():
+        public, signature = bytes_in(reply, "public"), bytes_in(reply, "signature")
         try:
-            masking.public_from_bytes(bytes_in(reply, "public"))
+            key, signer = public_from_bytes(public), parties[client].signing_key
+            if not are_signed_by(signer, run, round_, client, key, signature):
+                raise ProtocolError("expected them signed with its enrolled key for this round")
         except ProtocolError as error:
             note(notes, round_, client, f"{PARTY}, keys: {error}")
         else:
-            publics[client] = reply["public"]
-    return publics
+            publics[client], signatures[client] = public, signature
+    return keys_record(publics, signatures)
+
+
+_TOLD = (
+    "round",
+    "cohort",
+    "model",
+    "holder_key",
+    "keyed",
+    "publics",
+    "key_signatures",
+    "lettered",
+    "digests",
+)
+
+
+def told(record: Record) -> Record:
+    """Of a round's record what everybody makes its directory from."""
+    return {name: record[name] for name in _TOLD if name in record}
 
 
 def bytes_in(reply: Record, name: str) -> bytes:
@@ -198,7 +232,7 @@ def bytes_in(reply: Record, name: str) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def _taken(
+def taken(
     take: Callable[[Directory, Sequence[Message]], object],
     directory: Directory,
     messages: Sequence[Message],

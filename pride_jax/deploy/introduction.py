@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,13 +41,19 @@ class Ask(NamedTuple):
     """How the server speaks with everyone who said who it is.
 
     Attributes:
-      parties: kind of request, its record, parties -> what came of it.
+      parties: kind of request, its record, and of each party that is asked what only it is told
+        -> what came of it.
       key_holders: kind of request, its record -> the number and reply of each key holder, as they
         come, refusals included; whoever has enough of them closes it and waits no longer.
     """
 
-    parties: Callable[[str, Record, Sequence[int]], Replies]
+    parties: Callable[[str, Record, Mapping[int, Record]], Replies]
     key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
+
+
+def to_all(numbers: Iterable[int]) -> dict[int, Record]:
+    """Nothing that only one of them is told."""
+    return {number: {} for number in numbers}
 
 
 def is_refusal(reply: Record) -> bool:
@@ -153,14 +159,15 @@ def asking(
     approved = {"approved_by": list(approvals), "approvals": list(approvals.values())}
 
     def replies(
-        role: str, kind: str, record: Record, numbers: Sequence[int]
+        role: str, kind: str, record: Record, own: Mapping[int, Record]
     ) -> Generator[tuple[int, Record], None, None]:
-        waiting = {known[role, number]: number for number in numbers}
+        waiting = {known[role, number]: number for number in own}
         request, start = {"kind": kind, **record}, time.monotonic()
         why: dict[int, str] = {}
         try:
             while waiting and (left := start + patience - time.monotonic()) > 0:
-                for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
+                requests = {node: request | own[number] for node, number in waiting.items()}
+                for node, reply in network.exchange(requests, left):
                     if UNREACHED in reply:
                         # A cut is waited for.
                         why[node] = reply[UNREACHED]
@@ -185,14 +192,14 @@ def asking(
                 reason = f"{role}, {kind}: {why.get(node, waited)}"
                 note(notes, record["round"], number, reason)
 
-    def parties(kind: str, record: Record, ids: Sequence[int]) -> Replies:
-        given = dict(replies(PARTY, kind, record | approved, ids))
+    def parties(kind: str, record: Record, own: Mapping[int, Record]) -> Replies:
+        given = dict(replies(PARTY, kind, record | approved, own))
         refused = frozenset(number for number, reply in given.items() if is_refusal(reply))
         return Replies(
             {number: given[number] for number in given if number not in refused}, refused
         )
 
-    joined = [number for role, number in known if role == KEY_HOLDER]
+    joined = to_all(number for role, number in known if role == KEY_HOLDER)
 
     def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
         return replies(KEY_HOLDER, kind, record, joined)

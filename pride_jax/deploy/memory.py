@@ -13,7 +13,7 @@ from pride_jax.aggregation.secure_sum import Question
 from pride_jax.deploy.enrolment import SECRETS
 from pride_jax.errors import ProtocolError
 
-LETTERS, MESSAGES, SHARES = "letters", "messages", "shares"
+LETTERS, MESSAGES, CONSENTS, SHARES = "letters", "messages", "consents", "shares"
 """Of what a role keeps books."""
 _ASKED = b"PRIDEask"
 

@@ -3,22 +3,20 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pride_jax.aggregation.messages import enclosed_to_bytes, from_bytes, question_of
 from pride_jax.aggregation.refusals import BurntError
-from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, Share, Total
+from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share, Total
 from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.deploy.agreement import Agreement, Record, directory_from
-from pride_jax.deploy.gathering import bytes_in
+from pride_jax.deploy.gathering import bytes_in, read_messages, taken, told
 from pride_jax.deploy.introduction import KEY_HOLDER, PARTY, Ask, is_refusal
 from pride_jax.deploy.journal import Done
+from pride_jax.deploy.mail import notes_record
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.runs.refusals import REFUSALS, note
-
-_DIRECTORY = ("round", "cohort", "model", "holder_key", "keyed", "publics", "letters")
-"""Of what is asked: what `directory_from` takes."""
 
 
 def opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
@@ -33,7 +31,7 @@ def opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
     directory = directory_from(agreement, asked)
     messages = [from_bytes(message) for message in asked["messages"]]
     total = protocol.combine(directory, messages)
-    shares = _shares(agreement, ask, notes, directory, total, question_of(messages), asked)
+    shares = _shares(agreement, ask, notes, directory, total, messages, asked)
     try:
         summed = protocol.open(directory, total, shares)
     except ProtocolError as error:
@@ -59,7 +57,7 @@ def _shares(
     notes: Path,
     directory: Directory,
     total: Total,
-    question: Question,
+    messages: Sequence[Message],
     asked: Record,
 ) -> list[Share]:
     """What opens a total, each holder's share signed by that holder; others are noted.
@@ -70,7 +68,7 @@ def _shares(
     """
     protocol, round_ = agreement.protocol, directory.round
     refused: set[int] = set()
-    about = {name: asked[name] for name in _DIRECTORY if name in asked}
+    about, question = told(asked), question_of(messages)
 
     def good(
         role: str, keys: Mapping[int, bytes], replies: Iterable[tuple[int, Record]]
@@ -92,7 +90,9 @@ def _shares(
     if protocol.openers == Role.CLIENT:
         who, signers = "parties", directory.signers or {}
         keys = {client: signers[client] for client in total.contributors}
-        replies = ask.parties("share", about | {"contributors": list(keys)}, list(keys))
+        about |= {"contributors": list(keys)}
+        questions = _agreed(agreement, ask, notes, directory, messages, about)
+        replies = ask.parties("share", about, questions)
         refused.update(replies.refused)
         shares = list(good(PARTY, keys, replies.given.items()))
     elif agreement.roster.key_holders:
@@ -109,12 +109,36 @@ def _shares(
         )
     if len(shares) < needed:
         counted = f"{len(shares)} of {len(keys)} {who} helped to open the sum, expected at least"
-        told = f"{counted} {needed}"
+        why = f"{counted} {needed}"
         if agreement.config.privacy.hides:
             # How many parties were called is for the run's owner.
-            told = f"too few {who} helped to open the sum"
+            why = f"too few {who} helped to open the sum"
         raise RunError(
-            f"Round {round_}: {told}; {notes / REFUSALS} tells why. Go on with --resume once they "
+            f"Round {round_}: {why}; {notes / REFUSALS} tells why. Go on with --resume once they "
             "are back"
         )
     return shares
+
+
+def _agreed(
+    agreement: Agreement,
+    ask: Ask,
+    notes: Path,
+    directory: Directory,
+    messages: Sequence[Message],
+    about: Record,
+) -> dict[int, Record]:
+    """What each contributor is told, once all have been asked which sum they open."""
+    letters = agreement.protocol.letters
+    assert letters is not None
+
+    def told_of(consents: Sequence[Message]) -> dict[int, Record]:
+        questions = letters.ask(directory, messages, consents)
+        return {client: notes_record(question) for client, question in questions.items()}
+
+    given = ask.parties("consent", about, told_of([])).given
+    consents = read_messages(given, "consent", notes, directory.round)
+    accepted = taken(
+        lambda directory, some: letters.ask(directory, messages, some), directory, consents, notes
+    )
+    return told_of(accepted)

@@ -7,16 +7,17 @@ role can know for itself: config, roster, terms and its own id come from its fol
 request   to                 reply
 ========= ================== ============================================================
 hello     everyone           who it is, signed
-keys      a party            its public keys for the round
+keys      a party            its public keys for the round, signed
 keys      a key holder       its public key for the round, signed
-letter    a party            its letter to the others
+letter    a party            its letter to its helpers
 train     a party            its message: integers, protected and signed
+consent   a party            to those whom it helps: the one sum that it opens
 share     a party            its share of a total, signed
 open      a key holder       its share of the sum of the messages that it adds, signed
 ========= ================== ============================================================
 
-Parties are asked for keys, letters and shares only in protocols whose clients open the sums, and a
-key holder for keys only where it makes new ones for every round.
+Parties are asked for keys, letters, consents and shares only in protocols whose clients open the
+sums, and a key holder for keys only where it makes new ones for every round.
 """
 
 import contextlib
@@ -37,7 +38,13 @@ from pride_jax.aggregation.holder import Holder, give_share
 from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
-from pride_jax.aggregation.protocols import masking
+from pride_jax.aggregation.round_keys import (
+    Member,
+    RoundKeys,
+    member_from_bytes,
+    round_keys_from_bytes,
+    sign_round_keys,
+)
 from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
 from pride_jax.aggregation.shares import signed_share
 from pride_jax.aggregation.signatures import is_signed_by, sign
@@ -56,7 +63,8 @@ from pride_jax.deploy.enrolment import (
     load_key,
     load_signing_key,
 )
-from pride_jax.deploy.memory import LETTERS, MESSAGES, SHARES, load_kept, once
+from pride_jax.deploy.mail import mail_from, notes_from
+from pride_jax.deploy.memory import CONSENTS, LETTERS, MESSAGES, SHARES, load_kept, once
 from pride_jax.errors import PrideError, ProtocolError, RunError
 from pride_jax.files import claimed, read_json
 from pride_jax.reporting import metrics
@@ -66,7 +74,7 @@ from pride_jax.settings.protocols import key_holders
 
 HELLO = b"PRIDEhlo"
 _APPROVAL = b"PRIDEros"
-_ROUND_KEYS = "round-keys"
+_ROUND_KEYS, _MEMBER = "round-keys", "round-member"
 NOT_OPENED = f"the sum is not opened; why is in {REFUSALS} of the one who refuses"
 """All that whoever asks learns of a refusal: more could tell something of what was to be opened."""
 
@@ -200,11 +208,12 @@ def _keys(me: Me, request: Record) -> Record:
     if round_ < load_kept(me.folder, LETTERS).books.next_round:
         raise ProtocolError(f"Round {round_}: a letter was written with this party's keys of it")
     secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
-    if not isinstance(secret, masking.MaskingSecret):
+    if not isinstance(secret, RoundKeys):
         raise _not_spoken(me, "keys")
-    content = round_.to_bytes(8, "big") + secret.to_bytes()
-    write_owner_only(me.folder / SECRETS / _ROUND_KEYS, content, replace=True)
-    return {"public": public.to_bytes()}
+    _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
+    key, run = load_signing_key(me.folder), me.agreement.roster.run
+    signature = sign_round_keys(key, run, round_, me.number, public)
+    return {"public": public.to_bytes(), "signature": signature}
 
 
 def _holder_keys(me: Me, request: Record) -> Record:
@@ -218,8 +227,7 @@ def _holder_keys(me: Me, request: Record) -> Record:
             f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
             "makes a new key for every round, as with bfv"
         )
-    content = round_.to_bytes(8, "big") + secret.to_bytes()
-    write_owner_only(me.folder / SECRETS / _ROUND_KEYS, content, replace=True)
+    _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
     signing, run = load_signing_key(me.folder), me.agreement.roster.run
     return {"public": signed_key(signing, run, round_, public)}
 
@@ -229,10 +237,12 @@ def _letter(me: Me, request: Record) -> Record:
     if letters is None:
         raise _not_spoken(me, "letter")
     directory = _called(me, request)
-    secret = _round_secret(me.folder, directory.round)
+    secret = round_keys_from_bytes(_kept(me.folder, _ROUND_KEYS, directory.round))
 
     def written() -> bytes:
         letter = letters.write(os.urandom, directory, secret, me.number)
+        # That these keys have written is on disk before anybody has the letter.
+        _keep(me.folder, _ROUND_KEYS, directory.round, secret.to_bytes())
         return to_bytes(sign_message(load_signing_key(me.folder), letter))
 
     return {"letter": once(me.folder, LETTERS, me.agreement.rules, _of(me, directory), written)}
@@ -258,12 +268,16 @@ def _train(me: Me, request: Record) -> Record:
 
     directory = _called(me, request)
     check_cohort(me.agreement.rules, directory.round, directory.members)
-    secret = Secret()
-    if me.agreement.protocol.openers == Role.CLIENT:
-        secret = _round_secret(me.folder, directory.round)
+    secret, letters = Secret(), me.agreement.protocol.letters
+    if letters is not None:
+        keys = round_keys_from_bytes(_kept(me.folder, _ROUND_KEYS, directory.round))
+        secret = letters.read(directory, keys, me.number, mail_from(request))
     params = _model(directory, request["params"])
 
     def trained() -> bytes:
+        if isinstance(secret, Member):
+            # Shares are given under this very directory, and under no other.
+            _keep(me.folder, _MEMBER, directory.round, secret.to_bytes())
         prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
         use_cores(me.agreement.config.engine.devices)
         keep_programs()
@@ -298,12 +312,37 @@ def _model(directory: Directory, content: bytes) -> Float[np.ndarray, "length"]:
     return params
 
 
+def _consent(me: Me, request: Record) -> Record:
+    letters = me.agreement.protocol.letters
+    if letters is None:
+        raise _not_spoken(me, "consent")
+    with _unexplained(me, request):
+        directory, asked = _asked(me, request)
+        member = member_from_bytes(_kept(me.folder, _MEMBER, directory.round))
+
+        def consented() -> bytes:
+            consent = letters.consent(directory, member, asked)
+            # On disk before it is told: to one set of contributors, whatever dies.
+            _keep(me.folder, _MEMBER, directory.round, member.to_bytes())
+            return to_bytes(sign_message(load_signing_key(me.folder), consent))
+
+        return {"consent": once(me.folder, CONSENTS, me.agreement.rules, asked, consented)}
+
+
 def _share(me: Me, request: Record) -> Record:
     with _unexplained(me, request):
-        directory = _called(me, request)
-        about = header(directory, me.agreement.protocol.name)
-        asked = Question(about, tuple(request["contributors"]))
-        return _opening(me, _round_secret(me.folder, directory.round), directory, asked)
+        directory, asked = _asked(me, request)
+        member = member_from_bytes(_kept(me.folder, _MEMBER, directory.round))
+        return _opening(me, member, directory, asked)
+
+
+def _asked(me: Me, request: Record) -> tuple[Directory, Question]:
+    """The sum that a party is asked to help to open."""
+    directory = _called(me, request)
+    about = header(directory, me.agreement.protocol.name)
+    question = Question(about, tuple(request["contributors"]))
+    included, agreed = notes_from(request)
+    return directory, question._replace(included=included, agreed=agreed)
 
 
 def _open(me: Me, request: Record) -> Record:
@@ -315,7 +354,7 @@ def _open(me: Me, request: Record) -> Record:
         if not me.agreement.protocol.renews:
             secret = load_key(me.folder, me.agreement.config, me.number)
             return _opening(me, secret, directory, asked)
-        secret = _round_secret(me.folder, directory.round, bfv_keys.secret_from_bytes)
+        secret = bfv_keys.secret_from_bytes(_kept(me.folder, _ROUND_KEYS, directory.round))
         return _opening(me, secret, directory, asked)
 
 
@@ -343,19 +382,23 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
         raise ProtocolError(NOT_OPENED) from None
 
 
-def _round_secret(
-    folder: Path, round_: int, read: Callable[[bytes], Secret] = masking.secret_from_bytes
-) -> Secret:
-    """The keys that this role made for a round.
+def _keep(folder: Path, name: str, round_: int, content: bytes) -> None:
+    """Keeps a secret of a round until the next request; on disk when this returns."""
+    content = round_.to_bytes(8, "big") + content
+    write_owner_only(folder / SECRETS / name, content, replace=True)
+
+
+def _kept(folder: Path, name: str, round_: int) -> bytes:
+    """What this role keeps of a round.
 
     Raises:
-      ProtocolError: it has none of this round.
+      ProtocolError: it has nothing of this round.
     """
-    path = folder / SECRETS / _ROUND_KEYS
+    path = folder / SECRETS / name
     content = read_owner_only(path) if path.exists() else b""
     if content[:8] != round_.to_bytes(8, "big"):
         raise ProtocolError(f"No keys of round {round_}: ask for keys of the round first")
-    return read(content[8:])
+    return content[8:]
 
 
 Answer = Callable[[Me, Record], Record]
@@ -364,6 +407,7 @@ _PARTY: Mapping[Any, Answer] = {
     "keys": _keys,
     "letter": _letter,
     "train": _train,
+    "consent": _consent,
     "share": _share,
 }
 _KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "keys": _holder_keys, "open": _open}

@@ -308,6 +308,12 @@ class Aggregation(Validated):
     """Key holders of `threshold`."""
     threshold: int = 2
     """How many of them open a sum."""
+    server: Literal["curious", "active"] = "active"
+    """Whom `masking` protects against: a server that follows the protocol, or one that does not."""
+    corrupted: float = 1 / 3
+    """With `masking`, the largest share of a round's clients that colludes with the server."""
+    silent: float = 1 / 10
+    """With `masking`, the largest share of a round's clients that falls silent."""
     smallest_cohort: int | None = None
     """Fewest clients with examples whose sum is opened; half of those expected in a round, and at
     least 2, if not given. A privacy.mechanism has its own."""
@@ -324,6 +330,14 @@ class Aggregation(Validated):
             self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
         if self.protocol == "threshold" and self.threshold > self.holders:
             self._refuse("threshold", f"at most holders={self.holders}")
+        self._below_one("corrupted", "silent")
+        each = 2 if self.server == "active" else 1
+        if self.corrupted + each * self.silent >= 1:
+            self._refuse(
+                "silent",
+                f"less than {(1 - self.corrupted) / each:.3g}, with corrupted={self.corrupted:.3g} "
+                f"and server={self.server!r}",
+            )
         if not 2 <= self.bits <= 24:
             self._refuse("bits", "2 to 24, which float32 updates can fill")
 

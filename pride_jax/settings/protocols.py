@@ -41,7 +41,7 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
         case "masking":
             from pride_jax.aggregation.protocols.masking import masking
 
-            return masking()
+            return masking(settings.server, settings.corrupted, settings.silent)
         case "bfv":
             from pride_jax.aggregation.protocols.bfv import bfv
 

@@ -17,6 +17,7 @@ from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
+from pride_jax.aggregation.round_keys import RoundKeys, round_keys_from_bytes, sign_round_keys
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
@@ -54,7 +55,7 @@ CASES = {
     "threshold": Case(partial(threshold_paillier, key_bits=1024, holders=3, threshold=2)),
     "bfv": Case(bfv),
     "masking": Case(masking, crowd=20),
-    "masking-two-thirds": Case(partial(masking, "two-thirds"), crowd=20),
+    "masking-curious": Case(partial(masking, "curious", 1 / 10, 1 / 10), crowd=80),
 }
 """Add a line here to have a protocol tested."""
 
@@ -84,6 +85,9 @@ class Party:
     crowd: int = 256
     error: Callable[[Terms, int], float] = lambda terms, contributors: 0.0
     _secrets: dict[bytes, dict[int, Secret]] = field(default_factory=dict)
+    _written: dict[bytes, dict[int, tuple[Secret, Mapping[int, bytes]]]] = field(
+        default_factory=dict
+    )
 
     def announce(
         self,
@@ -106,23 +110,54 @@ class Party:
             Terms(length, bits, 1.0, smallest, largest),
             {Role.KEY_HOLDER: self.public, **keys},
             signers,
+            self.signatures(round, keys),
         )
         secrets = self._secrets.setdefault(directory.fingerprint, {})
         secrets.update((client, made[client][0]) for client in roster)
         return directory
 
-    def exchange(self, directory: Directory, writers: Sequence[int]) -> Directory:
-        """The round with those clients' letters."""
-        letters = self.protocol.letters
-        assert letters is not None
+    def signatures(self, round: int, keys: Mapping[int, Public]) -> dict[int, bytes]:
+        """Of the clients' keys of a round, by whose they are."""
+        return {
+            client: sign_round_keys(signing(client), b"", round, client, key)
+            for client, key in keys.items()
+        }
+
+    def write(self, directory: Directory, writers: Sequence[int]) -> list[Message]:
+        """Those clients' letters."""
+        assert self.protocol.letters is not None
         secrets = self._secrets[directory.fingerprint]
-        written = [
-            self.sign(letters.write(os.urandom, directory, secrets[client], client))
-            for client in writers
+        write = self.protocol.letters.write
+        return [
+            self.sign(write(os.urandom, directory, secrets[client], client)) for client in writers
         ]
-        collected = letters.collect(directory, written)
-        self._secrets[collected.fingerprint] = secrets
+
+    def exchange(
+        self, directory: Directory, writers: Sequence[int], letters: Sequence[Message] = ()
+    ) -> Directory:
+        """The round with those clients' letters, which each of them has read."""
+        assert self.protocol.letters is not None
+        written = letters or self.write(directory, writers)
+        collected = self.protocol.letters.collect(directory, written)
+        mail = self.protocol.letters.deliver(written)
+        secrets = self._secrets[directory.fingerprint]
+        self._secrets[collected.fingerprint] = {
+            client: self.read(collected, secrets[client], client, mail.get(client, {}))
+            for client in writers
+        }
+        self._written[collected.fingerprint] = {
+            client: (secrets[client], mail.get(client, {})) for client in writers
+        }
         return collected
+
+    def read(
+        self, directory: Directory, secret: Secret, client: int, mail: Mapping[int, bytes]
+    ) -> Secret:
+        """The client in the sum of this directory: of a copy of its keys, which read once."""
+        assert self.protocol.letters is not None
+        assert isinstance(secret, RoundKeys)
+        copy = round_keys_from_bytes(secret.to_bytes())
+        return self.protocol.letters.read(directory, copy, client, mail)
 
     def directory(self, roster: Sequence[int], length: int, **settings: int) -> Directory:
         """A round in which everybody is ready to prepare."""
@@ -138,7 +173,11 @@ class Party:
         return max(2, self.protocol.quorum(directory)) if opened_by_clients else 1
 
     def prepare(self, directory: Directory, client: int) -> Prepared:
+        """Again and again, as a client that keeps no books would."""
         secret = self.client_secret(directory, client)
+        if client in self._written.get(directory.fingerprint, {}):
+            keys, mail = self._written[directory.fingerprint][client]
+            secret = self.read(directory, keys, client, mail)
         return self.protocol.prepare(os.urandom, directory, secret, client)
 
     def sign(self, message: Message) -> Message:
@@ -149,24 +188,34 @@ class Party:
         return self.sign(self.protocol.protect(directory, self.prepare(directory, client), vector))
 
     def holders(self, directory: Directory, total: Total) -> list[Secret]:
-        """Secrets of as many holders as it takes to open a total."""
+        """Secrets of as many key holders as it takes to open a total, or of all its clients."""
         if self.protocol.openers == Role.CLIENT:
-            secrets = [self.client_secret(directory, client) for client in total.contributors]
-        else:
-            secrets = list(self.protocol.deal(self.secret))
-        return secrets[: self.protocol.quorum(directory)]
+            return [self.client_secret(directory, client) for client in total.contributors]
+        return list(self.protocol.deal(self.secret))[: self.protocol.quorum(directory)]
 
-    def question(self, messages: Sequence[Message]) -> Question:
-        """What holders are asked about messages."""
-        question = question_of(messages)
-        by_clients = self.protocol.openers == Role.CLIENT
-        return question._replace(enclosed=()) if by_clients else question
+    def consents(self, directory: Directory, messages: Sequence[Message]) -> list[Message]:
+        """What contributors say to those whom they help."""
+        letters = self.protocol.letters
+        assert letters is not None
+        return [
+            self.sign(letters.consent(directory, self.client_secret(directory, client), question))
+            for client, question in letters.ask(directory, messages, []).items()
+        ]
+
+    def questions(self, directory: Directory, messages: Sequence[Message]) -> list[Question]:
+        """What each of ``holders`` is asked about messages."""
+        letters = self.protocol.letters
+        if letters is not None:
+            consents = self.consents(directory, messages)
+            return list(letters.ask(directory, messages, consents).values())
+        return [question_of(messages)] * self.protocol.quorum(directory)
 
     def shares(self, directory: Directory, messages: Sequence[Message]) -> list[Share]:
-        total, question = self.protocol.combine(directory, messages), self.question(messages)
+        total = self.protocol.combine(directory, messages)
+        holders, questions = self.holders(directory, total), self.questions(directory, messages)
         return [
             self.protocol.share(directory, secret, question)
-            for secret in self.holders(directory, total)
+            for secret, question in zip(holders, questions, strict=True)
         ]
 
     def reveal(self, directory: Directory, messages: Sequence[Message]) -> np.ndarray:

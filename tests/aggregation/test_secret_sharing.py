@@ -13,8 +13,13 @@ from pride_jax.aggregation.secret_sharing import (
     SHARE_BYTES,
     join_shares,
     lagrange_weights,
-    split_secret,
+    split_secrets,
 )
+
+
+def split_secret(rng, secret: bytes, threshold: int, holders: int) -> list[bytes]:
+    """Shares of one secret for holders 1, 2, …."""
+    return [share for (share,) in split_secrets(rng, [secret], threshold, range(1, holders + 1))]
 
 
 def joined(shares: dict[int, bytes]) -> bytes | None:
@@ -41,6 +46,21 @@ def test_any_threshold_of_shares_gives_the_secret(
     order = data.draw(st.permutations(list(shares)))
     for count in range(threshold, holders + 1):
         assert joined({holder: shares[holder] for holder in order[:count]}) == secret
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    secrets=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=3),
+    threshold=st.integers(1, 40),
+)
+def test_several_secrets_at_holders_of_any_number(secrets: list[bytes], threshold: int) -> None:
+    holders = [1, 2, 7, *range(500, 550), 10_000]
+    given_ = split_secrets(os.urandom, secrets, threshold, holders)
+    chosen = dict(list(zip(holders, given_, strict=True))[-threshold:])
+    weights = lagrange_weights(list(chosen))
+    for place, secret in enumerate(secrets):
+        shares = {holder: each[place] for holder, each in chosen.items()}
+        assert join_shares(weights, shares) == secret
 
 
 @pytest.mark.parametrize("secret", [bytes(32), b"\xff" * 32])

@@ -17,13 +17,13 @@ from pride_jax.aggregation.corruption import ACCEPTED, try_corruptions
 from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
+    Letter,
     Message,
     Public,
     Role,
     Share,
     Terms,
     Total,
-    header,
 )
 from pride_jax.errors import ConfigError, ProtocolError
 
@@ -328,7 +328,7 @@ class TestRefusals:
 
     def asked(self, party, directory, messages):
         holder, *_ = party.holders(directory, party.protocol.combine(directory, messages))
-        return holder, party.question(messages)
+        return holder, party.questions(directory, messages)[0]
 
     def test_truncated_total(self, party, directory) -> None:
         messages = messages_of(party, directory, [10, 11, 13])
@@ -403,15 +403,18 @@ def test_secrets_are_not_printed_or_pickled(party: Party) -> None:
 def test_public_values_travel(party: Party) -> None:
     directory = party.directory([1, 2], length=4)
     messages = messages_of(party, directory, [1, 2])
-    total, question = party.protocol.combine(directory, messages), party.question(messages)
-    for value in (directory, messages, total, question, party.shares(directory, messages)):
+    total, questions = (
+        party.protocol.combine(directory, messages),
+        party.questions(directory, messages),
+    )
+    for value in (directory, messages, total, questions, party.shares(directory, messages)):
         assert pickle.loads(pickle.dumps(value)) == value
 
 
 def test_fingerprint_is_that_of_run_model_keys_signers_and_letters() -> None:
     terms = Terms(4, 8, 1.0, 1, 5)
     bare = Directory(0, (1,), terms)
-    letter = Message(header(bare, "x"), 1, b"letter")
+    letter = Letter(bytes(32))
     directories = [
         bare,
         replace(bare, keys={Role.CLIENT: Public()}),
@@ -419,7 +422,7 @@ def test_fingerprint_is_that_of_run_model_keys_signers_and_letters() -> None:
         replace(bare, signers={1: b"key"}),
         replace(bare, signers={1: b"other"}),
         replace(bare, letters={1: letter}),
-        replace(bare, letters={1: letter._replace(body=b"other")}),
+        replace(bare, letters={1: Letter(b"other")}),
         replace(bare, run=b"run"),
         replace(bare, model=b"run"),
     ]

@@ -7,10 +7,10 @@ import gmpy2
 import pytest
 from parties import signing
 
-from pride_jax.aggregation import paillier_keys, threshold_keys
+from pride_jax.aggregation import paillier_keys, round_keys, threshold_keys
 from pride_jax.aggregation.messages import MESSAGE, sign_message, to_bytes
 from pride_jax.aggregation.paillier_keys import PaillierPublic
-from pride_jax.aggregation.protocols import masking
+from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
 from pride_jax.errors import ProtocolError
@@ -119,12 +119,14 @@ def test_threshold_public():
 
 
 def test_masking_keys():
-    secret, public = masking.masking().keygen(os.urandom, Role.CLIENT)
-    assert isinstance(secret, masking.MaskingSecret)
-    assert masking.public_from_bytes(public.to_bytes()) == public
-    assert masking.secret_from_bytes(secret.to_bytes()).public == public
+    secret, public = masking().keygen(os.urandom, Role.CLIENT)
+    assert isinstance(secret, round_keys.RoundKeys)
+    assert round_keys.public_from_bytes(public.to_bytes()) == public
+    secret.write_to([3, 5], 0)
+    again = round_keys.round_keys_from_bytes(secret.to_bytes())
+    assert (again.public, again.helpers) == (public, (3, 5))
     for size in (0, 95, 97):
         with pytest.raises(ProtocolError, match=f"{size} bytes"):
-            masking.public_from_bytes(bytes(size))
+            round_keys.public_from_bytes(bytes(size))
         with pytest.raises(ProtocolError, match=f"{size} bytes"):
-            masking.secret_from_bytes(bytes(size))
+            round_keys.round_keys_from_bytes(bytes(size))

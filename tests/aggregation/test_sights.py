@@ -12,7 +12,7 @@ from pride_jax.settings.experiment import Aggregation, Experiment
 from pride_jax.settings.protocols import build_secure_sum, key_holders
 
 ROOT = Path(__file__).parents[2]
-PENDING = {"paillier", "threshold", "masking"}
+PENDING = {"paillier", "threshold"}
 """Protocols whose descriptions are still to come."""
 NAMES = sorted({*get_args(get_type_hints(Aggregation)["protocol"])} - {"none"} - PENDING)
 

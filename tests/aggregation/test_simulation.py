@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from parties import CASES
 
+from pride_jax.aggregation.neighbours import ServerModel
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.refusals import BurntError, DoesNotOpenError
 from pride_jax.aggregation.secure_sum import Role, Terms
-from pride_jax.aggregation.simulation import Added, Aggregator, perfect, simulate
+from pride_jax.aggregation.simulation import Added, perfect, simulate
 from pride_jax.errors import ProtocolError, TooFewError
 
 LENGTH = 30
@@ -89,20 +90,24 @@ def test_the_same_round_again(name: str, protocol_and_keys) -> None:
         check(name, aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS))
 
 
-def test_masking_needs_more_than_half() -> None:
-    def after(left: int) -> Aggregator:
-        keys = masking().keygen(os.urandom, Role.KEY_HOLDER)
-        return simulate(masking(), TERMS, keys, os.urandom, lambda sent: sent[:left])
+def test_masking_needs_its_threshold() -> None:
+    """Four of five, one of whom may be corrupted, against an active server; two against a
+    curious one."""
 
-    check(
-        "masking", after(3).add(after(3).announce(5, CLIENTS, 2, b"model"), ROWS), missing=[7, 11]
-    )
-    with pytest.raises(ProtocolError, match="expected at least 3"):
-        after(2).add(after(2).announce(5, CLIENTS, 2, b"model"), ROWS)
+    def after(left: int, server: ServerModel) -> Added:
+        protocol = masking(server)
+        keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+        aggregator = simulate(protocol, TERMS, keys, os.urandom, lambda sent: sent[:left])
+        return aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS)
+
+    check("masking", after(4, "active"), missing=[11])
+    with pytest.raises(ProtocolError, match="expected at least 4"):
+        after(3, "active")
+    check("masking", after(2, "curious"), missing=[2, 7, 11])
 
 
 def test_bytes_that_clients_send() -> None:
-    """Masking: keys, letters, messages and the shares of a quorum, to the byte."""
+    """Masking: signed keys, letters, messages, consents and shares, to the byte."""
     sent = {}
     for protocol in (plain(), masking()):
         keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
@@ -111,8 +116,9 @@ def test_bytes_that_clients_send() -> None:
         sent[protocol.name] = added.transport.bytes_sent
     overhead = 132 + 64
     assert sent["plain"] == 5 * (overhead + 4 * LENGTH)
-    letters = 5 * (overhead + 5 * 94)
-    assert sent["masking-half"] == 5 * 96 + letters + 5 * (overhead + 3 * LENGTH) + 3 * 5 * 33
+    keys, letters = 5 * (96 + 64), 5 * (overhead + 5 * (82 + 8))
+    messages, consents = 5 * (overhead + 2 * LENGTH + LENGTH // 2 + 5 * 16), 5 * (overhead + 5 * 16)
+    assert sent["masking-active"] == keys + letters + messages + consents + 5 * 5 * (8 + 33)
 
 
 def test_clients_without_examples_hide_nobody() -> None:

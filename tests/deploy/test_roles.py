@@ -181,11 +181,17 @@ def test_keys_of_a_round_are_for_that_round(masked):
     cohort = {"round": 5, "cohort": [0, 1, 2], "model": bytes(32)}
     with pytest.raises(ProtocolError, match="No keys of round 5"):
         respond(party, {"kind": "train", "params": b"", **cohort})
-    publics = [
-        respond(masked / f"party-{id_}", {"kind": "keys", **cohort})["public"] for id_ in range(3)
-    ]
-    told = {"keyed": [0, 1, 2], "publics": publics}
-    assert respond(party, {"kind": "letter", **cohort, **told})["letter"]
+    replies = [respond(masked / f"party-{id_}", {"kind": "keys", **cohort}) for id_ in range(3)]
+    publics, signatures = ([reply[name] for reply in replies] for name in ("public", "signature"))
+    told = {"keyed": [0, 1, 2], "publics": publics, "key_signatures": signatures}
+    letter = respond(party, {"kind": "letter", **cohort, **told})["letter"]
+    # The same question, the same answer; there is no second letter.
+    assert respond(party, {"kind": "letter", **cohort, **told})["letter"] == letter
+    with pytest.raises(ProtocolError, match="a round is served once"):
+        respond(party, {"kind": "letter", **cohort, **told, "model": b"another"})
+    unsigned = told | {"key_signatures": [signatures[0], signatures[2], signatures[1]]}
+    with pytest.raises(ProtocolError, match="client 1 in the directory of round 5 are not signed"):
+        respond(masked / "party-2", {"kind": "letter", **cohort, **unsigned})
     with pytest.raises(ProtocolError, match="No keys of round 6"):
         respond(party, {"kind": "letter", **cohort, **told, "round": 6})
     swapped = told | {"publics": publics[::-1]}

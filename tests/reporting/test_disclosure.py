@@ -64,7 +64,15 @@ def test_bfv_holds_against_honest_clients_only():
     assert "any other" not in by("active", protocol="two_servers")
 
 
-@pytest.mark.parametrize("protocol", ["none", "plain", "two_servers", "bfv"])
+def test_masking_says_which_server_it_holds_against():
+    def by(**settings):
+        return learnt(disclosed(protocol="masking", **settings), "aggregator")["active"]
+
+    assert "a sum a round" in by()
+    assert "any one client's vector" in by(server="curious")
+
+
+@pytest.mark.parametrize("protocol", ["none", "plain", "two_servers", "bfv", "masking"])
 def test_two_parties_are_told_that_each_learns_the_others_update(protocol, capsys):
     """T12: in ``disclosure.json`` and on the terminal, and not where there are three."""
     for clients, told in ((2, True), (3, False)):

@@ -34,6 +34,16 @@ from pride_jax.settings.files import differences, from_dict, load_config, to_dic
         (lambda: config.Engine(devices=0), "engine.devices=0"),
         (lambda: config.Evaluation(every=0), "evaluation.every=0"),
         (lambda: Experiment(seed=2**31), "seed=2147483648: expected a whole number below"),
+        (
+            lambda: config.Aggregation(silent=1 / 3),
+            "aggregation.silent=0.3333333333333333: expected less than 0.333, with corrupted=0.333 "
+            "and server='active'",
+        ),
+        (
+            lambda: config.Aggregation(server="curious", corrupted=0.5, silent=0.5),
+            "expected less than 0.5",
+        ),
+        (lambda: config.Aggregation(corrupted=1.0), "expected at least 0 and below 1"),
         (lambda: config.Aggregation(limit=1e-40), "expected 0 or a magnitude from 1e-30"),
         (lambda: config.Client(learning_rate=1e300), "learning_rate=1e.300: expected 0 or"),
         (lambda: config.Evaluation(target_accuracy=1.5), "target_accuracy=1.5: expected at most"),

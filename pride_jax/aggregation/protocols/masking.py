@@ -1,75 +1,104 @@
 """Pairwise masks: every message looks random alone, and the masks cancel in the sum.
 
-Every two clients agree on a mask that one adds and the other subtracts, modulo 256^width. A client
-that falls silent leaves its masks in the others' messages, so clients have shared the keys of their
-pairwise masks out among themselves (Shamir), and the survivors give those of the silent ones back.
-If such a client was only late, its message would then be bare; so each adds a mask of its own, too,
+A client and each of its neighbours agree on a mask that one adds and the other subtracts, modulo
+2^bits. A client that falls silent leaves its masks in its neighbours' messages, so each has shared
+the key of its pairwise masks out among helpers (Shamir), and those that are left give it back. If
+such a client was only late, its message would then be bare; so each adds a mask of its own, too,
 whose seed is shared out in the same way and given back for clients that are in the sum. Nobody
 gives both for one client.
 
-Stages: each client makes three new keys for every round; writes a letter, with every client's
-shares sealed for it; adds its masks (``prepare``) and its vector (``protect``); and, if it is in
-the sum, helps to open it (``share``). It may fall silent at any stage, as long as more than
-``threshold`` of the roster are left.
+Stages: each client makes new keys for every round, and signs them with its enrolled key; draws its
+helpers (``neighbours``), checks their signatures, and seals each one's shares for it in its only
+letter of the round; reads what was sealed for it; adds its masks (``prepare``) and its vector
+(``protect``), with a note to each helper that its vector is in this very sum; tells those whom it
+helps to which set of contributors it agrees; and, once ``threshold`` of its own helpers have agreed
+to the same set, gives its shares (``share``): of contributors whose note it has the seed's, of the
+silent the pairing key's. Clients may fall silent at any stage.
 
 Formal guarantees:
-  n clients are in the roster, t = quorum of them open a sum, c of them collude with the aggregator.
-  Under the computational Diffie-Hellman assumption on Curve25519 in the random oracle model, with
-  AES-256-CTR pseudorandom and AES-256-GCM authenticated encryption:
+  n clients are in the roster, at most a share ``corrupted`` of them with the aggregator; k, t and c
+  are degree, threshold and corrupted helpers of ``neighbours.neighbourhood``. Under the gap
+  Diffie–Hellman assumption on Curve25519 in the random oracle model, with AES-256-CTR pseudorandom
+  and AES-256-GCM authenticated encryption, but for a probability of 2^-40:
 
-  - An aggregator that follows the protocol learns, for c < t, the sum, who is in it, and the
-    colluding clients' vectors; for c = t every vector.
-  - One that tells clients different things gets nobody's two secrets, for c < 2t - n: no client
-    answers twice (``holder``), and two sets of t clients have 2t - n members in common. But
-    survivors that see different sets of contributors can together open the sum of fewer than t
-    clients, though of at least (n - c)·(2t - n - c)/(t - c) honest ones: Bonawitz et al.'s
-    consistency round, which would make that t - c, is not included.
-  - Letters are signed and name all keys of the round by their fingerprint. So where the directory
-    has signers, an aggregator cannot put its own keys in the place of a client's.
+  - server="active": the aggregator and these clients, who send what they like, learn of an honest
+    client's vector nothing beyond one sum, in which are at least t - c honest clients. Why: giving
+    both of a client's secrets takes 2t <= k + 1 + c helpers, so one is all they get. Who gives a
+    share has seen t helpers agree to a set that it is in itself, more than half of its honest ones;
+    they give shares under no other set, so too few call it silent, and its pairing key stays
+    hidden. To take a client's own mask off takes t - c such honest helpers, who have its note for
+    the sum that they are in, too. Its masks with them stay, unless their vectors are in the same
+    sum.
+  - server="curious": one that follows the protocol learns, with these clients, the sum. One that
+    does not can get a chosen client's vector: c < t <= (k + 1 + c)/2 lets it have both secrets.
+
+  A tag under a key that two clients have from their signed round keys stands for the paper's
+  signature, in notes and consents: only the one who is to be convinced reads it, in 2 µs instead of
+  90. In letters from clients that are no helpers of its own, a client looks at no signature: forged
+  ones hold shares of nothing, and lead to masks that its own privacy does not rest on.
 
 Edge cases:
-  A client uses a secret for one message only: with two vectors under the same masks, anyone can
-  subtract one from the other. Clients are trusted to follow the protocol: one that writes false
-  letters can stop a round (its share does not open, or the secret that shares give is not the one
-  announced), and one that adds nonsense spoils the sum, which is seen if it leaves the range.
-  Every client reads all letters, 94 bytes for each pair: above some hundred clients a sparser graph
-  (Bell et al. 2020) is due. A sum of one is that one's vector, so a cohort has at least two.
+  A sum of two tells each the other's vector. Corrupted clients are a share of each *round*: the
+  aggregator chooses cohorts, and holders refuse small ones (``holder``). Clients that do not follow
+  the protocol can stop a round: shares of false letters do not open, or give a secret that is not
+  the one announced, and its client is named; nonsense in the vector spoils the sum, which is seen
+  if it leaves the range.
 
 References:
   Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal & Seth 2017, Practical secure
-  aggregation for privacy-preserving machine learning.
+  aggregation for privacy-preserving machine learning: section 6 for an active server.
   Bell, Bonawitz, Gascón, Lepoint & Raykova 2020, Secure single-server aggregation with
   (poly)logarithmic overhead.
 """
 
-import dataclasses
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from jaxtyping import Int, Int64, UInt
 
 from pride_jax.aggregation.checks import (
     check_messages,
     check_question,
-    check_shares,
     check_total,
     check_vector,
 )
-from pride_jax.aggregation.secret_sharing import (
-    SHARE_BYTES,
-    join_shares,
-    lagrange_weights,
-    split_secret,
+from pride_jax.aggregation.consents import (
+    agreed_word,
+    ask_all,
+    check_agreement,
+    digest_of,
+    included_word,
+    writers_of,
 )
+from pride_jax.aggregation.letters import (
+    collect_letters,
+    deliver,
+    ids_to_bytes,
+    places,
+    read_letters,
+    write_letter,
+)
+from pride_jax.aggregation.neighbours import (
+    Neighbourhood,
+    ServerModel,
+    check_shares_of_clients,
+    neighbourhood,
+)
+from pride_jax.aggregation.refusals import OutOfRangeError
+from pride_jax.aggregation.round_keys import (
+    TAG_BYTES,
+    Member,
+    new_round_keys,
+    own_digest,
+    own_mask,
+    pair_mask,
+    pairing_key,
+    pairing_public,
+    public_of,
+)
+from pride_jax.aggregation.secret_sharing import SHARE_BYTES, join_shares, lagrange_weights
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Letters,
@@ -82,248 +111,202 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Terms,
+    Sight,
     Total,
     header,
 )
-from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    EVERYTHING,
+    OTHER_CLIENTS,
+    OTHERS,
+    SUM,
+    SUMS,
+    both,
+)
+from pride_jax.aggregation.words import (
+    from_bytes,
+    is_canonical,
+    sum_of_streams,
+    to_bytes,
+    to_signed,
+    to_words,
+    words_of,
+)
+from pride_jax.errors import ProtocolError, TooFewError
 
-Threshold = Literal["half", "two-thirds"]
+_ROW_BYTES = 8 + SHARE_BYTES
+_T3 = "tests/adversary/test_t3_masking.py::"
+_LISTS, _COLLUSION = f"{_T3}TestDifferentListsOfContributors::", f"{_T3}TestCollusion::"
+_FEW, _MANY = (
+    f"{AGGREGATOR} and at most `corrupted` of the clients",
+    f"{AGGREGATOR} and `threshold` of a client's helpers",
+)
+_ALIKE = (
+    Sight(
+        AGGREGATOR, "curious", SUM, f"{_T3}TestCurious::test_its_view_fits_every_split_of_the_sum"
+    ),
+    *OTHER_CLIENTS,
+    Sight(_FEW, "curious", OTHERS, f"{_COLLUSION}test_the_shares_of_the_corrupted_are_too_few"),
+    *both(_MANY, EVERYTHING, f"{_COLLUSION}test_as_many_as_the_threshold_have_every_secret"),
+)
+_ONE = (
+    "any one client's vector: it tells some that this client is silent, and others that it is not"
+)
+_SIGHTS: Mapping[ServerModel, tuple[Sight, ...]] = {
+    "curious": (
+        *_ALIKE,
+        *(
+            Sight(who, "active", _ONE, f"{_LISTS}test_a_curious_threshold_gives_both")
+            for who in (AGGREGATOR, _FEW)
+        ),
+    ),
+    "active": (
+        *_ALIKE,
+        Sight(AGGREGATOR, "active", SUMS, f"{_T3}TestItsOwnKeysInTheOthersPlaces"),
+        Sight(
+            _FEW,
+            "active",
+            f"{SUMS}; threshold less corrupted helpers are honest in each",
+            f"{_LISTS}test_shares_are_given_for_one_list_that_the_helpers_agree_on",
+        ),
+    ),
+}
 
-_KEY_BYTES = 32
-_NONCE_BYTES = 12
-_SEALED_BYTES = _NONCE_BYTES + 2 * SHARE_BYTES + 16
 
-
-@dataclass(frozen=True)
-class MaskingPublic(Public):
-    """What everyone may see of a client's keys of one round.
+class Masks(NamedTuple):
+    """What a client adds to its vector, and what it encloses.
 
     Attributes:
-      sealing: X25519 key under which letters to this client are sealed.
-      pairing: X25519 key from which its pairwise masks come.
-      own: SHA-256 of the seed of its own mask.
+      masks: the sum of its own mask and those with its neighbours.
+      notes: for each helper, in order, that its vector is in this sum.
     """
 
-    sealing: bytes
-    pairing: bytes
-    own: bytes
-
-    def to_bytes(self) -> bytes:
-        """The three, one after another."""
-        return self.sealing + self.pairing + self.own
+    masks: UInt[np.ndarray, "length"]
+    notes: bytes
 
 
-def public_from_bytes(data: bytes) -> MaskingPublic:
-    """The keys in ``data``, which is nothing but what ``to_bytes`` made of them.
-
-    Raises:
-      ProtocolError: anything else.
-    """
-    if len(data) != 3 * _KEY_BYTES:
-        raise ProtocolError(
-            f"Masking keys of {len(data)} bytes, expected {3 * _KEY_BYTES}: they were cut short or "
-            "are of another protocol"
-        )
-    return MaskingPublic(*_thirds(data))
-
-
-def secret_from_bytes(data: bytes) -> "MaskingSecret":
-    """The keys that ``MaskingSecret.to_bytes`` gave.
-
-    Raises:
-      ProtocolError: anything else; it quotes nothing of them.
-    """
-    if len(data) != 3 * _KEY_BYTES:
-        raise ProtocolError(f"Secret masking keys of {len(data)} bytes, expected {3 * _KEY_BYTES}")
-    return MaskingSecret(*_thirds(data))
-
-
-def _thirds(data: bytes) -> list[bytes]:
-    return [data[at : at + _KEY_BYTES] for at in range(0, len(data), _KEY_BYTES)]
-
-
-@dataclass(frozen=True, repr=False)
-class MaskingSecret(Secret):
-    """A client's keys of one round, 32 bytes each, for one message.
-
-    Two keys agree with other clients, because one of them may be given back.
-    """
-
-    sealing: bytes
-    pairing: bytes
-    own: bytes
-
-    @property
-    def public(self) -> MaskingPublic:
-        """Its public part."""
-        return MaskingPublic(_public(self.sealing), _public(self.pairing), _digest(self.own))
-
-    def to_bytes(self) -> bytes:
-        """The three, to be kept until the round is over in a file that only its owner can read."""
-        return self.sealing + self.pairing + self.own
-
-
-def masking(threshold: Threshold = "half") -> SecureSum:
-    """Bonawitz et al.'s secure aggregation; the holders are the clients in the sum.
+def masking(
+    server: ServerModel = "active", corrupted: float = 1 / 3, silent: float = 1 / 10
+) -> SecureSum:
+    """Bell et al.'s secure aggregation; the holders are the clients in the sum.
 
     Args:
-      threshold: clients that must be left to open a sum: more than ``"half"`` of the roster,
-        against an aggregator that follows the protocol, or more than ``"two-thirds"``, against one
-        that does not; see the guarantees.
+      server: whom it protects against: a ``"curious"`` aggregator, or an ``"active"`` one.
+      corrupted: at most this share of a round's clients colludes with it.
+      silent: at most this share of a round's clients falls silent.
 
     Returns:
-      The protocol. ``keygen`` for ``Role.CLIENT`` gives a ``MaskingSecret``, for one round.
+      The protocol. ``keygen`` for ``Role.CLIENT`` gives ``RoundKeys``, for one round.
 
     Raises:
-      ConfigError: another threshold.
+      ConfigError: no threshold is between the corrupted and those who are left.
     """
-    if threshold not in ("half", "two-thirds"):
-        raise ConfigError(f'masking: threshold={threshold!r}, expected "half" or "two-thirds"')
-    name = f"masking-{threshold}"
+    check_shares_of_clients(server, corrupted, silent)
+    name = f"masking-{server}"
 
-    def quorum(directory: Directory) -> int:
-        clients = len(directory.roster)
-        return (clients // 2 if threshold == "half" else 2 * clients // 3) + 1
+    def hood_of(directory: Directory) -> Neighbourhood:
+        return neighbourhood(server, corrupted, silent, len(directory.roster))
 
     def keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
         if role != Role.CLIENT:
             return Secret(), Public()
-        secret = MaskingSecret(rng(_KEY_BYTES), rng(_KEY_BYTES), rng(_KEY_BYTES))
-        return secret, secret.public
+        keys = new_round_keys(rng)
+        return keys, keys.public
 
-    def write_letter(rng: Rng, directory: Directory, secret: Secret, client: int) -> Message:
-        directory = dataclasses.replace(directory, letters={})
-        mine = _owned(directory, secret, client)
-        readers = sorted(directory.roster)
-        needed = quorum(directory)
-        parts = zip(
-            readers,
-            split_secret(rng, mine.own, needed, len(readers)),
-            split_secret(rng, mine.pairing, needed, len(readers)),
-            strict=True,
-        )
-        about = header(directory, f"{name}-letter")
-        sealed = []
-        for reader, own, pairing in parts:
-            key = _sealing_key(directory, mine, client, reader, (client, reader))
-            nonce = rng(_NONCE_BYTES)
-            sealed.append(nonce + AESGCM(key).encrypt(nonce, own + pairing, None))
-        return Message(about, client, b"".join(sealed))
-
-    def check_letters(directory: Directory, letters: Sequence[Message]) -> list[Message]:
-        before = dataclasses.replace(directory, letters={})
-        size = len(directory.roster) * _SEALED_BYTES
-        return check_messages(before, f"{name}-letter", letters, size)
+    def write(rng: Rng, directory: Directory, secret: Secret, client: int) -> Message:
+        return write_letter(rng, directory, f"{name}-letter", hood_of(directory), secret, client)
 
     def collect(directory: Directory, letters: Sequence[Message]) -> Directory:
-        accepted = check_letters(directory, letters)
-        return dataclasses.replace(
-            directory, letters={letter.client: letter for letter in accepted}
-        )
+        return collect_letters(directory, f"{name}-letter", hood_of(directory), letters)
 
-    def prepare(
-        rng: Rng, directory: Directory, secret: Secret, client: int
-    ) -> Prepared[UInt[np.ndarray, "length"]]:
-        del rng
-        mine = _owned(directory, secret, client)
-        needed = max(quorum(directory), 2)
-        if len(directory.letters) < needed:
-            raise ProtocolError(
-                f"{len(directory.letters)} letters in round {directory.round}, expected at least "
-                f"{needed} from the {len(directory.roster)} clients of the roster"
-            )
-        check_letters(directory, list(directory.letters.values()))
-        if client not in directory.letters:
-            raise ProtocolError(
-                f"Client {client}'s letter is not among those of round {directory.round}: sit this "
-                "round out"
-            )
-        masks = np.zeros(directory.terms.length, _word(directory.terms))
-        _add(masks, _own_key(mine.own), 1)
-        for key, sign in _pairing_keys(directory, mine.pairing, client, directory.letters):
-            _add(masks, key, sign)
-        return Prepared(header(directory, name), client, masks)
+    def read(
+        directory: Directory, secret: Secret, client: int, mail: Mapping[int, bytes]
+    ) -> Secret:
+        return read_letters(directory, hood_of(directory), secret, client, mail)
 
-    def protect(
-        directory: Directory,
-        prepared: Prepared[UInt[np.ndarray, "length"]],
-        vector: Int[np.ndarray, "length"],
-    ) -> Message:
-        values = check_vector(directory, prepared.client, vector)
-        about = header(directory, name)
-        masks = prepared.take(about)
-        masks += values.astype(masks.dtype)
-        return Message(about, prepared.client, _to_bytes(directory.terms, masks))
+    def quorum(directory: Directory) -> int:
+        return hood_of(directory).threshold
 
     def combine(directory: Directory, messages: Sequence[Message]) -> Total:
-        terms = directory.terms
-        accepted = check_messages(directory, name, messages, _width(terms) * terms.length)
-        total = np.zeros(terms.length, _word(terms))
+        words = words_of(directory.terms)
+        notes = (hood_of(directory).degree + 1) * TAG_BYTES
+        accepted = check_messages(directory, name, messages, words.size, notes)
+        total = words.zeros()
         for message in accepted:
-            total += _from_bytes(terms, message.body)
+            if not is_canonical(words, message.body):
+                raise OutOfRangeError(message.client, "bits after its last value are not 0")
+            total += from_bytes(words, message.body)
         contributors = tuple(message.client for message in accepted)
-        return Total(header(directory, name), contributors, _to_bytes(terms, total))
+        return Total(header(directory, name), contributors, to_bytes(words, total))
 
     def check_count(directory: Directory, contributors: tuple[int, ...]) -> None:
-        needed = max(quorum(directory), 2)
-        if len(contributors) < needed:
-            raise ProtocolError(
+        if len(contributors) < quorum(directory):
+            raise TooFewError(
                 f"Refused to open a total of {len(contributors)} contributions in round "
-                f"{directory.round}, expected at least {needed}: with so many of the "
+                f"{directory.round}, expected at least {quorum(directory)}: with so many of the "
                 f"{len(directory.roster)} clients silent, {name} protects nobody"
             )
 
-    def share(directory: Directory, secret: Secret, question: Question) -> Share:
+    def asked(directory: Directory, secret: Secret, question: Question) -> Member:
+        """The client that is asked, once it may be."""
         check_question(directory, name, question)
         check_count(directory, question.contributors)
-        mine, reader = _owner(directory, secret)
-        if reader not in question.contributors:
+        if not isinstance(secret, Member) or not secret.is_of(question.header):
             raise ProtocolError(
-                f"Client {reader} is not in the total of round {directory.round}: only clients in "
-                "it help to open it"
+                f"The secret is not that of a client in the sum of round {directory.round}: a "
+                "client helps with the sum whose letters it has read, and with no other"
             )
-        at = sorted(directory.roster).index(reader) * _SEALED_BYTES
-        parts = []
-        for writer, letter in sorted(directory.letters.items()):
-            key = _sealing_key(directory, mine, reader, writer, (writer, reader))
-            sealed = letter.body[at : at + _SEALED_BYTES]
-            try:
-                opened = AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
-            except InvalidTag:
-                raise ProtocolError(
-                    f"Client {writer}'s letter does not open for client {reader} in round "
-                    f"{directory.round}: ask another client for its share"
-                ) from None
-            own, pairing = opened[:SHARE_BYTES], opened[SHARE_BYTES:]
-            parts.append(own if writer in question.contributors else pairing)
-        return Share(question.header, question.contributors, b"".join(parts), reader)
+        if secret.client not in question.contributors:
+            raise ProtocolError(
+                f"Client {secret.client} is not in the total of round {directory.round}: only "
+                "clients in it help to open it"
+            )
+        return secret
+
+    def consent(directory: Directory, secret: Secret, question: Question) -> Message:
+        me = asked(directory, secret, question)
+        me.agree_to(digest_of(question), directory.round)
+        word = agreed_word(question)
+        tags = [me.tag(other, word) for other, each in me.neighbours.items() if each.is_helped]
+        return Message(header(directory, f"{name}-consent"), me.client, b"".join(tags))
+
+    def share(directory: Directory, secret: Secret, question: Question) -> Share:
+        me = asked(directory, secret, question)
+        check_agreement(directory, hood_of(directory).threshold, me, question)
+        there = set(question.contributors)
+        with_note = writers_of(me, question.included, included_word(question.header))
+        rows = []
+        for writer, each in me.neighbours.items():
+            # Of who is in the sum, but has not said so, nothing: it may be in another one.
+            if each.shares is None or (writer in there and writer not in with_note):
+                continue
+            of_seed, of_pairing = each.shares[:SHARE_BYTES], each.shares[SHARE_BYTES:]
+            rows.append(ids_to_bytes([writer]) + (of_seed if writer in there else of_pairing))
+        return Share(question.header, question.contributors, b"".join(rows), me.client)
 
     def open_total(
         directory: Directory, total: Total, shares: Sequence[Share]
     ) -> Int64[np.ndarray, "length"]:
-        check_total(directory, name, total, _width(directory.terms) * directory.terms.length)
+        words = words_of(directory.terms)
+        check_total(directory, name, total, words.size)
         check_count(directory, total.contributors)
-        check_shares(total, shares, len(shares), SHARE_BYTES * len(directory.letters))
-        given = {share.holder: share.body for share in shares}
-        needed = quorum(directory)
-        if len(given) < max(needed, len(shares)) or not set(given).issubset(total.contributors):
-            raise ProtocolError(
-                f"{len(shares)} shares for round {directory.round}, expected those of at least "
-                f"{needed} different clients in the total"
-            )
-        terms = directory.terms
-        unmasked = _from_bytes(terms, total.body)
-        for client, recovered in _recovered(directory, total, dict(list(given.items())[:needed])):
+        needed, rows = hood_of(directory).threshold, _rows(directory, total, shares)
+        linked = _linked(directory)
+        added, taken = [], []
+        for client in sorted(directory.letters):
+            secret = _recovered(directory, total, client, needed, rows.get(client, {}))
             if client in total.contributors:
-                _add(unmasked, _own_key(recovered), -1)
-            else:
-                # What survivors added of the pair, the silent client would have subtracted.
-                keys = _pairing_keys(directory, recovered, client, total.contributors)
-                for key, sign in keys:
-                    _add(unmasked, key, sign)
-        summed = _signed(terms, unmasked)
-        if np.abs(summed).max() > len(total.contributors) * terms.largest_value:
+                taken.append(own_mask(secret))
+                continue
+            # What survivors added of the pair, the silent client would have subtracted.
+            pairing = pairing_key(secret)
+            for other in linked[client].intersection(total.contributors):
+                seed = pair_mask(directory, pairing, client, other)
+                (added if client < other else taken).append(seed)
+        masked = from_bytes(words, total.body)
+        summed = to_signed(words, masked + sum_of_streams(words, added, taken))
+        if np.abs(summed).max() > len(total.contributors) * directory.terms.largest_value:
             raise ProtocolError(
                 f"The sum of round {directory.round} holds a value that "
                 f"{len(total.contributors)} clients within their range cannot reach: a message was "
@@ -331,161 +314,133 @@ def masking(threshold: Threshold = "half") -> SecureSum:
             )
         return summed
 
-    letters = Letters(write_letter, collect)
     return SecureSum(
         name,
         keygen,
-        prepare,
-        protect,
+        partial(_prepare, name),
+        partial(_protect, name),
         combine,
         share,
         open_total,
-        letters=letters,
+        letters=Letters(write, collect, deliver, read, partial(ask_all, name), consent),
         openers=Role.CLIENT,
         quorum=quorum,
+        check_share=_check_share,
+        sights=_SIGHTS[server],
     )
+
+
+def _prepare(
+    name: str, rng: Rng, directory: Directory, secret: Secret, client: int
+) -> Prepared[Masks]:
+    del rng
+    about = header(directory, name)
+    if not isinstance(secret, Member) or secret.client != client or not secret.is_of(about):
+        raise ProtocolError(
+            f"The secret is not that of client {client} in the sum of round {directory.round}: "
+            "read the letters of this directory first"
+        )
+    if len(directory.roster) < 2:
+        raise ProtocolError(
+            f"Client {client} is alone in round {directory.round}, expected at least 2: a sum of "
+            "one is that one's vector"
+        )
+    keys = secret.take_keys()
+    added, taken = [own_mask(keys.own)], []
+    for other in secret.neighbours:
+        if other in directory.letters and other != client:
+            seed = pair_mask(directory, keys.pairing, client, other)
+            (added if client < other else taken).append(seed)
+    word = included_word(about)
+    notes = [secret.tag(helper, word) for helper in keys.helpers]
+    masks = sum_of_streams(words_of(directory.terms), added, taken)
+    return Prepared(about, client, Masks(masks, b"".join(notes)))
+
+
+def _protect(
+    name: str,
+    directory: Directory,
+    prepared: Prepared[Masks],
+    vector: Int[np.ndarray, "length"],
+) -> Message:
+    values = check_vector(directory, prepared.client, vector)
+    about, words = header(directory, name), words_of(directory.terms)
+    masks, notes = prepared.take(about)
+    return Message(about, prepared.client, to_bytes(words, to_words(words, values) + masks), notes)
+
+
+def _linked(directory: Directory) -> dict[int, set[int]]:
+    """With whom each client has masks in common."""
+    linked: dict[int, set[int]] = {client: set() for client in directory.letters}
+    for writer, letter in directory.letters.items():
+        for reader in letter.readers:
+            if reader in linked and reader != writer:
+                linked[writer].add(reader)
+                linked[reader].add(writer)
+    return linked
+
+
+def _check_share(directory: Directory, total: Total, share: Share) -> None:
+    """Refuses a share of another sum, or of secrets that its holder does not help with."""
+    if (share.header, share.contributors) != (total.header, total.contributors):
+        raise ProtocolError(
+            f"Refused a share of another total than the one of round {total.header.round} "
+            f"with {len(total.contributors)} contributions"
+        )
+    if share.holder not in total.contributors:
+        raise ProtocolError(
+            f"Refused a share of client {share.holder} for round {total.header.round}: expected "
+            "those of different clients in the total"
+        )
+    writers = list(_shares_of(share))
+    if len(share.body) % _ROW_BYTES or writers != sorted(
+        writer
+        for writer in set(writers)
+        if writer in directory.letters and share.holder in directory.letters[writer].readers
+    ):
+        raise ProtocolError(
+            f"Refused a share of client {share.holder} for round {total.header.round}: expected "
+            "one row for each client that it helps, ascending"
+        )
+
+
+def _shares_of(share: Share) -> dict[int, bytes]:
+    """What a share holds of each client's secret."""
+    rows = (share.body[at : at + _ROW_BYTES] for at in range(0, len(share.body), _ROW_BYTES))
+    return {int.from_bytes(row[:8], "big"): row[8:] for row in rows}
+
+
+def _rows(
+    directory: Directory, total: Total, shares: Sequence[Share]
+) -> dict[int, dict[int, bytes]]:
+    """Of each client what its helpers gave of one of its secrets, by their places."""
+    place, rows = places(directory), {}
+    for share in shares:
+        _check_share(directory, total, share)
+        for writer, row in _shares_of(share).items():
+            rows.setdefault(writer, {})[place[share.holder]] = row
+    return rows
 
 
 def _recovered(
-    directory: Directory, total: Total, given: dict[int, bytes]
-) -> Iterator[tuple[int, bytes]]:
-    """Of each client in the total the seed of its own mask, of each silent one its pairing key."""
-    places = {client: place for place, client in enumerate(sorted(directory.roster), 1)}
-    weights = lagrange_weights([places[holder] for holder in given])
-    for row, client in enumerate(sorted(directory.letters)):
-        cut = slice(row * SHARE_BYTES, (row + 1) * SHARE_BYTES)
-        parts = {places[holder]: body[cut] for holder, body in given.items()}
-        secret, public = join_shares(weights, parts), _public_of(directory, client)
-        if client in total.contributors:
-            is_right = secret is not None and _digest(secret) == public.own
-        else:
-            is_right = secret is not None and _public(secret) == public.pairing
-        if secret is None or not is_right:
-            raise ProtocolError(
-                f"The shares of round {directory.round} do not give client {client}'s key: one of "
-                "them is wrong, or its letter was; open with other clients' shares"
-            )
-        yield client, secret
-
-
-def _owned(directory: Directory, secret: Secret, client: int) -> MaskingSecret:
-    public = _public_of(directory, client)
-    if isinstance(secret, MaskingSecret) and secret.public == public:
-        return secret
-    raise ProtocolError(
-        f"The secret is not that of client {client}'s key in the directory of round "
-        f"{directory.round}: put what keygen returned under the client's id"
-    )
-
-
-def _owner(directory: Directory, secret: Secret) -> tuple[MaskingSecret, int]:
-    if isinstance(secret, MaskingSecret):
-        public = secret.public
-        for client in directory.roster:
-            if directory.keys.get(client) == public:
-                return secret, client
-    raise ProtocolError(
-        f"The secret is not that of a client in the directory of round {directory.round}: secrets "
-        "are for one round"
-    )
-
-
-def _public_of(directory: Directory, client: int) -> MaskingPublic:
-    public = directory.keys.get(client)
-    if not isinstance(public, MaskingPublic) or client not in directory.roster:
-        raise ProtocolError(
-            f"The directory of round {directory.round} has no masking key of client {client}: put "
-            "what keygen returned under the client's id"
-        )
-    return public
-
-
-def _sealing_key(
-    directory: Directory, mine: MaskingSecret, me: int, other: int, way: tuple[int, int]
+    directory: Directory, total: Total, client: int, needed: int, rows: Mapping[int, bytes]
 ) -> bytes:
-    public = _public_of(directory, other).sealing
-    return _agree(directory, mine.sealing, public, (me, other), b"letter %d %d" % way)
-
-
-class _SignedKey(NamedTuple):
-    key: bytes
-    sign: int
-
-
-def _pairing_keys(
-    directory: Directory, pairing: bytes, me: int, others: Iterable[int]
-) -> Iterator[_SignedKey]:
-    """The key of each mask of ``me`` with another client, and whether it adds or subtracts it."""
-    for other in others:
-        if other != me:
-            way = (min(me, other), max(me, other))
-            public = _public_of(directory, other).pairing
-            key = _agree(directory, pairing, public, (me, other), b"mask %d %d" % way)
-            yield _SignedKey(key, 1 if me < other else -1)
-
-
-def _agree(
-    directory: Directory, secret: bytes, public: bytes, pair: tuple[int, int], purpose: bytes
-) -> bytes:
-    try:
-        agreed = X25519PrivateKey.from_private_bytes(secret).exchange(
-            X25519PublicKey.from_public_bytes(public)
-        )
-    except ValueError:
+    """Of a client in the total the seed of its own mask, of a silent one its pairing key."""
+    if len(rows) < needed:
         raise ProtocolError(
-            f"Client {pair[0]} cannot agree on a key with client {pair[1]} in round "
-            f"{directory.round}: the latter's public key is not one"
-        ) from None
-    return _derive(agreed, b"%s in round %d" % (purpose, directory.round))
-
-
-def _own_key(seed: bytes) -> bytes:
-    return _derive(seed, b"own mask")
-
-
-def _derive(secret: bytes, purpose: bytes) -> bytes:
-    return HKDF(SHA256(), _KEY_BYTES, None, b"pride_jax masking 1: " + purpose).derive(secret)
-
-
-def _public(secret: bytes) -> bytes:
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-
-
-def _digest(seed: bytes) -> bytes:
-    return hashlib.sha256(b"pride_jax masking 1: own " + seed).digest()
-
-
-def _width(terms: Terms) -> int:
-    """Bytes of a masked value: sums are modulo 256^width, and no possible signed sum wraps."""
-    largest_sum = terms.largest_cohort * terms.largest_value
-    return -(-(largest_sum.bit_length() + 1) // 8)
-
-
-def _word(terms: Terms) -> np.dtype[np.unsignedinteger]:
-    """The smallest word that holds a masked value; its excess high bytes are not sent."""
-    size = next(size for size in (1, 2, 4, 8) if size >= _width(terms))
-    return np.dtype(f"<u{size}")
-
-
-def _add(masked: UInt[np.ndarray, "length"], key: bytes, sign: int) -> None:
-    """Adds or subtracts, in place, the AES-256-CTR stream of a key that has no other use."""
-    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-    mask = np.frombuffer(stream.update(bytes(masked.nbytes)), masked.dtype)
-    (np.add if sign > 0 else np.subtract)(masked, mask, out=masked)
-
-
-def _to_bytes(terms: Terms, words: UInt[np.ndarray, "length"]) -> bytes:
-    return words.view(np.uint8).reshape(terms.length, -1)[:, : _width(terms)].tobytes()
-
-
-def _from_bytes(terms: Terms, body: bytes) -> UInt[np.ndarray, "length"]:
-    word = _word(terms)
-    table = np.zeros((terms.length, word.itemsize), np.uint8)
-    table[:, : _width(terms)] = np.frombuffer(body, np.uint8).reshape(terms.length, -1)
-    return table.view(word)[:, 0]
-
-
-def _signed(terms: Terms, words: UInt[np.ndarray, "length"]) -> Int64[np.ndarray, "length"]:
-    """The numbers closest to zero that the words are, modulo 256^width."""
-    excess = 64 - 8 * _width(terms)
-    return (words.astype(np.uint64) << np.uint64(excess)).view(np.int64) >> np.int64(excess)
+            f"{len(rows)} shares of client {client}'s key in round {directory.round}, expected "
+            f"those of at least {needed} of its helpers: wait for more, or its letter was false"
+        )
+    chosen = dict(list(rows.items())[:needed])
+    secret = join_shares(lagrange_weights(list(chosen)), chosen)
+    public = public_of(directory, client)
+    if client in total.contributors:
+        is_right = secret is not None and own_digest(secret) == public.own
+    else:
+        is_right = secret is not None and pairing_public(secret) == public.pairing
+    if secret is None or not is_right:
+        raise ProtocolError(
+            f"The shares of round {directory.round} do not give client {client}'s key: one of "
+            "them is wrong, or its letter was; open with other clients' shares"
+        )
+    return secret

@@ -1,8 +1,10 @@
 """A round of a secure sum under the clock, and naive Paillier beside it."""
 
+import dataclasses
+import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,13 @@ import phe
 from jaxtyping import Int64
 
 from pride_jax.aggregation.messages import question_of, sign_message, to_bytes
+from pride_jax.aggregation.round_keys import (
+    BOX_BYTES,
+    TAG_BYTES,
+    RoundKeys,
+    round_keys_from_bytes,
+    sign_round_keys,
+)
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
@@ -35,13 +44,28 @@ class Lap(NamedTuple):
 
 
 class Round(NamedTuple):
-    """A round that clients have been called to."""
+    """A round that clients have been called to.
+
+    Attributes:
+      protocol: how they add.
+      directory: the round.
+      secrets: the clients'.
+      signing: what each signs with.
+      vector: what each sends.
+      keys: of the clients, before they wrote letters, where there are any; in bytes, since they
+        write one.
+      written: the same after they did.
+      mail: what was sealed for each in others' letters.
+    """
 
     protocol: SecureSum
     directory: Directory
     secrets: Sequence[Secret]
     signing: Sequence[SigningSecret]
     vector: Int64[np.ndarray, "length"]
+    keys: Sequence[bytes] = ()
+    written: Sequence[bytes] = ()
+    mail: Mapping[int, Mapping[int, bytes]] = {}
 
 
 def call(
@@ -66,28 +90,45 @@ def call(
         {c: signing[c].public for c in roster},
     )
     secrets = [secret for secret, _ in keys]
-    if protocol.letters is not None:
-        letters = [
-            sign_message(signing[c], protocol.letters.write(os.urandom, directory, secrets[c], c))
-            for c in roster
-        ]
-        directory = protocol.letters.collect(directory, letters)
     largest = terms.largest_value
     vector = np.random.default_rng(0).integers(-largest, largest + 1, terms.length)
-    return Round(protocol, directory, secrets, signing, vector)
+    if protocol.letters is None:
+        return Round(protocol, directory, secrets, signing, vector)
+    signatures = {c: sign_round_keys(signing[c], b"", 0, c, keys[c][1]) for c in roster}
+    directory = dataclasses.replace(directory, key_signatures=signatures)
+    fresh = [_bytes_of(secret) for secret in secrets]
+    letters = [
+        sign_message(signing[c], protocol.letters.write(os.urandom, directory, secrets[c], c))
+        for c in roster
+    ]
+    written = [_bytes_of(secret) for secret in secrets]
+    directory, mail = (
+        protocol.letters.collect(directory, letters),
+        protocol.letters.deliver(letters),
+    )
+    members = [protocol.letters.read(directory, secrets[c], c, mail[c]) for c in roster]
+    return Round(protocol, directory, members, signing, vector, fresh, written, mail)
+
+
+def _bytes_of(secret: Secret) -> bytes:
+    assert isinstance(secret, RoundKeys)
+    return secret.to_bytes()
 
 
 def protect(called: Round, client: int) -> tuple[Message, float, float]:
     """One client's message, the seconds before it had its update, and those after."""
-    protocol, directory, secrets, signing, vector = called
+    protocol, directory, secrets, signing, vector, *_ = called
     start = time.perf_counter()
-    if protocol.letters is not None:
+    secret, letters = secrets[client], protocol.letters
+    if letters is not None:
         # As in ``call``; what it writes now is not used.
         protocol.keygen(os.urandom, Role.CLIENT)
-        sign_message(
-            signing[client], protocol.letters.write(os.urandom, directory, secrets[client], client)
-        )
-    prepared = protocol.prepare(os.urandom, directory, secrets[client], client)
+        keys = round_keys_from_bytes(called.keys[client])
+        letter = letters.write(os.urandom, directory.before_letters, keys, client)
+        sign_message(signing[client], letter)
+        written = round_keys_from_bytes(called.written[client])
+        secret = letters.read(directory, written, client, called.mail[client])
+    prepared = protocol.prepare(os.urandom, directory, secret, client)
     ready = time.perf_counter()
     message = sign_message(signing[client], protocol.protect(directory, prepared, vector))
     return message, ready - start, time.perf_counter() - ready
@@ -97,7 +138,7 @@ def laps_of(
     called: Round, key_holder: tuple[Secret, Public], messages: Sequence[Message]
 ) -> Callable[[], Lap]:
     """A lap through the round; the first checks the sum, too."""
-    protocol, directory, _, _, vector = called
+    protocol, directory, _, _, vector, *_ = called
     sent = bytes_sent(called, messages[0])
     is_checked = False
 
@@ -134,11 +175,20 @@ def _open(
 ) -> tuple[float, float, Int64[np.ndarray, "length"]]:
     """Seconds of the slowest holder, seconds of opening, and the sum."""
     protocol, directory = called.protocol, called.directory
-    holders, question = protocol.deal(key_holder[0]), question_of(messages)
-    if protocol.openers == Role.CLIENT:
-        holders, question = called.secrets, question._replace(enclosed=())
+    holders, questions = protocol.deal(key_holder[0]), itertools.repeat(question_of(messages))
+    if protocol.letters is not None:
+        told = protocol.letters.ask(directory, messages, [])
+        holders = [called.secrets[client] for client in told]
+        consents = [
+            sign_message(
+                called.signing[client],
+                protocol.letters.consent(directory, called.secrets[client], question),
+            )
+            for client, question in told.items()
+        ]
+        questions = protocol.letters.ask(directory, messages, consents).values()
     shares, times = [], [time.perf_counter()]
-    for holder in holders[: protocol.quorum(directory)]:
+    for holder, question in zip(holders[: protocol.quorum(directory)], questions, strict=False):
         shares.append(protocol.share(directory, holder, question))
         times.append(time.perf_counter())
     summed = protocol.open(directory, total, shares)
@@ -167,9 +217,13 @@ def naive_lap(keys: tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey], values
 
 
 def bytes_sent(called: Round, message: Message) -> int:
-    """What a client sends in the round: its message, its key and its letter."""
+    """What a client sends in the round: its message, its signed key, its letter and its consent."""
     directory, client = called.directory, message.client
     sent = len(to_bytes(message)) + len(directory.keys[client].to_bytes())
     if client in directory.letters:
-        sent += len(to_bytes(directory.letters[client]))
+        overhead = len(to_bytes(message._replace(body=b"", enclosed=b"")))
+        helpers = len(directory.letters[client].readers)
+        helped = sum(client in letter.readers for letter in directory.letters.values())
+        sent += len(directory.key_signatures[client]) + 2 * overhead
+        sent += helpers * (BOX_BYTES + 8) + helped * TAG_BYTES
     return sent
