@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from pride_jax.aggregation.secure_sum import (
     Role,
     Secret,
     SecureSum,
+    Share,
     Terms,
     Total,
 )
@@ -134,15 +135,24 @@ def _open(
 ) -> tuple[float, float, Int64[np.ndarray, "length"]]:
     """Seconds of the slowest holder, seconds of opening, and the sum."""
     protocol, directory = called.protocol, called.directory
-    holders, question = protocol.deal(key_holder[0]), question_of(messages)
-    if protocol.openers == Role.CLIENT:
-        holders, question = called.secrets, question._replace(enclosed=())
     shares, times = [], [time.perf_counter()]
-    for holder in holders[: protocol.quorum(directory)]:
-        shares.append(protocol.share(directory, holder, question))
+    for share in shares_of(called, key_holder, messages):
+        shares.append(share)
         times.append(time.perf_counter())
     summed = protocol.open(directory, total, shares)
     return float(np.diff(times).max()), time.perf_counter() - times[-1], summed
+
+
+def shares_of(
+    called: Round, key_holder: tuple[Secret, Public], messages: Sequence[Message]
+) -> Iterator[Share]:
+    """What as many holders as it takes give, one after another."""
+    protocol, directory = called.protocol, called.directory
+    holders, question = protocol.deal(key_holder[0]), question_of(messages)
+    if protocol.openers == Role.CLIENT:
+        holders, question = called.secrets, question._replace(enclosed=())
+    for holder in holders[: protocol.quorum(directory)]:
+        yield protocol.share(directory, holder, question)
 
 
 def naive_lap(keys: tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey], values: int) -> Lap:
