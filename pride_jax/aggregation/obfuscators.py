@@ -35,20 +35,19 @@ class Factor(NamedTuple):
     slope: mpz
 
 
-def obfuscators(n: int, base: int, exponents: Sequence[bytes]) -> list[mpz]:
+def powers(n: int, base: int, exponents: Sequence[bytes], longest: int) -> list[mpz]:
     """base^exponent mod n² for each exponent.
 
     Args:
       n: the public modulus.
       base: h_s, below n² and invertible.
-      exponents: random little-endian numbers, all of one even length; each is to be used once.
+      exponents: little-endian numbers, each of an even number of bytes.
+      longest: most bytes that any exponent of this base has; the table is made for it.
 
     Returns:
-      Obfuscators, in the order of the exponents.
+      The powers, in the order of the exponents.
     """
-    if not exponents:
-        return []
-    table = window_table(n, base, len(exponents[0]))
+    table = window_table(n, base, longest)
     modulus = mpz(n)
     square = modulus * modulus
     return [_power(modulus, square, table, exponent) for exponent in exponents]
@@ -57,7 +56,8 @@ def obfuscators(n: int, base: int, exponents: Sequence[bytes]) -> list[mpz]:
 def _power(
     modulus: mpz, square: mpz, table: tuple[tuple[Factor, ...], ...], exponent: bytes
 ) -> mpz:
-    factors = [row[digit] for row, digit in zip(table, exponent, strict=True)]
+    assert len(exponent) <= len(table)
+    factors = [row[digit] for row, digit in zip(table, exponent, strict=False)]
     product = mpz(1)
     for first, second in zip(factors[::2], factors[1::2], strict=True):
         product = product * (first.residue * second.residue) % square
@@ -66,21 +66,21 @@ def _power(
 
 
 @functools.lru_cache(maxsize=1)
-def window_table(n: int, base: int, exponent_bytes: int) -> tuple[tuple[Factor, ...], ...]:
+def window_table(n: int, base: int, longest: int) -> tuple[tuple[Factor, ...], ...]:
     """base^(digit · 256^row) for each byte of an exponent.
 
     One table is kept in each process. It takes 15 MB for a 3072-bit n and 512-bit exponents, 45 MB
     for 1536-bit ones.
 
     Returns:
-      ``exponent_bytes`` rows of 256 factors.
+      ``longest`` rows of 256 factors.
     """
     modulus = mpz(n)
     high, residue = gmpy2.f_divmod(mpz(base), modulus)
     inverse = gmpy2.invert(residue, modulus)
     step = _Invertible(residue, high * inverse % modulus, inverse)
     rows = []
-    for _ in range(exponent_bytes):
+    for _ in range(longest):
         power = _Invertible(mpz(1), mpz(0), mpz(1))
         row = [Factor(power.residue, power.slope)]
         for _ in range(255):

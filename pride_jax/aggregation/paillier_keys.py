@@ -1,6 +1,9 @@
-"""Paillier keys: python-paillier's, fit for Damgård–Jurik–Nielsen obfuscation; making and keeping.
+"""Paillier keys: python-paillier's, with Damgård–Jurik–Nielsen obfuscation; making and keeping.
 
 Any ciphertext under ``PaillierPublic.key`` decrypts with python-paillier alone, and the reverse.
+
+The base of obfuscators is hashed from the modulus. So a key is its modulus: nobody can choose, or
+damage, a base whose powers hide nothing, such as n² - 1, or one that is no n-th power.
 
 References:
   Paillier 1999, Public-key cryptosystems based on composite degree residuosity classes.
@@ -11,6 +14,8 @@ References:
 # pyright: reportAttributeAccessIssue=false
 # gmpy2 has no type stubs.
 
+import functools
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +30,7 @@ from pride_jax.errors import ProtocolError
 
 _FILE = "paillier-key.json"
 _PRIMALITY_ROUNDS = 64
+_NO_FACTOR_BELOW = 2**16
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,18 @@ class PaillierPublic(Public):
 
     Attributes:
       key: python-paillier's key, with the modulus ``n``.
-      obfuscation_base: h_s = h^n mod n² for h = -x² mod n, x random; its powers hide plaintexts.
     """
 
     key: PaillierPublicKey
-    obfuscation_base: int
+
+    @property
+    def obfuscation_base(self) -> int:
+        """The base whose powers hide plaintexts."""
+        return obfuscation_base(self.key.n)
 
     def to_bytes(self) -> bytes:
-        """Both numbers, in the fixed width of n²."""
-        size = ciphertext_bytes(self)
-        return self.key.n.to_bytes(size, "big") + self.obfuscation_base.to_bytes(size, "big")
+        """The modulus."""
+        return self.key.n.to_bytes(-(-self.key.n.bit_length() // 8), "big")
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,11 +59,14 @@ class PaillierSecret(Secret):
 
     Attributes:
       key: python-paillier's private key, with the primes ``p`` and ``q``.
-      public: its public part.
     """
 
     key: PaillierPrivateKey
-    public: PaillierPublic
+
+    @property
+    def public(self) -> PaillierPublic:
+        """Its public part."""
+        return PaillierPublic(self.key.public_key)
 
 
 def generate(rng: Rng, key_bits: int) -> PaillierSecret:
@@ -67,17 +78,31 @@ def generate(rng: Rng, key_bits: int) -> PaillierSecret:
     """
     p = _prime(rng, key_bits // 2)
     q = _prime(rng, key_bits // 2)
-    while p == q or gmpy2.gcd(p - 1, q - 1) != 2:
+    while not _fit_together(p, q):
         q = _prime(rng, key_bits // 2)
-    return _secret(int(p), int(q), obfuscation_base(rng, p * q))
+    return _secret(int(p), int(q))
 
 
-def obfuscation_base(rng: Rng, n: mpz) -> int:
-    """h^n mod n² for h = -x² mod n, x random and invertible."""
-    x = random_below(rng, n)
-    while gmpy2.gcd(x, n) != 1:
-        x = random_below(rng, n)
-    return int(gmpy2.powmod(-x * x % n, n, n * n))
+@functools.lru_cache(maxsize=4)
+def obfuscation_base(n: int) -> int:
+    """h^n mod n² for h = -x² mod n, x hashed from n: an n-th power of no small order.
+
+    With x random this is Damgård, Jurik & Nielsen's base; here it is random in the random oracle
+    model.
+    """
+    x = hashed_number(b"obfuscation base", n)
+    return int(gmpy2.powmod(-x * x % n, n, mpz(n) * n))
+
+
+def hashed_number(purpose: bytes, n: int) -> mpz:
+    """A number modulo n that nobody chose: SHAKE-256 of the purpose and n, 128 bits longer than n.
+
+    That it is not invertible has probability 1/p + 1/q for n = p·q.
+    """
+    size = -(-n.bit_length() // 8)
+    hashed = hashlib.shake_256(b"pride_jax Paillier, version 1: " + purpose + b"\0")
+    hashed.update(n.to_bytes(size, "big"))
+    return mpz.from_bytes(hashed.digest(size + 16), "big") % n
 
 
 def random_below(rng: Rng, bound: mpz) -> mpz:
@@ -96,31 +121,30 @@ def public_from_bytes(data: bytes, key_bits: int) -> PaillierPublic:
     Raises:
       ProtocolError: anything else.
     """
-    size = key_bits // 4
-    if len(data) != 2 * size:
+    size = key_bits // 8
+    if len(data) != size:
         raise ProtocolError(
-            f"A {key_bits}-bit Paillier key of {len(data)} bytes, expected {2 * size}: enrol it "
-            "again"
+            f"A {key_bits}-bit Paillier key of {len(data)} bytes, expected {size}: enrol it again"
         )
-    n, base = (int.from_bytes(data[at : at + size], "big") for at in (0, size))
-    check_public_numbers(key_bits, n, (base,))
-    return PaillierPublic(PaillierPublicKey(n), base)
+    n = int.from_bytes(data, "big")
+    check_modulus(key_bits, n)
+    return PaillierPublic(PaillierPublicKey(n))
 
 
-def check_public_numbers(key_bits: int, n: int, bases: tuple[int, ...]) -> None:
-    """Refuses a modulus of another size, or a base that is none modulo n².
+def check_modulus(key_bits: int, n: int) -> None:
+    """Refuses what can be seen to be no product of two primes of half that size.
 
     Raises:
       ProtocolError: as above.
     """
-    if n.bit_length() != key_bits or not n % 2:
+    if n.bit_length() != key_bits:
         raise ProtocolError(
-            f"A Paillier modulus of {n.bit_length()} bits, expected an odd one of {key_bits}: "
-            "enrol the key again"
+            f"A Paillier modulus of {n.bit_length()} bits, expected {key_bits}: enrol the key again"
         )
-    if any(not 1 < base < n * n or gmpy2.gcd(base, n) != 1 for base in bases):
+    if gmpy2.gcd(n, _small_primes()) != 1 or gmpy2.is_power(n) or gmpy2.is_prime(n):
         raise ProtocolError(
-            "A Paillier key whose base is not an invertible number in 2 … n² - 1: enrol it again"
+            f"A {key_bits}-bit Paillier modulus that is prime, a power, or has a factor below "
+            f"{_NO_FACTOR_BELOW}: the key was damaged or forged; enrol it again"
         )
 
 
@@ -134,11 +158,9 @@ def save_secret(folder: Path, secret: PaillierSecret) -> None:
     Raises:
       ProtocolError: the folder holds a key already, or is open to others.
     """
-    numbers = {
-        "p": hex(secret.key.p),
-        "q": hex(secret.key.q),
-        "obfuscation_base": hex(secret.public.obfuscation_base),
-    }
+    # With the modulus: one damaged prime in 180 is a prime.
+    n = secret.public.key.n
+    numbers = {"p": hex(secret.key.p), "q": hex(secret.key.q), "n": hex(n)}
     write_owner_only(Path(folder) / _FILE, json.dumps(numbers).encode())
 
 
@@ -152,21 +174,20 @@ def load_secret(folder: Path) -> PaillierSecret:
     data = read_owner_only(path)
     try:
         numbers = json.loads(data)
-        p, q, base = (int(numbers[name], 16) for name in ("p", "q", "obfuscation_base"))
-        if not (_fit(p) and _fit(q) and p != q and 1 < base < (p * q) ** 2):
+        p, q, n = (int(numbers.pop(name), 16) for name in ("p", "q", "n"))
+        if numbers or n != p * q or not (_fit(p) and _fit(q) and _fit_together(p, q)):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Not from the error at hand: it may quote the file.
         raise ProtocolError(
             f"{path} does not hold a Paillier key: restore it from a copy; what was encrypted "
             "under it cannot be opened without"
         ) from None
-    return _secret(p, q, base)
+    return _secret(p, q)
 
 
-def _secret(p: int, q: int, base: int) -> PaillierSecret:
-    key = PaillierPublicKey(p * q)
-    return PaillierSecret(PaillierPrivateKey(key, p, q), PaillierPublic(key, base))
+def _secret(p: int, q: int) -> PaillierSecret:
+    return PaillierSecret(PaillierPrivateKey(PaillierPublicKey(p * q), p, q))
 
 
 def _prime(rng: Rng, bits: int) -> mpz:
@@ -179,4 +200,17 @@ def _prime(rng: Rng, bits: int) -> mpz:
 
 
 def _fit(prime: int) -> bool:
-    return prime % 4 == 3 and gmpy2.is_prime(prime, _PRIMALITY_ROUNDS)
+    bits = prime.bit_length()
+    # The two top bits, as ``_prime`` sets them.
+    is_long_enough = bits % 8 == 0 and prime >> max(bits - 2, 0) == 3
+    return is_long_enough and prime % 4 == 3 and gmpy2.is_prime(prime, _PRIMALITY_ROUNDS)
+
+
+def _fit_together(p: int | mpz, q: int | mpz) -> bool:
+    return p != q and p.bit_length() == q.bit_length() and gmpy2.gcd(p - 1, q - 1) == 2
+
+
+@functools.cache
+def _small_primes() -> mpz:
+    """The product of all primes below ``_NO_FACTOR_BELOW``."""
+    return gmpy2.primorial(_NO_FACTOR_BELOW)

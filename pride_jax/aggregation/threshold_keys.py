@@ -2,7 +2,8 @@
 
 The primes are safe, p = 2p' + 1 and q = 2q' + 1. So the squares modulo n² are a cyclic group of
 order n·p'·q', whose smallest prime factor is about as long as p: no element but 1 has a small
-order, and a random square generates it.
+order, and a random square generates it. The one that holders' proofs are about is hashed from the
+modulus, as the base of obfuscators is.
 
 References:
   Shamir 1979, How to share a secret.
@@ -30,9 +31,9 @@ from phe import PaillierPublicKey
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.paillier_keys import (
     PaillierPublic,
-    check_public_numbers,
+    check_modulus,
     ciphertext_bytes,
-    obfuscation_base,
+    hashed_number,
     random_below,
 )
 from pride_jax.aggregation.secure_sum import Rng, Secret
@@ -49,13 +50,16 @@ class ThresholdPublic(PaillierPublic):
 
     Attributes:
       threshold: number of holders that open a sum together.
-      verification_base: v, a random square modulo n².
       verification_keys: v^(Δ·share) modulo n² for each holder's share, by ascending index from 1.
     """
 
     threshold: int
-    verification_base: int
     verification_keys: tuple[int, ...]
+
+    @property
+    def verification_base(self) -> int:
+        """v, a square modulo n² that nobody chose."""
+        return verification_base(self.key.n)
 
     @property
     def holders(self) -> int:
@@ -75,10 +79,7 @@ class ThresholdPublic(PaillierPublic):
                 super().to_bytes(),
                 self.threshold.to_bytes(2, "big"),
                 self.holders.to_bytes(2, "big"),
-                *(
-                    number.to_bytes(size, "big")
-                    for number in (self.verification_base, *self.verification_keys)
-                ),
+                *(key.to_bytes(size, "big") for key in self.verification_keys),
             ]
         )
 
@@ -137,18 +138,24 @@ def deal(rng: Rng, key_bits: int, holders: int, threshold: int, workers: int = 1
     exponent = half_order * gmpy2.invert(half_order, n)
     polynomial = [exponent] + [random_below(rng, n * half_order) for _ in range(threshold - 1)]
     shares = [_evaluate(polynomial, index, n * half_order) for index in range(1, holders + 1)]
-    base = gmpy2.powmod(random_below(rng, n * n), 2, n * n)
     delta = math.factorial(holders)
     public = ThresholdPublic(
         PaillierPublicKey(int(n)),
-        obfuscation_base(rng, n),
         threshold,
-        int(base),
-        tuple(int(gmpy2.powmod(base, delta * share, n * n)) for share in shares),
+        tuple(
+            int(gmpy2.powmod(verification_base(int(n)), delta * share, n * n)) for share in shares
+        ),
     )
     return DealtSecrets(
         tuple(HolderSecret(index, int(share), public) for index, share in enumerate(shares, 1))
     )
+
+
+@functools.lru_cache(maxsize=4)
+def verification_base(n: int) -> int:
+    """v, the square of a number modulo n² that is hashed from n: it generates all squares."""
+    low, high = (hashed_number(purpose, n) for purpose in (b"verification base", b"its high half"))
+    return int(gmpy2.powmod(low + n * high, 2, mpz(n) * n))
 
 
 def safe_prime(rng: Rng, bits: int, workers: int = 1) -> mpz:
@@ -177,21 +184,28 @@ def public_from_bytes(data: bytes, key_bits: int, holders: int, threshold: int) 
     Raises:
       ProtocolError: anything else.
     """
-    size = key_bits // 4
-    counts = data[2 * size : 2 * size + 4]
+    size, counts_at = key_bits // 4, key_bits // 8
+    keys_at = counts_at + 4
+    counts = data[counts_at:keys_at]
     found = int.from_bytes(counts[:2], "big"), int.from_bytes(counts[2:], "big")
-    if len(data) != (3 + holders) * size + 4 or found != (threshold, holders):
+    expected = keys_at + holders * size
+    if len(data) != expected or found != (threshold, holders):
         raise ProtocolError(
             f"A threshold key of {len(data)} bytes for {found[0]} of {found[1]} holders, expected "
-            f"{(3 + holders) * size + 4} bytes for {threshold} of {holders} holders and "
-            f"{key_bits} bits: enrol it again"
+            f"{expected} bytes for {threshold} of {holders} holders and {key_bits} bits: enrol it "
+            "again"
         )
-    numbers = data[: 2 * size] + data[2 * size + 4 :]
-    n, base, verification, *keys = (
-        int.from_bytes(numbers[at : at + size], "big") for at in range(0, len(numbers), size)
+    n = int.from_bytes(data[:counts_at], "big")
+    check_modulus(key_bits, n)
+    keys = tuple(
+        int.from_bytes(data[at : at + size], "big") for at in range(keys_at, expected, size)
     )
-    check_public_numbers(key_bits, n, (base, verification, *keys))
-    return ThresholdPublic(PaillierPublicKey(n), base, threshold, verification, tuple(keys))
+    if any(not 1 < key < n * n or gmpy2.gcd(key, n) != 1 for key in keys):
+        raise ProtocolError(
+            "A threshold key with a verification key that is not an invertible number in "
+            "2 … n² - 1: enrol it again"
+        )
+    return ThresholdPublic(PaillierPublicKey(n), threshold, keys)
 
 
 def save_secret(folder: Path, secret: DealtSecrets) -> None:
@@ -234,9 +248,7 @@ def save_holder(folder: Path, secret: HolderSecret) -> None:
         "index": secret.index,
         "share": hex(secret.share),
         "n": hex(public.key.n),
-        "obfuscation_base": hex(public.obfuscation_base),
         "threshold": public.threshold,
-        "verification_base": hex(public.verification_base),
         "verification_keys": [hex(key) for key in public.verification_keys],
     }
     write_owner_only(_file(folder, secret.index), json.dumps(numbers).encode())
@@ -254,15 +266,13 @@ def load_holder(folder: Path, index: int) -> HolderSecret:
         numbers = json.loads(data)
         public = ThresholdPublic(
             PaillierPublicKey(int(numbers["n"], 16)),
-            int(numbers["obfuscation_base"], 16),
             numbers["threshold"],
-            int(numbers["verification_base"], 16),
             tuple(int(key, 16) for key in numbers["verification_keys"]),
         )
         secret = HolderSecret(numbers["index"], int(numbers["share"], 16), public)
         if secret.index != index or not _fits(secret):
             raise ValueError
-    except (ValueError, LookupError, TypeError, ArithmeticError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         # Not from the error at hand: it may quote the file.
         raise ProtocolError(
             f"{path} does not hold the threshold key of holder {index}: restore it from a copy, or "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pride_jax.aggregation import bfv_keys
+from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.holder_keys import key_from_bytes
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.protocols.masking import public_from_bytes
@@ -19,7 +20,8 @@ from pride_jax.aggregation.secure_sum import (
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
-from pride_jax.privacy.plan import Plan, smallest_sum
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.plan import Plan, plan_of, smallest_sum
 from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import read_settings, to_dict, trust
@@ -45,8 +47,8 @@ class Agreement(NamedTuple):
       protocol: how sums are protected.
       public_key: the key holders' one.
       terms: of a sum, but for the fewest clients of a round.
-      plan: what is private, if anything.
-      noise_bits: bits of what is sent where clients add shares of noise; None where they do not.
+      rules: what the run may ask of anyone.
+      plan: what is private, or that nothing is.
     """
 
     config: Experiment
@@ -54,8 +56,8 @@ class Agreement(NamedTuple):
     protocol: SecureSum
     public_key: Public
     terms: Terms
-    plan: Plan | None
-    noise_bits: int | None
+    rules: Rules
+    plan: Plan | NoPlan
 
 
 def write_config(folder: Path, config: Experiment) -> None:
@@ -83,14 +85,17 @@ def load_agreement(folder: Path) -> Agreement:
     files = build_key_files(settings)
     public_key = Public() if files is None else files.read_public(roster.public_key)
     derived = _derived(folder, config, roster)
+    terms = Terms(**derived["terms"])
     return Agreement(
         config=config,
         roster=roster,
         protocol=build_secure_sum(settings),
         public_key=public_key,
-        terms=Terms(**derived["terms"]),
-        plan=None if derived["plan"] is None else Plan.from_dict(derived["plan"]),
-        noise_bits=derived["noise_bits"],
+        terms=terms,
+        rules=Rules(
+            config.rounds, derived["releases"], terms.smallest_cohort, settings.most_refused
+        ),
+        plan=plan_of(derived["plan"]),
     )
 
 
@@ -156,12 +161,11 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         cohort = tuple(client for client in cohort if client in sent)
         keys |= {client: sent[client] for client in cohort}
     letters = map(from_bytes, record.get("letters", ()))
-    terms = agreement.terms
-    smallest = smallest_sum(agreement.plan, terms.smallest_cohort, round_, len(cohort))
+    smallest = smallest_sum(agreement.plan, round_, len(cohort))
     return Directory(
         round_,
         cohort,
-        dataclasses.replace(terms, smallest_cohort=smallest),
+        dataclasses.replace(agreement.terms, smallest_cohort=smallest),
         keys,
         {client: enrolled[client].signing_key for client in cohort},
         {letter.client: letter for letter in letters},

@@ -9,6 +9,7 @@ from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import Floats
 from pride_jax.settings.experiment import Experiment
@@ -56,7 +57,7 @@ _REAL = (
 def disclosure(
     config: Experiment,
     secure: SecureAggregation | None,
-    plan: Plan | None,
+    plan: Plan | NoPlan,
     releases: int | None,
     clients: int,
     holders: int = 1,
@@ -67,7 +68,7 @@ def disclosure(
     Args:
       config: the run's settings.
       secure: how it added updates.
-      plan: what is private, if anything.
+      plan: what is private, or that nothing is.
       releases: made by it, those that had to be done again included; the plan's if None.
       clients: how many there are.
       holders: the most clients that hold one same example.
@@ -79,14 +80,14 @@ def disclosure(
       ``statements``, as JSON has them.
     """
     sights = _sights(secure, plan, clients)
-    secret = plan is not None and plan.sampler.amplifies and config.privacy.hides
+    secret = isinstance(plan, Plan) and plan.sampler.amplifies and config.privacy.hides
     sizes = real or config.weighting == "examples"
     statements = [*([_SIZES] if sizes else []), _MESSAGES, _SECRET_ROSTER if secret else _ROSTER]
     statements += [_REAL] if real else [_SIMULATED]
     if config.privacy.hides or not real:
         statements.append(_HIDDEN if config.privacy.hides else _OUTSIDE)
     against = None
-    if plan is None:
+    if isinstance(plan, NoPlan):
         guarantee = _NO_DP
         statements.append(_MODELS)
     else:
@@ -105,10 +106,12 @@ def disclosure(
     }
 
 
-def _sights(secure: SecureAggregation | None, plan: Plan | None, clients: int) -> tuple[Sight, ...]:
+def _sights(
+    secure: SecureAggregation | None, plan: Plan | NoPlan, clients: int
+) -> tuple[Sight, ...]:
     """The protocol's own; where two parties share a model without noise, that each has both."""
     sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
-    if clients != 2 or plan is not None:
+    if clients != 2 or isinstance(plan, Plan):
         return sights
     others = [sight for sight in sights if sight.who != CLIENTS]
     return *others, OTHER_PARTY, OTHER_PARTY._replace(adversary="active")

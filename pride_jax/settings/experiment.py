@@ -209,6 +209,9 @@ class Privacy(Validated):
     noise: Literal["integers", "floats"] = "integers"
     """`integers` on the public grid of the sum, of a stated distance from what is accounted;
     `floats`, of none, for studies, as that of `banded` and `blt` always is."""
+    rotation: bool = True
+    """Whether a secure sum adds integers of rotated updates where these are of a finer grid, which
+    is where updates are long and `aggregation.bits` few; not for `banded` and `blt`."""
     epsilon: float | None = None
     """The noise is made so large that the whole run costs this ε; it also ends a run that would
     cost more after a crash."""
@@ -298,20 +301,27 @@ class Aggregation(Validated):
     """Largest value in an update; a client's update with a larger one is scaled down as a whole.
     1 if not given, or the clipping norm where there is noise, which an update cannot exceed."""
     key_bits: int = 3072
-    """Of the Paillier modulus; 3072 is 128-bit security, 2048 is 112-bit."""
+    """Of the Paillier modulus; 3072 is 128-bit security, 4096 is 152-bit, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
     """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
     holders: int = 3
     """Key holders of `threshold`."""
     threshold: int = 2
     """How many of them open a sum."""
+    smallest_cohort: int | None = None
+    """Fewest clients with examples whose sum is opened; half of those expected in a round, and at
+    least 2, if not given. A privacy.mechanism has its own."""
+    most_refused: int = 10
+    """Sums that may be refused, each for a message that spoils it, before the run stops."""
     workers: int | None = None
     """Processes that encrypt and decrypt; one a core if not given."""
 
     def _check(self) -> None:
         self._above_zero("limit")
-        self._at_least(1, "workers")
-        self._at_least(2, "threshold")
+        self._at_least(1, "workers", "most_refused")
+        self._at_least(2, "threshold", "smallest_cohort")
+        if self.protocol == "none" and self.smallest_cohort is not None:
+            self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
         if self.protocol == "threshold" and self.threshold > self.holders:
             self._refuse("threshold", f"at most holders={self.holders}")
         if not 2 <= self.bits <= 24:

@@ -35,10 +35,11 @@ from bench.common.paillier_parts import (
     time_window_table,
 )
 from bench.common.secure_rounds import Lap, bytes_sent, call, laps_of, naive_lap, protect
+from pride_jax.aggregation.packed_paillier import SECURITY_BITS, Exponent
 from pride_jax.aggregation.paillier_keys import PaillierPublic
 from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
-from pride_jax.aggregation.protocols.paillier import SECURITY_BITS, Exponent, paillier
+from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers

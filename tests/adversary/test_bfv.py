@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from parties import Party, party_of_case, signing
+from parties import Party, party_of_case, rules, signing
 from tenseal import sealapi
 
 from pride_jax.aggregation import checks, seal
@@ -40,7 +40,7 @@ def directory(party: Party) -> Directory:
 @pytest.fixture
 def holder(party: Party) -> Holder:
     enrolled = {client: signing(client).public for client in CLIENTS}
-    return Holder(party.secret, enrolled, smallest_cohort=2)
+    return Holder(party.secret, enrolled, rules(2))
 
 
 def vector_of(client: int) -> np.ndarray:

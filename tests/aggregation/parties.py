@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.messages import question_of, sign_message
 from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
@@ -56,6 +57,11 @@ CASES = {
     "masking-two-thirds": Case(partial(masking, "two-thirds"), crowd=20),
 }
 """Add a line here to have a protocol tested."""
+
+
+def rules(smallest_cohort: int) -> Rules:
+    """What a holder lets a run ask: all but cohorts that are too small."""
+    return Rules(rounds=2**31, releases=2**31, smallest_cohort=smallest_cohort, most_refused=2**31)
 
 
 @functools.cache

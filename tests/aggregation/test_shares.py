@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import gmpy2
 import pytest
 from parties import signing
 
@@ -70,20 +71,22 @@ def test_a_share_encloses_nothing():
 def test_paillier_public(small_paillier):
     public = small_paillier.public
     assert isinstance(public, PaillierPublic)
-    data, size = public.to_bytes(), 256
+    data, n = public.to_bytes(), public.key.n
+    assert len(data) == 128
     assert paillier_keys.public_from_bytes(data, 1024) == public
-    n, square = data[:size], public.key.nsquare
-    number = (public.key.n + 1).to_bytes(size, "big")
+    prime = gmpy2.next_prime(2**1023 + 2**1022)
     bad = [
         data[:-1],
         data + b"\0",
         b"",
-        number + data[size:],
-        bytes(size) + data[size:],
-        n + bytes(size),
-        n + (1).to_bytes(size, "big"),
-        n + n,
-        n + square.to_bytes(size, "big"),
+        bytes(128),
+        (n >> 1).to_bytes(128, "big"),
+        (n + 1).to_bytes(128, "big"),
+        (n - n % 65521).to_bytes(128, "big"),
+        prime.to_bytes(128, "big"),
+        (gmpy2.next_prime(2**511 + 2**510) ** 2).to_bytes(128, "big"),
+        # With a base of one's own behind it.
+        data + (n * n - 1).to_bytes(256, "big"),
     ]
     for each in bad:
         with pytest.raises(ProtocolError, match="enrol"):
@@ -94,7 +97,7 @@ def test_paillier_public(small_paillier):
 
 def test_threshold_public():
     public = threshold_keys.ThresholdPublic(
-        paillier_keys.generate(os.urandom, 1024).public.key, 2, 2, 3, (4, 5, 7)
+        paillier_keys.generate(os.urandom, 1024).public.key, 2, (4, 5, 7)
     )
     data = public.to_bytes()
     assert threshold_keys.public_from_bytes(data, 1024, 3, 2) == public
@@ -102,9 +105,11 @@ def test_threshold_public():
         data[:-1],
         data + bytes(256),
         b"",
+        bytes(128) + data[128:],
         replace(public, threshold=1).to_bytes(),
         replace(public, threshold=4).to_bytes(),
         replace(public, verification_keys=(4, 0, 7)).to_bytes(),
+        replace(public, verification_keys=(4, 5, public.key.n)).to_bytes(),
     ):
         with pytest.raises(ProtocolError, match="enrol"):
             threshold_keys.public_from_bytes(bad, 1024, 3, 2)

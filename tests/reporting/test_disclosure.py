@@ -11,6 +11,7 @@ from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.reporting.terminal import show_disclosure
 from pride_jax.settings.build import build_plan
@@ -23,11 +24,11 @@ def disclosed(clients=10, **settings):
     aggregation = Aggregation(**settings)
     config = Experiment(aggregation=aggregation)
     if aggregation.protocol == "none":
-        return disclosure(config, None, None, None, clients)
+        return disclosure(config, None, NoPlan(), None, clients)
     protocol = build_secure_sum(aggregation)
     # What is disclosed does not depend on the keys.
     keys = protocol.keygen(os.urandom, Role.CLIENT)
-    return disclosure(config, SecureAggregation(protocol, keys), None, None, clients)
+    return disclosure(config, SecureAggregation(protocol, keys), NoPlan(), None, clients)
 
 
 def learnt(said, who):
@@ -137,6 +138,18 @@ def test_it_says_for_whom_epsilon_holds_and_never_less_for_who_knows_more(config
     assert (number == models) == (config in (EVERYONE, FIXED, CORRELATED))
     for told in (models, number, cohort):
         assert f"ε = {told:.4g}" in said["guarantee"]
+
+
+@pytest.mark.parametrize("mechanism", ["skellam", "gaussian"])
+def test_it_says_whether_updates_are_rotated_and_what_becomes_of_those_out_of_range(mechanism):
+    privacy = replace(SHARES.privacy, mechanism=mechanism)
+    said = [
+        said_of(replace(SHARES, privacy=privacy, aggregation=Aggregation("plain", bits=bits)))[0]
+        for bits in (6, 12)
+    ]
+    told = ["rotated by Hadamard transforms" in each["guarantee"] for each in said]
+    assert told == [True, False]
+    assert "scaled down where a value then exceeds 0." in said[0]["guarantee"]
 
 
 @pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)

@@ -1,42 +1,26 @@
 """Threshold Paillier: packed Paillier whose sums only t of n key holders together can open.
 
-Clients and the aggregator do exactly what they do in ``paillier``. Each holder raises the total to
-its share of the decryption exponent and proves that it did; t such powers give the sum.
+Clients and the aggregator do what they do in ``paillier``. Each holder adds up what the clients
+enclosed, raises it to its share of the decryption exponent and proves that it did
+(``decryption_proofs``); t such powers give the sum of vectors and blinds, and the aggregator takes
+the blinds away.
 
 Formal guarantees:
   A trusted dealer makes the key; it could decrypt everything and must forget it. Under the
-  assumptions of ``paillier`` and in the random oracle model, t - 1 holders, corrupted before the
-  round, and the aggregator together learn who contributed and the sums that were opened, and
-  nothing else. No holder can make a wrong sum pass: one that gives a wrong power is named, but with
-  probability 2^-128 for each hash that it tries. t holders together decrypt every message.
+  assumptions of ``paillier``, and as far as said there: t - 1 holders, corrupted before the round,
+  together with the aggregator and any clients, learn who contributed and the sums that were opened,
+  whatever they send. Without the aggregator any number of holders, with any clients, learn who
+  contributed. t holders and the aggregator together learn every vector. An honest holder opens one
+  sum a round (``holder.help_open``), so no second one can be opened if 2t > n + corrupted.
+
+  Integrity: no holder can make a wrong sum pass. One that gives a wrong power is named, but with
+  probability 2^-128 for each hash that it tries. Clients can send what is out of range.
 
 Availability:
   Up to n - t holders may be absent or wrong; with t = n, none.
 
 Edge cases:
-  Holders see ciphertexts only: whether a total counts its contributors is known once it is open. So
-  the aggregator is semi-honest: one that cheats could have a single message opened. Holders that
-  distrust it add the messages themselves (``holder.help_open``) and open one total a round each;
-  then no second one can be opened if 2t > n. Nothing runs in constant time.
-
-The proof:
-  SQ, the squares modulo n², is cyclic and no element but 1 has an order below 2^128 (see
-  ``threshold_keys``). For ciphertexts c_j, the holder's powers d_j = c_j^(2Δs) and its verification
-  key w = v^(Δs), let the elements D_j = d_j² / c_j^(4Δs) of SQ be what the d_j are wrong by.
-
-  All ciphertexts at once: random 128-bit numbers e_j, hashed from everything above, give
-  A = Π c_j^(4·e_j) and B = Π d_j^(2·e_j). If some D_j is not 1, its order exceeds 2^128, so at most
-  one choice of e_j for the given others makes Π D_j^(e_j) = 1, that is B = A^(Δs): a wrong power
-  survives with probability 2^-128 (the small-exponents test).
-
-  B = A^(Δs) is proved by equality of logarithms: a = v^r, b = A^r, a challenge e hashed from all of
-  it, z = r + e·Δs. If two challenges below 2^128 could be answered for the same a and b, then
-  v^(z-z') = w^(e-e') and A^(z-z') = B^(e-e'); e - e' is invertible modulo the order of SQ, and
-  v generates SQ, so (z - z')/(e - e') is Δs modulo that order and B = A^(Δs). Hence for a false
-  statement one challenge at most can be answered. r is longer than e·Δs by 128 bits, so z tells
-  nothing about s; it is hashed from s and the statement, so no statement is proved with two r.
-
-  A power is proved but for its sign and the like: opening uses its square.
+  Two clients: each learns the other's vector from the sum. Nothing runs in constant time.
 
 References:
   Fouque, Poupard & Stern 2000, Sharing decryption in the context of voting or lotteries.
@@ -44,16 +28,12 @@ References:
   probabilistic public-key system, section 4.1.
   Damgård, Jurik & Nielsen 2010, A generalization of Paillier's public-key system with applications
   to electronic voting.
-  Shoup 2000, Practical threshold signatures, for Δ and the proof.
-  Chaum & Pedersen 1992, Wallet databases with observers.
-  Bellare, Garay & Rabin 1998, Fast batch verification for modular exponentiation and digital
-  signatures.
+  Cramer, Damgård & Nielsen 2001, Multiparty computation from threshold homomorphic encryption.
 """
 
 # pyright: reportAttributeAccessIssue=false
 # gmpy2 has no type stubs.
 
-import hashlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -64,18 +44,21 @@ import numpy as np
 from gmpy2 import mpz
 from jaxtyping import Int64
 
-from pride_jax.aggregation.messages import to_bytes
-from pride_jax.aggregation.paillier_keys import ciphertext_bytes
-from pride_jax.aggregation.protocols.paillier import (
+from pride_jax.aggregation.checks import check_total
+from pride_jax.aggregation.decryption_proofs import Statement, holds, proof_bytes, prove, state
+from pride_jax.aggregation.messages import header_bytes
+from pride_jax.aggregation.packed_paillier import (
     Exponent,
     are_ciphertexts,
-    in_threads,
     join,
     packed_paillier,
     split,
 )
+from pride_jax.aggregation.paillier_keys import ciphertext_bytes
+from pride_jax.aggregation.processes import in_threads
 from pride_jax.aggregation.secure_sum import (
     Directory,
+    Header,
     Message,
     Public,
     Question,
@@ -85,12 +68,13 @@ from pride_jax.aggregation.secure_sum import (
     SecureSum,
     Share,
     Total,
+    header,
 )
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
 from pride_jax.errors import ConfigError, ProtocolError
 
 _LARGEST_HOLDERS = 100
-_CHALLENGE_BYTES = 16
+_SUM = b"PRIDEtsh"
 
 
 class ShareError(ProtocolError):
@@ -144,6 +128,8 @@ def threshold_paillier(
             f"2 <= threshold <= holders <= {_LARGEST_HOLDERS}: for one holder use paillier"
         )
 
+    plaintext_bytes = key_bits // 8
+
     def public_of(directory: Directory) -> ThresholdPublic:
         public = packed.public(directory)
         if (public.threshold, public.holders) != (threshold, holders):
@@ -167,25 +153,44 @@ def threshold_paillier(
                 f"{directory.round}: load the key that the directory was made with"
             )
         ciphertexts = packed.asked(directory, question)
-        # What the aggregator makes of the same messages.
-        total = Total(question.header, question.contributors, join(public, ciphertexts))
         powers = partial_decryptions(secret, ciphertexts, workers)
-        statement = _Statement(
-            secret.index, _transcript(total, secret.index, powers), ciphertexts, powers
-        )
-        body = _prove(secret, statement) + join(public, powers)
-        return Share(total.header, total.contributors, body, secret.index)
+        about = _about(question.header, question.contributors)
+        proof = prove(secret, state(public, secret.index, about, ciphertexts, powers))
+        body = proof + join(powers, ciphertext_bytes(public))
+        return Share(question.header, question.contributors, body, secret.index)
+
+    def combine(directory: Directory, messages: Sequence[Message]) -> Total:
+        public = public_of(directory)
+        accepted = packed.accepted(directory, messages)
+        contributors = tuple(message.client for message in accepted)
+        products = packed.products(directory, accepted)
+        body = join(products, ciphertext_bytes(public))
+        body += join(packed.blinds(directory, accepted), plaintext_bytes)
+        return Total(header(directory, packed.name), contributors, body)
+
+    def opened(directory: Directory, total: Total) -> _Sum:
+        """The total, checked."""
+        public = public_of(directory)
+        size, count = ciphertext_bytes(public), packed.plaintexts(directory)
+        check_total(directory, packed.name, total, count * (size + plaintext_bytes))
+        ciphertexts = split(total.body[: count * size], size)
+        if not are_ciphertexts(public, ciphertexts):
+            raise ProtocolError(
+                f"Refused a total of round {directory.round}: it holds what is not a ciphertext"
+            )
+        blinds = split(total.body[count * size :], plaintext_bytes)
+        return _Sum(total.header, total.contributors, ciphertexts, blinds)
 
     def open_total(
         directory: Directory, total: Total, shares: Sequence[Share]
     ) -> Int64[np.ndarray, "length"]:
         public = public_of(directory)
-        ciphertexts = packed.ciphertexts(directory, total)
+        summed = opened(directory, total)
         valid: dict[int, list[mpz]] = {}
         refused = []
         for given in shares:
             try:
-                statement = _checked(public, total, ciphertexts, given)
+                statement = _checked(public, summed, given)
                 if statement.holder in valid:
                     raise ShareError(statement.holder, "it has given one for this total already")
                 valid[statement.holder] = statement.powers
@@ -199,10 +204,11 @@ def threshold_paillier(
         for error in refused:
             warnings.warn(f"{error}; the others open round {total.header.round}", stacklevel=2)
         chosen = {holder: valid[holder] for holder in sorted(valid)[:threshold]}
-        return packed.read(directory, total.contributors, decrypt_together(public, chosen, workers))
+        blinded = decrypt_together(public, chosen, workers)
+        return packed.read(directory, total.contributors, blinded, summed.blinds)
 
     def check(directory: Directory, total: Total, given: Share) -> None:
-        _checked(public_of(directory), total, packed.ciphertexts(directory, total), given)
+        _checked(public_of(directory), opened(directory, total), given)
 
     def holders_of(secret: Secret) -> Sequence[Secret]:
         assert isinstance(secret, DealtSecrets)
@@ -213,27 +219,13 @@ def threshold_paillier(
         keygen,
         packed.prepare,
         packed.protect,
-        packed.combine,
+        combine,
         share,
         open_total,
         quorum=lambda directory: threshold,
         check_share=check,
         deal=holders_of,
     )
-
-
-def check_share(public: ThresholdPublic, total: Total, share: Share) -> int:
-    """The holder that gave a share, once its proof holds.
-
-    Args:
-      public: the key.
-      total: what is to be opened; the caller has checked it.
-      share: what a holder says about it.
-
-    Raises:
-      ShareError: it belongs to another total, is no share, or is wrong.
-    """
-    return _checked(public, total, split(public, total.body), share).holder
 
 
 def partial_decryptions(
@@ -251,7 +243,7 @@ def partial_decryptions(
 
 def decrypt_together(
     public: ThresholdPublic, powers: Mapping[int, Sequence[mpz]], workers: int = 1
-) -> list[int]:
+) -> list[mpz]:
     """The plaintexts, below n, that ``threshold`` holders' powers of ciphertexts give.
 
     Args:
@@ -281,7 +273,7 @@ def decrypt_together(
                 f"{public.threshold} and their proofs hold, the public key is damaged or its "
                 "dealer was wrong; make a new key"
             )
-        plaintexts.append(int(multiple * unscale % n))
+        plaintexts.append(multiple * unscale % n)
     return plaintexts
 
 
@@ -291,37 +283,44 @@ def lagrange(delta: int, holder: int, holders: Mapping[int, object]) -> int:
     return delta * math.prod(others) // math.prod(other - holder for other in others)
 
 
-class _Statement(NamedTuple):
-    """That a holder's ``powers`` of ``ciphertexts`` are right, and a hash of all that."""
+class _Sum(NamedTuple):
+    """A total that has been checked: ciphertexts of blinded plaintexts, and sums of the blinds."""
 
-    holder: int
-    transcript: bytes
+    header: Header
+    contributors: tuple[int, ...]
     ciphertexts: list[mpz]
-    powers: list[mpz]
+    blinds: list[mpz]
 
 
-def _checked(
-    public: ThresholdPublic, total: Total, ciphertexts: list[mpz], share: Share
-) -> _Statement:
+def _checked(public: ThresholdPublic, summed: _Sum, share: Share) -> Statement:
+    """What a share says, once its proof holds."""
     holder, body = share.holder, share.body
+    about, contributors, ciphertexts, _ = summed
     if not 1 <= holder <= public.holders:
         raise ShareError(holder, f"expected a holder from 1 to {public.holders}")
-    if (share.header, share.contributors) != (total.header, total.contributors):
+    if (share.header, share.contributors) != (about, contributors):
         raise ShareError(
             holder,
-            f"it opens another total than the one of round {total.header.round} with "
-            f"{len(total.contributors)} contributions",
+            f"it opens another total than the one of round {about.round} with "
+            f"{len(contributors)} contributions",
         )
-    start = _CHALLENGE_BYTES + _response_bytes(public)
-    if len(body) != start + len(total.body):
-        raise ShareError(holder, f"{len(body)} bytes of body, expected {start + len(total.body)}")
-    powers = split(public, body[start:])
+    start, size = proof_bytes(public), ciphertext_bytes(public)
+    if len(body) != start + size * len(ciphertexts):
+        raise ShareError(
+            holder, f"{len(body)} bytes of body, expected {start + size * len(ciphertexts)}"
+        )
+    powers = split(body[start:], size)
     if not are_ciphertexts(public, powers):
         raise ShareError(holder, "a power is not an invertible number in 1 … n² - 1")
-    statement = _Statement(holder, _transcript(total, holder, powers), ciphertexts, powers)
-    if not _holds(public, statement, body[:start]):
+    statement = state(public, holder, _about(about, contributors), ciphertexts, powers)
+    if not holds(public, statement, body[:start]):
         raise ShareError(holder, "its proof does not hold: the decryption is wrong")
     return statement
+
+
+def _about(about: Header, contributors: tuple[int, ...]) -> bytes:
+    """Which sum is opened: nothing else has these bytes."""
+    return header_bytes(about, len(contributors), _SUM) + np.array(contributors, ">u8").tobytes()
 
 
 def _powers(
@@ -333,102 +332,3 @@ def _powers(
         return gmpy2.powmod_base_list(list(part), exponent, square)
 
     return in_threads(raised, bases, workers)
-
-
-def _prove(secret: HolderSecret, statement: _Statement) -> bytes:
-    public = secret.public
-    square = mpz(public.key.nsquare)
-    size = _response_bytes(public)
-    exponent = public.delta * secret.share
-    known = secret.share.to_bytes(ciphertext_bytes(public), "big")
-    nonce = mpz.from_bytes(_hash(b"nonce", size - 1, known, statement.transcript), "big")
-    pair = _pair(public, statement)
-    commitment = gmpy2.powmod_base_list([mpz(public.verification_base), pair[0]], nonce, square)
-    challenge = _challenge(public, statement, pair, commitment)
-    response = nonce + int.from_bytes(challenge, "big") * exponent
-    return challenge + response.to_bytes(size, "big")
-
-
-def _holds(public: ThresholdPublic, statement: _Statement, proof: bytes) -> bool:
-    square = mpz(public.key.nsquare)
-    challenge = proof[:_CHALLENGE_BYTES]
-    response = mpz.from_bytes(proof[_CHALLENGE_BYTES:], "big")
-    pair = _pair(public, statement)
-    bases = [mpz(public.verification_base), pair[0]]
-    results = [mpz(public.verification_keys[statement.holder - 1]), pair[1]]
-    commitment = [
-        raised * gmpy2.invert(claimed, square) % square
-        for raised, claimed in zip(
-            gmpy2.powmod_base_list(bases, response, square),
-            gmpy2.powmod_base_list(results, int.from_bytes(challenge, "big"), square),
-            strict=True,
-        )
-    ]
-    return challenge == _challenge(public, statement, pair, commitment)
-
-
-def _response_bytes(public: ThresholdPublic) -> int:
-    # As long as e·Δ·share below Δ·n²·2^128, 128 bits to hide it, and a byte for the carry.
-    exponent = public.delta * public.key.nsquare
-    return -(-exponent.bit_length() // 8) + _CHALLENGE_BYTES + 16 + 1
-
-
-def _pair(public: ThresholdPublic, statement: _Statement) -> tuple[mpz, mpz]:
-    """A and B: all ciphertexts, and all powers, folded into one number each."""
-    square = mpz(public.key.nsquare)
-    size = _CHALLENGE_BYTES * len(statement.powers)
-    exponents = _hash(b"coefficients", size, statement.transcript)
-    return (
-        gmpy2.powmod(_folded(statement.ciphertexts, exponents, square), 4, square),
-        gmpy2.powmod(_folded(statement.powers, exponents, square), 2, square),
-    )
-
-
-def _folded(bases: Sequence[mpz], exponents: bytes, modulus: mpz) -> mpz:
-    """Π base^exponent, all exponents of 16 bytes, big-endian, one after another.
-
-    Four bits of all exponents at a time: bases with the same digit are multiplied, and running
-    products raise each digit's product to its digit (Pippenger's method).
-    """
-    digits = exponents.hex()
-    width = 2 * _CHALLENGE_BYTES
-    result = mpz(1)
-    for position in range(width):
-        by_digit = dict.fromkeys("0123456789abcdef", mpz(1))
-        for base, digit in zip(bases, digits[position::width], strict=True):
-            by_digit[digit] = by_digit[digit] * base % modulus
-        running = window = mpz(1)
-        for digit in "fedcba987654321":
-            running = running * by_digit[digit] % modulus
-            window = window * running % modulus
-        result = gmpy2.powmod(result, 16, modulus) * window % modulus
-    return result
-
-
-def _transcript(total: Total, holder: int, powers: Sequence[mpz]) -> bytes:
-    """A hash of which total, under which keys, is claimed to have which powers, by whom."""
-    return _hash(
-        b"transcript",
-        32,
-        to_bytes(Message(total.header, holder, total.body)),
-        np.array(total.contributors, ">u8").tobytes(),
-        *(power.to_bytes(-(-power.bit_length() // 8), "big") for power in powers),
-    )
-
-
-def _challenge(
-    public: ThresholdPublic,
-    statement: _Statement,
-    pair: tuple[mpz, mpz],
-    commitment: Sequence[mpz],
-) -> bytes:
-    numbers = join(public, [*pair, *commitment])
-    return _hash(b"challenge", _CHALLENGE_BYTES, statement.transcript, numbers)
-
-
-def _hash(purpose: bytes, size: int, *parts: bytes) -> bytes:
-    """SHAKE-256 of parts, each after its length; no purpose gives what another one gives."""
-    digest = hashlib.shake_256(b"pride_jax threshold Paillier, version 1")
-    for part in (purpose, *parts):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.digest(size)

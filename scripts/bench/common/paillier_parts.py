@@ -12,9 +12,9 @@ import numpy as np
 
 from pride_jax.aggregation.fixed_point import fit, quantize
 from pride_jax.aggregation.obfuscators import window_table
+from pride_jax.aggregation.packed_paillier import Exponent, exponent_bits
 from pride_jax.aggregation.packing import layout, pack, unpack
 from pride_jax.aggregation.paillier_keys import PaillierPublic
-from pride_jax.aggregation.protocols.paillier import Exponent, exponent_bits
 
 MICRO = 1e6
 _WINDOW_BITS = 8

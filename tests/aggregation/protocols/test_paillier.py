@@ -1,3 +1,4 @@
+import hashlib
 import os
 import pickle
 import subprocess
@@ -15,7 +16,10 @@ from gmpy2 import mpz
 from jaxtyping import TypeCheckError
 from parties import Party, party_of
 
-from pride_jax.aggregation.obfuscators import obfuscators
+from pride_jax.aggregation.blinding import blinds
+from pride_jax.aggregation.messages import question_of
+from pride_jax.aggregation.obfuscators import powers
+from pride_jax.aggregation.packed_paillier import exponent_bits
 from pride_jax.aggregation.packing import layout, pack
 from pride_jax.aggregation.paillier_keys import (
     PaillierSecret,
@@ -24,7 +28,7 @@ from pride_jax.aggregation.paillier_keys import (
     load_secret,
     save_secret,
 )
-from pride_jax.aggregation.protocols.paillier import decrypt, exponent_bits, paillier
+from pride_jax.aggregation.protocols.paillier import decrypt, paillier
 from pride_jax.aggregation.refusals import NotInvertibleError, OutOfRangeError
 from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Total
 from pride_jax.errors import ConfigError, ProtocolError
@@ -41,9 +45,19 @@ def directory(small_paillier: Party) -> Directory:
     return small_paillier.directory([1, 2, 3], length=60)
 
 
-def split(secret: PaillierSecret, body: bytes) -> list[int]:
+def ciphertexts_of(secret: PaillierSecret, message: Message) -> list[int]:
+    """The two that a message of 60 values encloses."""
     size = ciphertext_bytes(secret.public)
-    return [int.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
+    ends = range(0, 2 * size, size)
+    return [int.from_bytes(message.enclosed[at : at + size], "big") for at in ends]
+
+
+def blinded(secret: PaillierSecret, message: Message, vector: np.ndarray) -> list[int]:
+    """What a message's ciphertexts hold."""
+    n = secret.public.key.n
+    plaintexts = pack(layout(1024, 16, 128), vector)
+    hidden_by = blinds(mpz(n), message.body, len(plaintexts))
+    return [int((m + r) % n) for m, r in zip(plaintexts, hidden_by, strict=True)]
 
 
 class TestKeys:
@@ -66,6 +80,16 @@ class TestKeys:
         assert gmpy2.jacobi(base % n, n) == 1
         # -x² is no square modulo either prime, and n is odd.
         assert gmpy2.jacobi(base, p) == gmpy2.jacobi(base, q) == -1
+        # No small order: not even the part of it that 1,000 factors of p - 1 and q - 1 could leave.
+        assert pow(base, 2 * int(gmpy2.fac(1000)), n) != 1
+
+    def test_base_is_the_modulus_own(self, secret: PaillierSecret) -> None:
+        n = secret.public.key.n
+        digest = hashlib.shake_256(
+            b"pride_jax Paillier, version 1: obfuscation base\0" + n.to_bytes(128, "big")
+        ).digest(144)
+        x = int.from_bytes(digest, "big") % n
+        assert secret.public.obfuscation_base == pow(-x * x % n, n, n * n)
 
     def test_primes_less_one_share_nothing_but_two(self) -> None:
         for _ in range(30):
@@ -96,7 +120,14 @@ class TestKeys:
         (path,) = tmp_path.iterdir()
         good = path.read_text()
         halves = good.replace(hex(secret.key.p), hex(secret.key.p + 2))
-        for damaged in (good[:-2], good.replace('"p"', '"r"'), halves, "[]", "", '{"p": 3}'):
+        twice = good.replace(hex(secret.key.q), hex(secret.key.p))
+        short = good.replace(hex(secret.key.q), "0x7")
+        more = good.replace("{", '{"obfuscation_base": "0x2", ')
+        for damaged in (
+            *(good[:-2], good.replace('"p"', '"r"'), halves, twice, short, more),
+            *("[]", "", '{"p": 3}', '{"p": 3, "q": 3}', "[" * 100_000),
+        ):
+            assert damaged != good
             path.write_text(damaged)
             with pytest.raises(ProtocolError, match="does not hold a Paillier key") as refusal:
                 load_secret(tmp_path)
@@ -113,11 +144,8 @@ class TestPhe:
         key = phe.PaillierPrivateKey(
             phe.PaillierPublicKey(secret.public.key.n), secret.key.p, secret.key.q
         )
-        plaintexts = [
-            key.decrypt(phe.EncryptedNumber(key.public_key, ciphertext, 0))
-            for ciphertext in split(secret, message.body)
-        ]
-        assert plaintexts == pack(layout(1024, 16, 128), vector)
+        plaintexts = [key.raw_decrypt(each) for each in ciphertexts_of(secret, message)]
+        assert plaintexts == blinded(secret, message, vector)
 
     def test_encrypts_what_we_decrypt(self, secret: PaillierSecret) -> None:
         public = phe.PaillierPublicKey(secret.public.key.n)
@@ -129,21 +157,13 @@ class TestPhe:
         self, small_paillier: Party, directory: Directory, secret: PaillierSecret
     ) -> None:
         ours = small_paillier.protect(directory, 1, np.arange(60))
-        where, key = layout(1024, 16, 128), secret.public.key
-        theirs = [
-            phe.EncryptedNumber(key, key.raw_encrypt(plaintext), 0)
-            for plaintext in pack(where, np.arange(60) * 7)
-        ]
+        key = secret.public.key
         sums = [
-            number + phe.EncryptedNumber(key, ciphertext, 0)
-            for number, ciphertext in zip(theirs, split(secret, ours.body), strict=True)
+            phe.EncryptedNumber(key, ciphertext, 0) + key.encrypt(7)
+            for ciphertext in ciphertexts_of(secret, ours)
         ]
-        size = ciphertext_bytes(secret.public)
-        body = b"".join(number.ciphertext(be_secure=False).to_bytes(size, "big") for number in sums)
-        total = Total(ours.header, (1, 2), body)
-        share = small_paillier.protocol.share(directory, secret, total)
-        summed = small_paillier.protocol.open(directory, total, [share])
-        np.testing.assert_array_equal(summed, np.arange(60) * 8)
+        opened = decrypt(secret, [mpz(each.ciphertext(be_secure=False)) for each in sums])
+        assert opened == [(m + 7) % key.n for m in blinded(secret, ours, np.arange(60))]
 
     def test_agrees_on_any_ciphertext(self, secret: PaillierSecret) -> None:
         square = secret.public.key.nsquare
@@ -157,17 +177,17 @@ class TestObfuscators:
     def test_are_powers_of_the_base(self, secret: PaillierSecret) -> None:
         n, base = secret.public.key.n, secret.public.obfuscation_base
         exponents = [os.urandom(40) for _ in range(20)] + [bytes(40), b"\1" + bytes(39)]
-        exponents += [bytes([255]) * 40, bytes(39) + b"\xff"]
+        exponents += [bytes([255]) * 40, bytes(39) + b"\xff", os.urandom(94), b"", b"\1\1"]
         expected = [pow(base, int.from_bytes(e, "little"), n * n) for e in exponents]
-        assert obfuscators(n, base, exponents) == expected
-        assert obfuscators(n, base, []) == []
+        assert powers(n, base, exponents, 94) == expected
+        assert powers(n, base, [], 94) == []
 
     def test_same_vector_never_gives_the_same_bytes(
         self, small_paillier: Party, directory: Directory, secret: PaillierSecret
     ) -> None:
         vector = np.zeros(60, int)
-        bodies = [small_paillier.protect(directory, 1, vector).body for _ in range(10)]
-        ciphertexts = [ciphertext for body in bodies for ciphertext in split(secret, body)]
+        sent = [small_paillier.protect(directory, 1, vector) for _ in range(10)]
+        ciphertexts = [each for message in sent for each in ciphertexts_of(secret, message)]
         assert len(set(ciphertexts)) == len(ciphertexts)
 
     @pytest.mark.parametrize(
@@ -175,6 +195,7 @@ class TestObfuscators:
         [
             (2048, "default", 448),
             (3072, "default", 512),
+            (4096, "default", 608),
             (2048, "strict", 1024),
             (3072, "strict", 1536),
         ],
@@ -194,15 +215,17 @@ class TestObfuscators:
 
         protocol = paillier(1024, exponent)
         protocol.prepare(recording, directory, small_paillier.secret, 1)
-        assert asked == [exponent_bits(1024, exponent) // 8] * 2
+        size = exponent_bits(1024, exponent) // 8
+        # A seed, obfuscators, and what hides plaintexts and exponents in the proof.
+        assert asked == [32, size, size, 128 + 16, size + 16 + 4 + 16 + 16]
 
 
 class TestRefusals:
     def message(self, party: Party, directory: Directory, change) -> Message:
         good = party.protect(directory, 2, np.arange(60))
-        first, second = split(party.secret, good.body)
+        first, _ = ciphertexts_of(party.secret, good)
         size = ciphertext_bytes(party.public)
-        return good._replace(body=(change(first)).to_bytes(size, "big") + second.to_bytes(size))
+        return good._replace(enclosed=change(first).to_bytes(size, "big") + good.enclosed[size:])
 
     @pytest.mark.parametrize("excess", [0, 1])
     def test_ciphertext_out_of_range(self, small_paillier, directory, excess) -> None:
@@ -222,36 +245,28 @@ class TestRefusals:
                 small_paillier.protocol.combine(directory, [good, bad])
             assert str(factor)[:12] not in str(refusal.value)
 
-    def test_total_that_is_not_ciphertexts(self, small_paillier, directory) -> None:
-        good = small_paillier.protocol.combine(
-            directory, [small_paillier.protect(directory, 1, np.arange(60))]
-        )
-        for byte in (b"\0", b"\xff"):
-            bad = good._replace(body=byte * len(good.body))
-            with pytest.raises(ProtocolError, match="not a ciphertext"):
-                small_paillier.protocol.share(directory, small_paillier.secret, bad)
+    def test_share_that_is_no_plaintext(self, small_paillier, directory) -> None:
+        sent = [small_paillier.protect(directory, 1, np.arange(60))]
+        total = small_paillier.protocol.combine(directory, sent)
+        (share,) = small_paillier.shares(directory, sent)
+        bad = share._replace(body=small_paillier.public.to_bytes() + share.body[128:])
+        with pytest.raises(ProtocolError, match="no plaintext"):
+            small_paillier.protocol.open(directory, total, [bad])
 
-    @pytest.mark.parametrize("claimed", [(1, 2), (1, 2, 3)])
-    def test_one_message_raised_to_a_power(self, small_paillier, directory, claimed) -> None:
-        """The count slot sees it unless the power is the number of clients it claims."""
-        message = small_paillier.protect(directory, 1, np.arange(60))
-        key = small_paillier.public.key
-        size = ciphertext_bytes(small_paillier.public)
-        body = b"".join(
-            pow(ciphertext, 10, key.nsquare).to_bytes(size, "big")
-            for ciphertext in split(small_paillier.secret, message.body)
-        )
-        with pytest.raises(ProtocolError, match="does not count"):
-            small_paillier.protocol.share(
-                directory, small_paillier.secret, Total(message.header, claimed, body)
+    def test_share_that_counts_another_number(self, small_paillier, directory) -> None:
+        sent = [small_paillier.protect(directory, c, np.arange(60)) for c in (1, 2, 3)]
+        total = small_paillier.protocol.combine(directory, sent)
+        (share,) = small_paillier.shares(directory, sent[:2])
+        with pytest.raises(ProtocolError, match="above its slots"):
+            small_paillier.protocol.open(
+                directory, total, [share._replace(contributors=total.contributors)]
             )
 
     def test_another_key(self, small_paillier, directory) -> None:
         other = party_of(small_paillier.protocol)
         message = small_paillier.protect(directory, 1, np.arange(60))
-        total = small_paillier.protocol.combine(directory, [message])
         with pytest.raises(ProtocolError, match="secret is not that of"):
-            other.protocol.share(directory, other.secret, total)
+            other.protocol.share(directory, other.secret, question_of([message]))
         elsewhere = other.directory([1, 2, 3], length=60)
         with pytest.raises(ProtocolError, match="made under the keys"):
             other.protocol.combine(elsewhere, [message])
@@ -267,7 +282,7 @@ class TestRefusals:
                     os.urandom, Directory(0, (1,), directory.terms, keys), small_paillier.secret, 1
                 )
 
-    @pytest.mark.parametrize("setting", [{"key_bits": 4096}, {"exponent": "short"}, {"workers": 0}])
+    @pytest.mark.parametrize("setting", [{"key_bits": 4095}, {"exponent": "short"}, {"workers": 0}])
     def test_impossible_settings(self, setting) -> None:
         with pytest.raises((ConfigError, TypeCheckError), match=f"{next(iter(setting))}"):
             paillier(**setting)
@@ -289,7 +304,7 @@ class TestSecrecy:
     ) -> None:
         message = small_paillier.protect(directory, 1, np.arange(60))
         total = small_paillier.protocol.combine(directory, [message])
-        share = small_paillier.protocol.share(directory, secret, total)
+        share = small_paillier.protocol.share(directory, secret, question_of([message]))
         pickled = pickle.dumps((directory, message, total, share))
         for prime in (secret.key.p, secret.key.q):
             for order in ("little", "big"):
@@ -314,9 +329,29 @@ def test_full_size_round_with_workers_and_an_aggregator_in_its_own_process() -> 
     messages = [party.protect(directory, client, vectors[client]) for client in range(3)]
     with ProcessPoolExecutor(1, get_context("spawn")) as aggregator:
         total = aggregator.submit(_aggregate, directory, messages).result()
-    share = party.protocol.share(directory, party.secret, total)
-    np.testing.assert_array_equal(party.protocol.open(directory, total, [share]), vectors.sum(0))
-    assert len(messages[0].body) / LONG < 6.5
+    shares = party.shares(directory, messages)
+    np.testing.assert_array_equal(party.protocol.open(directory, total, shares), vectors.sum(0))
+    assert len(messages[0].enclosed) / LONG < 6.5
+
+
+def known_key(bits: int) -> PaillierSecret:
+    """A 4096-bit key of two primes that everybody knows: RFC 3526's and RFC 7919's of 2048 bits."""
+    with gmpy2.context(precision=bits):
+        pi, e = (gmpy2.mpz(gmpy2.floor(x * 2**1918)) for x in (gmpy2.const_pi(), gmpy2.exp(1)))
+    low = 2**2048 - 2**1984 - 1
+    p, q = (int(low + 2**64 * middle) for middle in (pi + 124476, e + 560316))
+    return PaillierSecret(phe.PaillierPrivateKey(phe.PaillierPublicKey(p * q), p, q))
+
+
+def test_4096_bits() -> None:
+    secret = known_key(4096)
+    assert secret.public.key.n.bit_length() == 4096
+    assert all(gmpy2.is_prime(each, 8) for each in (secret.key.p, secret.key.q))
+    party = Party(paillier(4096), secret, secret.public)
+    assert party.protocol.name == "paillier-4096"
+    directory = party.directory([1, 2], length=60)
+    vectors = {client: client * np.arange(60) - 31 for client in (1, 2)}
+    np.testing.assert_array_equal(party.sum(directory, vectors), sum(vectors.values()))
 
 
 def test_a_program_with_workers_ends_quietly(tmp_path: Path) -> None:
@@ -333,6 +368,6 @@ def test_a_program_with_workers_ends_quietly(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", script],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "9000 {7}\n", "")

@@ -12,19 +12,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parties import party_of
 
-from pride_jax.aggregation.packing import layout, pack
+from pride_jax.aggregation.decryption_proofs import proof_bytes
+from pride_jax.aggregation.messages import question_of
+from pride_jax.aggregation.packed_paillier import split
 from pride_jax.aggregation.paillier_keys import PaillierSecret, ciphertext_bytes
-from pride_jax.aggregation.protocols.paillier import paillier, split
+from pride_jax.aggregation.protocols.paillier import decrypt, paillier
 from pride_jax.aggregation.protocols.threshold import (
     ShareError,
-    check_share,
     decrypt_together,
     lagrange,
     partial_decryptions,
     threshold_paillier,
 )
 from pride_jax.aggregation.refusals import OutOfRangeError
-from pride_jax.aggregation.secure_sum import Directory, Public, Role, Share, Terms, Total
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Message,
+    Public,
+    Role,
+    Share,
+    Terms,
+    Total,
+)
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
 from pride_jax.errors import ConfigError, ProtocolError
 
@@ -44,15 +53,28 @@ class Round:
         self.directory = self.party.directory([1, 2, 3], LENGTH, smallest=2)
         self.vectors = {client: np.arange(LENGTH) * client - 50 for client in (1, 2, 3)}
         self.expected = sum(self.vectors.values())
-        self.total = self.add(self.directory)
+        self.messages = self.protect(self.directory)
+        self.total = self.protocol.combine(self.directory, self.messages)
         self.shares = {secret.index: self.share(secret.index) for secret in self.secrets}
 
+    def protect(self, directory: Directory, clients: Iterable[int] = (1, 2, 3)) -> list[Message]:
+        return [self.party.protect(directory, c, self.vectors[c]) for c in clients]
+
     def add(self, directory: Directory, clients: Iterable[int] = (1, 2, 3)) -> Total:
-        messages = [self.party.protect(directory, c, self.vectors[c]) for c in clients]
-        return self.protocol.combine(directory, messages)
+        return self.protocol.combine(directory, self.protect(directory, clients))
 
     def share(self, holder: int) -> Share:
-        return self.protocol.share(self.directory, self.secrets[holder - 1], self.total)
+        question = question_of(self.messages)
+        return self.protocol.share(self.directory, self.secrets[holder - 1], question)
+
+    def check(self, share: Share, total: Total | None = None) -> None:
+        self.protocol.check_share(self.directory, total or self.total, share)
+
+    @property
+    def products(self) -> list[mpz]:
+        """The ciphertexts in the total, which are two."""
+        size = ciphertext_bytes(self.public)
+        return split(self.total.body[: 2 * size], size)
 
     def open(self, shares: Sequence[Share]) -> np.ndarray:
         return self.protocol.open(self.directory, self.total, shares)
@@ -132,7 +154,7 @@ class TestOpening:
         messages = [three_of_five.party.protect(directory, c, v) for c, v in enumerate(vectors)]
         total = protocol.combine(directory, messages)
         shares = [
-            protocol.share(directory, three_of_five.secrets[holder - 1], total)
+            protocol.share(directory, three_of_five.secrets[holder - 1], question_of(messages))
             for holder in chosen[:3]
         ]
         np.testing.assert_array_equal(protocol.open(directory, total, shares), vectors.sum(0))
@@ -140,7 +162,7 @@ class TestOpening:
     def test_with_threads(self, two_of_three: Round) -> None:
         threads = threshold_paillier(1024, 3, 2, workers=2)
         shares = [
-            threads.share(two_of_three.directory, secret, two_of_three.total)
+            threads.share(two_of_three.directory, secret, question_of(two_of_three.messages))
             for secret in two_of_three.secrets
         ]
         assert shares == list(two_of_three.shares.values())
@@ -172,25 +194,12 @@ class TestPaillier:
     def test_plain_paillier_opens_the_same_total(self, two_of_three: Round) -> None:
         p, q = primes_of(two_of_three)
         key = two_of_three.public.key
-        private = phe.PaillierPrivateKey(key, p, q)
-        size = ciphertext_bytes(two_of_three.public)
-        plaintexts = [
-            private.raw_decrypt(int.from_bytes(two_of_three.total.body[at : at + size], "big"))
-            for at in range(0, len(two_of_three.total.body), size)
-        ]
-        rows = [pack(layout(1024, 16, 128), vector) for vector in two_of_three.vectors.values()]
-        assert plaintexts == [sum(column) for column in zip(*rows, strict=True)]
-
-        secret = PaillierSecret(private, two_of_three.public)
-        whole = paillier(1024)
-        directory = two_of_three.directory
-        messages = [
-            whole.protect(directory, whole.prepare(os.urandom, directory, secret, c), vector)
-            for c, vector in two_of_three.vectors.items()
-        ]
-        total = whole.combine(directory, messages)
-        opened = whole.open(directory, total, [whole.share(directory, secret, total)])
-        np.testing.assert_array_equal(opened, two_of_three.expected)
+        secret = PaillierSecret(phe.PaillierPrivateKey(key, p, q))
+        shares = [two_of_three.shares[holder] for holder in (1, 3)]
+        start, size = proof_bytes(two_of_three.public), ciphertext_bytes(two_of_three.public)
+        powers = {share.holder: split(share.body[start:], size) for share in shares}
+        together = decrypt_together(two_of_three.public, powers)
+        assert decrypt(secret, two_of_three.products) == together
 
     def test_any_plaintext(self, two_of_three: Round) -> None:
         key = two_of_three.public.key
@@ -206,7 +215,7 @@ class TestPaillier:
 def change_number(round_: Round, share: Share, change, which: int = 0) -> Share:
     """The share with one of its powers changed; powers are at the end."""
     size = ciphertext_bytes(round_.public)
-    start = len(share.body) - len(round_.total.body) + which * size
+    start = proof_bytes(round_.public) + which * size
     power = int.from_bytes(share.body[start : start + size], "big")
     changed = (change(power) % 256**size).to_bytes(size, "big")
     return share._replace(body=share.body[:start] + changed + share.body[start + size :])
@@ -227,7 +236,7 @@ class TestWrongShares:
         ):
             bad = change_number(two_of_three, two_of_three.shares[2], change, which)
             with pytest.raises(ShareError, match="holder 2: its proof does not hold") as refusal:
-                check_share(two_of_three.public, two_of_three.total, bad)
+                two_of_three.check(bad)
             assert refusal.value.holder == 2
             with pytest.raises(ProtocolError, match=r"1 shares .*holder 2"):
                 two_of_three.open([two_of_three.shares[1], bad])
@@ -238,22 +247,24 @@ class TestWrongShares:
         bad = change_number(two_of_three, two_of_three.shares[2], lambda p: p * 4 % square, 0)
         bad = change_number(two_of_three, bad, lambda p: p * pow(4, -1, square) % square, 1)
         with pytest.raises(ShareError, match="proof does not hold"):
-            check_share(two_of_three.public, two_of_three.total, bad)
+            two_of_three.check(bad)
 
     def test_dishonest_holder_with_a_proof_of_another_exponent(self, two_of_three: Round) -> None:
         secret = two_of_three.secrets[1]
         other = HolderSecret(secret.index, secret.share + 1, secret.public)
-        bad = two_of_three.protocol.share(two_of_three.directory, other, two_of_three.total)
+        bad = two_of_three.protocol.share(
+            two_of_three.directory, other, question_of(two_of_three.messages)
+        )
         with pytest.raises(ShareError, match="holder 2: its proof does not hold"):
-            check_share(two_of_three.public, two_of_three.total, bad)
+            two_of_three.check(bad)
 
     def test_every_byte_of_the_proof_counts(self, two_of_three: Round) -> None:
         share = two_of_three.shares[1]
-        for at in range(0, len(share.body) - len(two_of_three.total.body), 5):
+        for at in range(0, proof_bytes(two_of_three.public), 5):
             body = bytearray(share.body)
             body[at] ^= 1
             with pytest.raises(ShareError, match="holder 1"):
-                check_share(two_of_three.public, two_of_three.total, share._replace(body=body))
+                two_of_three.check(share._replace(body=body))
 
     def test_goes_on_with_enough_valid_ones(self, two_of_three: Round) -> None:
         bad = change_number(two_of_three, two_of_three.shares[2], lambda power: power + 1)
@@ -283,22 +294,20 @@ class TestWrongShares:
     def test_no_such_holder(self, two_of_three: Round, holder: int) -> None:
         stranger = two_of_three.shares[1]._replace(holder=holder)
         with pytest.raises(ShareError, match=f"holder {holder}: expected a holder from 1 to 3"):
-            check_share(two_of_three.public, two_of_three.total, stranger)
+            two_of_three.check(stranger)
 
     @pytest.mark.parametrize("change", [lambda b: b[1:], lambda b: b + b"\0", lambda b: b""])
     def test_size(self, two_of_three: Round, change) -> None:
         share = two_of_three.shares[1]
         with pytest.raises(ShareError, match=r"holder 1: .* bytes of body"):
-            check_share(
-                two_of_three.public, two_of_three.total, share._replace(body=change(share.body))
-            )
+            two_of_three.check(share._replace(body=change(share.body)))
 
     def test_powers_that_are_not_invertible_or_in_range(self, two_of_three: Round) -> None:
         n = two_of_three.public.key.n
         for power in (0, n, 5 * n, n * n, 256**256 - 1):
             bad = change_number(two_of_three, two_of_three.shares[3], lambda _, p=power: p)
             with pytest.raises(ShareError, match="holder 3: a power is not"):
-                check_share(two_of_three.public, two_of_three.total, bad)
+                two_of_three.check(bad)
 
     def test_replay_from_another_round(self, two_of_three: Round) -> None:
         """Not even if the total has the same bytes and the share is relabelled."""
@@ -306,12 +315,13 @@ class TestWrongShares:
         total = two_of_three.add(later)
         same_bytes = two_of_three.total._replace(header=total.header)
         stale = two_of_three.shares[1]
+        check = two_of_three.protocol.check_share
         with pytest.raises(ShareError, match="holder 1: it opens another total"):
-            check_share(two_of_three.public, total, stale)
+            check(later, total, stale)
         relabelled = stale._replace(header=total.header)
         for claimed in (total, same_bytes):
             with pytest.raises(ShareError, match="holder 1: its proof does not hold"):
-                check_share(two_of_three.public, claimed, relabelled)
+                check(later, claimed, relabelled)
             with pytest.raises(ProtocolError, match="0 shares for round 4 are valid"):
                 two_of_three.protocol.open(later, claimed, [relabelled])
 
@@ -319,18 +329,18 @@ class TestWrongShares:
         part = two_of_three.add(two_of_three.directory, (1, 2))
         share = two_of_three.shares[1]
         with pytest.raises(ShareError, match="another total"):
-            check_share(two_of_three.public, part, share)
+            two_of_three.check(share, part)
         relabelled = share._replace(contributors=part.contributors)
         with pytest.raises(ShareError, match="proof does not hold"):
-            check_share(two_of_three.public, part, relabelled)
+            two_of_three.check(relabelled, part)
 
     def test_of_another_key(self, two_of_three: Round) -> None:
         other = Round(3, 2)
         with pytest.raises(ShareError, match="another total"):
-            check_share(two_of_three.public, two_of_three.total, other.shares[1])
+            two_of_three.check(other.shares[1])
         with pytest.raises(ProtocolError, match="not one holder's"):
             two_of_three.protocol.share(
-                two_of_three.directory, other.secrets[0], two_of_three.total
+                two_of_three.directory, other.secrets[0], question_of(two_of_three.messages)
             )
 
     def test_refusals_travel_between_processes(self) -> None:
@@ -342,12 +352,9 @@ class TestFewerHoldersThanTheThreshold:
     def test_their_powers_are_not_the_sum(self, three_of_five: Round) -> None:
         """Interpolating through two of three shares gives no plaintext at all."""
 
+        start, size = proof_bytes(three_of_five.public), ciphertext_bytes(three_of_five.public)
         chosen = {
-            holder: split(
-                three_of_five.public,
-                three_of_five.shares[holder].body[-len(three_of_five.total.body) :],
-            )
-            for holder in (2, 5)
+            holder: split(three_of_five.shares[holder].body[start:], size) for holder in (2, 5)
         }
         with pytest.raises(ProtocolError, match="do not fit"):
             decrypt_together(three_of_five.public, chosen)
@@ -355,29 +362,29 @@ class TestFewerHoldersThanTheThreshold:
 
 class TestTotals:
     def test_smallest_cohort(self, two_of_three: Round) -> None:
-        total = two_of_three.add(two_of_three.directory, [1])
+        question = question_of(two_of_three.messages[:1])
         with pytest.raises(ProtocolError, match="smallest_cohort=2"):
-            two_of_three.protocol.share(two_of_three.directory, two_of_three.secrets[0], total)
+            two_of_three.protocol.share(two_of_three.directory, two_of_three.secrets[0], question)
 
     def test_what_is_not_a_ciphertext(self, two_of_three: Round) -> None:
         n = two_of_three.public.key.n
         for bad in (b"\0" * 256, b"\xff" * 256, n.to_bytes(256, "big")):
             total = two_of_three.total._replace(body=bad + two_of_three.total.body[256:])
             with pytest.raises(ProtocolError, match="not a ciphertext"):
-                two_of_three.protocol.share(two_of_three.directory, two_of_three.secrets[0], total)
-            with pytest.raises(ProtocolError, match="not a ciphertext"):
                 two_of_three.protocol.open(two_of_three.directory, total, [])
 
-    def test_count_slot_is_checked_once_it_is_open(self, two_of_three: Round) -> None:
-        protocol, directory = two_of_three.protocol, two_of_three.directory
-        claimed = two_of_three.add(directory, [1, 2])._replace(contributors=(1, 2, 3))
-        shares = [protocol.share(directory, secret, claimed) for secret in two_of_three.secrets]
-        with pytest.raises(ProtocolError, match="does not count"):
-            protocol.open(directory, claimed, shares)
+    def test_a_sum_without_one_of_its_contributors_blinds(self, two_of_three: Round) -> None:
+        part = two_of_three.protocol.combine(two_of_three.directory, two_of_three.messages[:2])
+        swapped = two_of_three.total.body[:512] + part.body[512:]
+        total = two_of_three.total._replace(body=swapped)
+        with pytest.raises(ProtocolError, match="above its slots"):
+            two_of_three.protocol.open(
+                two_of_three.directory, total, list(two_of_three.shares.values())
+            )
 
     def test_messages_are_checked_as_in_paillier(self, two_of_three: Round) -> None:
         message = two_of_three.party.protect(two_of_three.directory, 2, np.arange(LENGTH))
-        bad = message._replace(body=b"\xff" * len(message.body))
+        bad = message._replace(enclosed=b"\xff" * len(message.enclosed))
         with pytest.raises(OutOfRangeError, match="client 2"):
             two_of_three.protocol.combine(two_of_three.directory, [bad])
 
@@ -389,7 +396,7 @@ class TestSettings:
             ({"threshold": 1}, "threshold=1, holders=3"),
             ({"threshold": 4}, "threshold=4, holders=3"),
             ({"holders": 101}, "holders=101"),
-            ({"key_bits": 4096}, "key_bits=4096"),
+            ({"key_bits": 4095}, "key_bits=4095"),
             ({"workers": 0}, "workers=0"),
         ],
     )
@@ -417,17 +424,15 @@ class TestSettings:
             ThresholdPublic(**{**vars(public), **change})
             for change in (
                 {"threshold": 3},
-                {"verification_base": public.verification_base + 1},
                 {"verification_keys": public.verification_keys[:2]},
                 {"verification_keys": public.verification_keys[::-1]},
-                {"obfuscation_base": public.obfuscation_base + 1},
             )
         ]
         prints = {
             Directory(0, (1,), terms, {Role.KEY_HOLDER: key}).fingerprint
             for key in (public, *others)
         }
-        assert len(prints) == 6
+        assert len(prints) == 4
 
 
 class TestSecrecy:
