@@ -8,6 +8,7 @@ import pytest
 
 from pride_jax.aggregation.secure_sum import Role, SecureSum, Sight
 from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.settings.experiment import Aggregation, Experiment
 from pride_jax.settings.protocols import build_secure_sum, key_holders
@@ -76,7 +77,7 @@ def test_every_sight_is_shown_by_a_test_that_there_is(name: str) -> None:
 
 @pytest.mark.parametrize("clients", [2, 10])
 def test_so_is_every_sight_of_a_run_without_a_protocol(clients: int) -> None:
-    said = disclosure(Experiment(), None, NoPlan(), None, clients)
+    said = disclosure(Experiment(), None, NoPlan(full(10)), None, clients)
     shown(tuple(Sight(**sight) for sight in said["sights"]))
 
 

@@ -12,6 +12,7 @@ from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.reporting.terminal import show_disclosure
 from pride_jax.settings.build import build_plan
@@ -24,11 +25,11 @@ def disclosed(clients=10, **settings):
     aggregation = Aggregation(**settings)
     config = Experiment(aggregation=aggregation)
     if aggregation.protocol == "none":
-        return disclosure(config, None, NoPlan(), None, clients)
+        return disclosure(config, None, NoPlan(full(10)), None, clients)
     protocol = build_secure_sum(aggregation)
     # What is disclosed does not depend on the keys.
     keys = protocol.keygen(os.urandom, Role.CLIENT)
-    return disclosure(config, SecureAggregation(protocol, keys), NoPlan(), None, clients)
+    return disclosure(config, SecureAggregation(protocol, keys), NoPlan(full(10)), None, clients)
 
 
 def learnt(said, who):
