@@ -10,6 +10,7 @@ from results.iris import study as iris
 from results.mcmahan import study as mcmahan
 from results.privacy.plots import PUBLISHED
 from results.rows import only
+from results.sights import who_learns_what
 
 
 def headline(results: Path) -> str:
@@ -141,4 +142,9 @@ def leaks(results: Path) -> str:
 
 
 PICTURES = {}
-TABLES = {"headline": headline, "speed": speed, "leaks": leaks}
+TABLES = {
+    "headline": headline,
+    "speed": speed,
+    "leaks": leaks,
+    "who learns what": who_learns_what,
+}

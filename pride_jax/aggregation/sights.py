@@ -6,10 +6,7 @@ AGGREGATOR, KEY_HOLDER, CLIENTS = "aggregator", "key holder", "other clients"
 
 EVERYTHING = "every client's vector"
 SUM = "the sum"
-SUMS = (
-    "a sum a round, of clients that it chooses, smallest_cohort at least; differences of such sums "
-    "of nearly equal models"
-)
+SUMS = "a sum a round, of smallest_cohort clients or more"
 OTHERS = "the sum of the others' vectors"
 
 _CLIENTS = "tests/adversary/test_other_clients.py::"
@@ -18,6 +15,14 @@ OTHER_CLIENTS = (
     Sight(CLIENTS, "active", OTHERS, f"{_CLIENTS}test_that_send_what_they_like_learn_no_more"),
 )
 """Clients alone: they see the models that sums make, and nothing that others send."""
+
+DIFFERENCES = Sight(
+    AGGREGATOR,
+    "active",
+    "one vector, by calling the same clients but one in two rounds of nearly equal models",
+    f"{_CLIENTS}test_who_calls_the_same_clients_but_one_learns_its_vector",
+)
+"""Inherent in sums without noise."""
 
 OTHER_PARTY = Sight(
     CLIENTS,

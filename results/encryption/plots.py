@@ -10,15 +10,16 @@ from pride_jax.files import read_json
 _HIDDEN = {
     "plain": "nothing",
     "naive": "updates, from all but the key holder",
-    "paillier": "updates, from all but the key holder",
-    "bfv": "updates, from all but the key holder",
-    "ckks": "updates, from all but the key holder",
+    "paillier": "updates, until two servers collude",
+    "two_servers": "updates, until two servers collude",
+    "bfv": "updates, until two servers collude",
     "threshold_paillier": "updates, until t of n holders collude",
     "masking": "updates, until most clients collude",
 }
 _MARKERS = {
     "nothing": "o",
     "updates, from all but the key holder": "s",
+    "updates, until two servers collude": "P",
     "updates, until t of n holders collude": "^",
     "updates, until most clients collude": "D",
 }

@@ -1,12 +1,13 @@
 """Encryption: what adding updates unseen costs."""
 
-from results.encryption import plots, tables
+from results.encryption import choice, plots, tables
 from results.provenance import sources
 
 PICTURES = {"client_costs.png": plots.client_costs, "stages.png": plots.stage_costs}
 TABLES = {
     "sources": sources(
         "encryption/benchmark.json",
+        "encryption/ckks.json",
         "encryption/mnist_ten_party_compared.json",
         "encryption/mnist_ten_party_threshold.json",
         "encryption/mnist_cnn_encrypted.json",
@@ -19,4 +20,6 @@ TABLES = {
     "seconds": tables.of_models("encrypt_seconds"),
     "bytes": tables.of_models("bytes"),
     "in training": tables.training,
+    "by trust": choice.by_trust,
+    "without CKKS": choice.without_ckks,
 }

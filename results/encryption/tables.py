@@ -12,8 +12,8 @@ _NAMES = {
     "naive": "naive phe",
     "paillier": "paillier",
     "threshold_paillier": "threshold",
+    "two_servers": "two_servers",
     "bfv": "bfv",
-    "ckks": "ckks",
     "masking": "masking",
     "plain": "plain",
 }
@@ -109,7 +109,7 @@ def of_models(field: str) -> Callable[[Path], str]:
         if field == "encrypt_seconds":
             columns[2:2] = [("paillier", 2)]
         lines = [
-            [f"{params:,}", *(found[params, *column] for column in columns)]
+            [f"{params:,}", *(found.get((params, *column), "–") for column in columns)]
             for params in dict.fromkeys(params for params, *_ in found)
         ]
         header = [

@@ -13,7 +13,7 @@ from parties import CASES, Party, signing
 
 from pride_jax.aggregation import refusals
 from pride_jax.aggregation.checks import sift
-from pride_jax.aggregation.corruption import ACCEPTED, try_corruptions
+from pride_jax.aggregation.corruption import ACCEPTED, of_messages, try_corruptions
 from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.secure_sum import (
     Directory,
@@ -369,7 +369,7 @@ class TestRefusals:
 def test_damaged_messages_never_crash_and_are_never_accepted(party: Party) -> None:
     directory = party.directory([1, 2**62, 3], length=20)
     messages = messages_of(party, directory, [1, 2**62, 3])
-    outcomes = try_corruptions(party.protocol, directory, messages, tries=2000, seed=0)
+    outcomes = try_corruptions(of_messages(party.protocol, directory, messages), 2000, seed=0)
     assert outcomes.total() == 2000
     assert outcomes[ACCEPTED] == 0
     # The damage reaches every check: it is not all refused by the first.

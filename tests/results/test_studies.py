@@ -41,8 +41,8 @@ def test_every_table_stands_in_a_text():
     assert made == shown
 
 
-OF_SETTINGS = ("sources", "made by", "setting")
-"""What names of tables end with that are made of what was asked for, and where."""
+OF_SETTINGS = ("sources", "made by", "setting", "who learns what")
+"""What names of tables end with that are made of what was asked for, and where, or of code."""
 ASKED = {"config", "settings", "setting", "privacy", "epsilon", "delta"}
 
 

@@ -78,6 +78,7 @@ from pride_jax.aggregation.secure_sum import (
 )
 from pride_jax.aggregation.sights import (
     AGGREGATOR,
+    DIFFERENCES,
     EVERYTHING,
     KEY_HOLDER,
     OTHER_CLIENTS,
@@ -173,6 +174,7 @@ _SIGHTS = (
         SUMS,
         f"{_TESTS}TestTheAggregator::test_shows_one_message_as_a_cohort",
     ),
+    DIFFERENCES,
     Sight(
         KEY_HOLDER,
         "curious",

@@ -63,6 +63,7 @@ from pride_jax.aggregation.secure_sum import (
 )
 from pride_jax.aggregation.sights import (
     AGGREGATOR,
+    DIFFERENCES,
     EVERYTHING,
     KEY_HOLDER,
     OTHER_CLIENTS,
@@ -154,6 +155,7 @@ _SIGHTS = (
         f"{_TESTS}TestTheAggregatorReads::test_masked_vectors_and_the_sum_of_streams",
     ),
     Sight(AGGREGATOR, "active", SUMS, f"{_TESTS}TestTheAggregatorCheats"),
+    DIFFERENCES,
     Sight(
         KEY_HOLDER,
         "curious",

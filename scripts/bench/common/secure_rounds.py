@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from pride_jax.aggregation.secure_sum import (
     Role,
     Secret,
     SecureSum,
+    Share,
     Terms,
     Total,
 )
@@ -175,6 +176,19 @@ def _open(
 ) -> tuple[float, float, Int64[np.ndarray, "length"]]:
     """Seconds of the slowest holder, seconds of opening, and the sum."""
     protocol, directory = called.protocol, called.directory
+    shares, times = [], [time.perf_counter()]
+    for share in shares_of(called, key_holder, messages):
+        shares.append(share)
+        times.append(time.perf_counter())
+    summed = protocol.open(directory, total, shares)
+    return float(np.diff(times).max()), time.perf_counter() - times[-1], summed
+
+
+def shares_of(
+    called: Round, key_holder: tuple[Secret, Public], messages: Sequence[Message]
+) -> Iterator[Share]:
+    """What as many holders as it takes give, one after another."""
+    protocol, directory = called.protocol, called.directory
     holders, questions = protocol.deal(key_holder[0]), itertools.repeat(question_of(messages))
     if protocol.letters is not None:
         told = protocol.letters.ask(directory, messages, [])
@@ -187,12 +201,8 @@ def _open(
             for client, question in told.items()
         ]
         questions = protocol.letters.ask(directory, messages, consents).values()
-    shares, times = [], [time.perf_counter()]
     for holder, question in zip(holders[: protocol.quorum(directory)], questions, strict=False):
-        shares.append(protocol.share(directory, holder, question))
-        times.append(time.perf_counter())
-    summed = protocol.open(directory, total, shares)
-    return float(np.diff(times).max()), time.perf_counter() - times[-1], summed
+        yield protocol.share(directory, holder, question)
 
 
 def naive_lap(keys: tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey], values: int) -> Lap:

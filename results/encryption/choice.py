@@ -1,0 +1,105 @@
+"""Protocols chosen by what is trusted: whom each needs to be honest, and what that costs."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pride_jax.files import read_json
+from pride_jax.reporting.markdown import rounded, table
+from results.rows import only
+
+
+class Trust(NamedTuple):
+    """What a protocol asks for.
+
+    Attributes:
+      hidden: updates stay hidden unless these collude.
+      holds: against whom.
+      spoils: who can make the sum wrong without being seen.
+      absent: how many clients may leave in a round.
+      messages: a client sends in a round.
+    """
+
+    hidden: str
+    holds: str
+    spoils: str
+    absent: str
+    messages: str
+
+
+_RANGE = "a client, beyond its own range"
+_ENOUGH = "all but the smallest cohort"
+TRUST = {
+    "plain": Trust("nothing is hidden", "–", _RANGE, _ENOUGH, "1"),
+    "two_servers": Trust(
+        "aggregator and key holder",
+        "active servers, active clients",
+        f"{_RANGE}; the key holder",
+        _ENOUGH,
+        "1",
+    ),
+    "paillier": Trust(
+        "aggregator and key holder",
+        "active servers, active clients",
+        f"{_RANGE}; the key holder",
+        _ENOUGH,
+        "1",
+    ),
+    "threshold_paillier": Trust(
+        "aggregator and as many key holders as open a sum, or the dealer",
+        "active servers, active clients",
+        _RANGE,
+        _ENOUGH,
+        "1",
+    ),
+    "masking": Trust(
+        "aggregator and a third of the clients",
+        "an active aggregator, active clients",
+        _RANGE,
+        "a tenth of the clients",
+        "4: key, letter, vector, share",
+    ),
+    "bfv": Trust(
+        "aggregator and key holder; or aggregator and a client, if they cheat",
+        "curious servers, honest clients",
+        f"{_RANGE}; the key holder",
+        _ENOUGH,
+        "1",
+    ),
+}
+PARAMETERS = 199_210
+NAMES = {"threshold_paillier": "threshold"}
+
+
+def by_trust(results: Path) -> str:
+    """A line a protocol; bytes and seconds of a client's part of a round of the 2NN."""
+    rounds = read_json(results / "encryption" / "benchmark.json")["client_rounds"]
+    lines = []
+    for name, trust in TRUST.items():
+        measured = [
+            each
+            for each in rounds
+            if (each["protocol"], each["params"], each["workers"]) == (name, PARAMETERS, 1)
+        ]
+        figures = [
+            cell
+            for each in measured
+            for cell in (f"{each['bytes']:,}", rounded(each["encrypt_seconds"]))
+        ]
+        lines.append([f"`{NAMES.get(name, name)}`", *trust, *(figures or ["–", "–"])])
+    header = ["", "hidden unless these collude", "holds against", "who can spoil the sum unseen"]
+    header += ["clients that may leave", "a client's messages", "a client's bytes", "seconds"]
+    return table(header, lines)
+
+
+def without_ckks(results: Path) -> str:
+    """What CKKS cost beside BFV when both were there."""
+    measured = read_json(results / "encryption" / "ckks.json")
+    lines = []
+    for name in ("bfv", "ckks"):
+        row = only(measured["rows"], protocol=name, value_bits=16)
+        whole = only(measured["client_rounds"], protocol=name, params=PARAMETERS)
+        stages = (rounded(row[f"{stage}_us"]) for stage in ("encrypt", "add", "decrypt"))
+        seconds = rounded(whole["encrypt_seconds"])
+        lines.append([name, *stages, rounded(row["bytes"], 3), seconds])
+    header = ["", "encrypt, µs a value", "add", "open", "bytes a value"]
+    return table([*header, f"a client's seconds, {PARAMETERS:,} values"], lines)

@@ -1,0 +1,38 @@
+"""Who learns what, of every protocol: its own description, and the test that shows each cell."""
+
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from pride_jax.aggregation.secure_sum import Sight
+from pride_jax.reporting.markdown import table
+from pride_jax.settings.experiment import Aggregation
+from pride_jax.settings.protocols import build_secure_sum
+
+PROTOCOLS = tuple(
+    name for name in get_args(get_type_hints(Aggregation)["protocol"]) if name != "none"
+)
+
+
+def who_learns_what(results: Path) -> str:
+    """A line a protocol and coalition; what it learns by following the protocol, and by cheating.
+
+    Made of the code, whatever is in ``results``.
+    """
+    del results
+    lines = []
+    for name in PROTOCOLS:
+        sights = build_secure_sum(Aggregation(name)).sights
+        for who in dict.fromkeys(sight.who for sight in sights):
+            cells = [_cell(sights, who, adversary) for adversary in ("curious", "active")]
+            lines.append([f"`{name}`", who, *cells])
+    return table(["protocol", "who", "curious", "active"], lines)
+
+
+def _cell(sights: tuple[Sight, ...], who: str, adversary: str) -> str:
+    found = [sight for sight in sights if (sight.who, sight.adversary) == (who, adversary)]
+    return "; ".join(f"{sight.learns} ({_linked(sight.shown_by)})" for sight in found) or "–"
+
+
+def _linked(shown_by: str) -> str:
+    path, _, test = shown_by.partition("::")
+    return f"[`{test.rpartition('::')[2]}`]({path})"
