@@ -47,6 +47,7 @@ from .models.precision import with_precision
 from .privacy.accounting import calibrate, epsilon, epsilons
 from .privacy.clipping import Adaptive, Flat, Unclipped
 from .privacy.dp_sgd import dp_sgd, example_epsilon
+from .privacy.events import plan_of_event
 from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.blt import BufferedToeplitz
 from .privacy.mechanisms.gaussian import Gaussian
@@ -56,7 +57,7 @@ from .privacy.randomness import secret_key, study_key
 from .privacy.readers import READERS, Reader
 from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from .privacy.trade_off import TradeOff, trade_off
-from .privacy.values import DeviceIntegers, Floats, Integers
+from .privacy.values import DeviceIntegers, Floats, Integers, Rotated
 from .runs.experiment import run
 from .settings.experiment import Experiment
 from .task import Scores, Task, classification, mean_gradient, next_token, regression
@@ -95,6 +96,7 @@ __all__ = [
     "ProtocolError",
     "Reader",
     "Role",
+    "Rotated",
     "Round",
     "RoundInfo",
     "RunError",
@@ -149,6 +151,7 @@ __all__ = [
     "paillier",
     "personal_layers",
     "plain",
+    "plan_of_event",
     "read_parameters",
     "regression",
     "resnet",

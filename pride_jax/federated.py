@@ -15,6 +15,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method, MethodOf, uniform
 from pride_jax.privacy.client_state import check_client_state
 from pride_jax.privacy.clipping import Clipping, Unclipped
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampler import Sampler
 from pride_jax.privacy.sampling import full
@@ -23,7 +24,7 @@ from pride_jax.privacy.sampling import full
 def federated(
     method: Method | MethodOf,
     data: FederatedData,
-    sampler: Sampler | Plan | None = None,
+    sampler: Sampler | Plan | NoPlan | None = None,
     adder: Adder | None = None,
     *,
     clipping: Clipping | Unclipped = Unclipped(),
@@ -41,7 +42,7 @@ def federated(
       data: the clients' examples.
       sampler: who takes part, or the privacy plan that says so; everybody if not given.
       adder: how updates are added: `on_device` if not given.
-      clipping: to which norm updates are scaled down; a plan has its own.
+      clipping: to which norm updates are scaled down; a plan, and a `NoPlan`, have their own.
       hyper: examples of the numbers that ``method`` is a function of.
 
     Raises:
@@ -55,7 +56,7 @@ def federated(
 def halves_of(
     method: Method | MethodOf,
     sizes: Int[np.ndarray, "clients"],
-    sampler: Sampler | Plan | None = None,
+    sampler: Sampler | Plan | NoPlan | None = None,
     *,
     clipping: Clipping | Unclipped = Unclipped(),
     hyper: Hyper | None = None,
@@ -72,48 +73,35 @@ def halves_of(
     of_numbers: MethodOf = (lambda _: method) if isinstance(method, Method) else method
     numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
     training = of_numbers(numbers).training
-    public = sampler.public_sizes if isinstance(sampler, Plan) else True
-    clients = Clients(of_numbers, training.epochs, extent_of(sizes, training.batch_size), public)
-    if isinstance(sampler, Plan):
-        _check_plan(sampler, len(sizes), clipping)
-        check_client_state(sampler, keeps_state(of_numbers(numbers)))
-        _check_weighting(sampler, of_numbers(numbers))
-        plan, drawn, norm = sampler, sampler.sampler, sampler.clipping.norm
-    else:
-        plan, drawn, norm = None, sampler or full(len(sizes)), _norm_without_plan(clipping)
-    server = server_part(of_numbers, numbers, clients, len(sizes), drawn, plan, norm)
-    return server, clients
+    plan = _plan_of(sampler, clipping, len(sizes))
+    if isinstance(plan, Plan):
+        check_client_state(plan, keeps_state(of_numbers(numbers)))
+        _check_weighting(plan, of_numbers(numbers))
+    extent = extent_of(sizes, training.batch_size)
+    clients = Clients(of_numbers, training.epochs, extent, plan.public_sizes)
+    return server_part(of_numbers, numbers, clients, plan), clients
 
 
-def _norm_without_plan(clipping: Clipping | Unclipped) -> float:
-    """The norm of all rounds.
+def _plan_of(
+    sampler: Sampler | Plan | NoPlan | None, clipping: Clipping | Unclipped, num_clients: int
+) -> Plan | NoPlan:
+    """The one source of who is drawn, how they are clipped and what is private.
 
     Raises:
-      ConfigError: it adapts to a count that only a plan makes.
+      ConfigError: there are two, or it is of other clients.
     """
-    if clipping.adapts:
-        raise ConfigError(
-            f"clipping={clipping} without a privacy plan: expected Flat or Unclipped, since the "
-            "norm adapts to a noised count"
-        )
-    return clipping.norm
-
-
-def _check_plan(plan: Plan, num_clients: int, clipping: Clipping | Unclipped) -> None:
-    """Refuses a plan that is not the only source of what it says.
-
-    Raises:
-      ConfigError: as above.
-    """
-    if clipping != Unclipped():
+    given = isinstance(sampler, Plan | NoPlan)
+    plan = sampler if given else NoPlan(sampler or full(num_clients), clipping)
+    if given and clipping != Unclipped():
         raise ConfigError(
             f"clipping={clipping} beside a privacy plan: expected none, since the plan clips"
         )
     if plan.sampler.num_clients != num_clients:
         raise ConfigError(
-            f"The plan's num_clients={plan.sampler.num_clients}, but the data have {num_clients}: "
-            "they must be the same, or the accounting is wrong"
+            f"The sampler's num_clients={plan.sampler.num_clients}, but the data have "
+            f"{num_clients}: they must be the same, or shares and accounting are wrong"
         )
+    return plan
 
 
 def _check_weighting(plan: Plan, method: Method) -> None:

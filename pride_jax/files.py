@@ -96,5 +96,5 @@ def read_json(path: Path) -> Any:
     with explained("read", path):
         try:
             return json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path} is not JSON: {error}; restore it or start anew") from None

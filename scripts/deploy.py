@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--of", type=Path, nargs="+", help="of --enrol: all enrolment.json")
     parser.add_argument("--host", help="of --enrol --of: the server's name or address")
     parser.add_argument("--superlink", metavar="HOST:PORT", help="of --join: the server's")
+    parser.add_argument("--roster", metavar="LETTERS", help="of --join: as the others told it")
     parser.add_argument("--port", type=int, default=8000, help="of --serve")
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -69,8 +70,12 @@ def enrol(config: Experiment, arguments: argparse.Namespace) -> int:
     if arguments.of:
         if not arguments.host:
             raise ConfigError("--enrol --of without --host: name the server as nodes reach it")
-        enrol_server(folder, config, arguments.of, arguments.host)
+        roster = enrol_server(folder, config, arguments.of, arguments.host)
         print(f"Now copy roster.json and ca.crt from {folder} into everyone's own folder")
+        print(
+            f"The roster is {roster.short}. Everyone joins with --roster and what the key holder, "
+            "or every other party, tells of it: not with what came from this machine"
+        )
         return 0
     if arguments.party is None:
         folders = enrol_key_holders(folder, config)
@@ -94,10 +99,18 @@ def enrol(config: Experiment, arguments: argparse.Namespace) -> int:
 def join(config: Experiment, arguments: argparse.Namespace) -> int:
     """Is a party or a key holder, until it is stopped."""
     from pride_jax.deploy import apart
+    from pride_jax.deploy.agreement import ROSTER
+    from pride_jax.deploy.roster import load_roster
 
     if not arguments.superlink:
         raise ConfigError("--join without --superlink: name the server's host:port")
-    return apart.join(config, arguments.join, arguments.superlink)
+    print(f"The roster here is {load_roster(arguments.join / ROSTER).short}")
+    if not arguments.roster:
+        raise ConfigError(
+            "--join without --roster: compare the line above with what the key holder, or every "
+            "other party, sees there, by telephone for instance, and then give it with --roster"
+        )
+    return apart.join(config, arguments.join, arguments.superlink, arguments.roster)
 
 
 def run(config: Experiment, arguments: argparse.Namespace) -> int:

@@ -5,11 +5,24 @@ import tempfile
 
 import jax
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Two devices, so that everything that is sharded is tested sharded.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Each of pytest's processes has a core: threads of OpenBLAS would wait for one another. Read when
+# NumPy is imported, which in these processes is later than this.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# How fast inputs are drawn tells how busy the machine is.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+# Programs are loops that XLA's older code generator compiles in two thirds of the time, for the
+# processes that tests start, too. ``XLA_FLAGS= pytest`` compiles them as they are shipped.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 # Most time goes to compiling: a program that was compiled before is loaded instead. Each process
 # has a folder of its own, since JAX does not write these files as a whole.

@@ -48,3 +48,10 @@ def test_what_is_not_json_is_named(tmp_path):
     (tmp_path / "file").write_text(json.dumps({"a": 1})[:-1])
     with pytest.raises(RunError, match="file is not JSON"):
         read_json(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"{"])
+def test_what_is_no_json_is_told_however_deep(tmp_path, content):
+    (tmp_path / "file.json").write_bytes(content)
+    with pytest.raises(RunError, match="is not JSON"):
+        read_json(tmp_path / "file.json")

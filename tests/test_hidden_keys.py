@@ -116,7 +116,7 @@ def test_a_budget_hides_its_key(tmp_path):
         delta=1e-2,
     )
     budget = open_budget(settings, PLAN, tmp_path, SEED, 0, "digest", 1)
-    derived = jax.random.key_data(budget.key.value)
+    derived = budget.words.value
     assert "<hidden: key of noise and cohorts>" in repr(budget)
     for secret in (WORDS, derived):
         assert not any(form in repr(budget) for form in forms_of(np.asarray(secret)))

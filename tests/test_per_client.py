@@ -95,7 +95,8 @@ def test_others_examples_change_no_bit_of_what_a_client_sends():
 
 
 def test_only_the_sampled_are_trained():
-    _, sent, info = rounds(one_by_one, sampler=fixed_size(3, 2), count=1)
+    thirds = federate(DATASET, by_sizes(np.random.default_rng(0), 60, (20, 20, 20)))
+    _, sent, info = rounds(one_by_one, data=thirds, sampler=fixed_size(3, 2), count=1)
     assert len(sent) == info.clients == 2
 
 

@@ -20,9 +20,9 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import iid
-from pride_jax.engine.contribution import Contribution, floats
+from pride_jax.engine.contribution import Contribution, encoder, floats
 from pride_jax.engine.on_device import on_device
-from pride_jax.engine.secure import SecureAggregation, encode_of
+from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.simulated import simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated, halves_of
@@ -60,6 +60,7 @@ SHARES = Skellam(2.0, Integers(LENGTH, 16), colluders=1)
 SKELLAM = replace(FULL, mechanism=SHARES)
 SILENT = Gaussian(0.0)
 KEY, PRIVATE = jax.random.key(4), study_key(5)
+ROUND = jnp.int32(3)
 
 
 def dp_fedavg(plan, rate=0.0, *, data=DATA, adder=None, **options):
@@ -181,14 +182,15 @@ def contributed(bits=None):
     if bits is None:
         return jax.jit(floats)
     plan = replace(FULL, mechanism=Skellam(2.0, Integers(40, bits)))
-    return jax.jit(encode_of(secure(plain(), bits), plan))
+    return jax.jit(encoder(plan.added))
 
 
 @settings(max_examples=100, deadline=None)
 @given(awkward, st.floats(0.0, 1.0))
 def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
     """Deleting a client, in zero-out adjacency, takes away exactly its contribution."""
-    sent, _ = contributed()(KEY, {"w": jnp.asarray(update)}, jnp.float32(NORM), jnp.float32(weight))
+    given_ = jnp.float32(NORM), jnp.float32(weight)
+    sent, _ = contributed()(KEY, ROUND, {"w": jnp.asarray(update)}, *given_)
     assert np.linalg.norm(np.asarray(sent.update["w"], np.float64)) <= NORM
 
 
@@ -196,7 +198,7 @@ def test_no_client_moves_a_sum_by_more_than_the_norm(update, weight):
 @given(awkward, st.floats(0.0, 1.0), st.sampled_from([2, 4, 8, 16]))
 def test_no_clients_integers_are_longer_than_the_noise_is_made_for(update, weight, bits):
     given_ = jnp.float32(NORM), jnp.float32(weight)
-    sent, reports = contributed(bits)(KEY, {"w": jnp.asarray(update)}, *given_)
+    sent, reports = contributed(bits)(KEY, ROUND, {"w": jnp.asarray(update)}, *given_)
     integers = np.asarray(sent.update, np.int64)
     assert (integers**2).sum() <= Integers(40, bits).max_squared_norm
     if not np.isfinite(update).all():
@@ -323,7 +325,8 @@ def test_deleting_a_clients_data_moves_the_released_model_by_at_most_the_norm(cl
     [([3.0, 3.9], 0.5), ([3.0, 4.1], -0.5), ([0.0, 0.0], 0.0), ([np.nan, 1.0], 0.0)],
 )
 def test_a_clients_data_changes_the_count_of_short_updates_by_at_most_a_half(update, counted):
-    contributed, _ = floats(KEY, {"w": jnp.array(update)}, jnp.float32(5.0), jnp.float32(1.0))
+    given_ = jnp.float32(5.0), jnp.float32(1.0)
+    contributed, _ = floats(KEY, ROUND, {"w": jnp.array(update)}, *given_)
     assert float(contributed.within) == counted
 
 
@@ -332,7 +335,8 @@ def released_of_nothing(sizes, plan, weighting):
     method = fedavg(classification(MODEL, 3), optax.sgd(0.0), weighting=weighting)
     server, _ = halves_of(method, np.array(sizes, np.int32), plan)
     state = server.init(KEY, PRIVATE, 0, {})
-    sums = Contribution(jnp.zeros(server.length, jnp.int32), jnp.zeros((), jnp.int32))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), server.update)
+    sums = Contribution(zeros, jnp.zeros((), jnp.int32))
     after = server.finish(jnp.array(sizes), state, server.draw(state), sums)
     return flat(after.own.params) - flat(state.own.params)
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pride_jax.aggregation.books import Books, Rules, answered, check_cohort, enter
 from pride_jax.aggregation.secure_sum import Directory, Question, Secret, SecureSum, Share
-from pride_jax.errors import ProtocolError, TooFewError
+from pride_jax.errors import ProtocolError
 
 
 class Holder(NamedTuple):
@@ -14,14 +15,14 @@ class Holder(NamedTuple):
       secret: its own.
       enrolled: the signing keys of the clients it knows, by id, from whoever enrols clients; not
         from the aggregator.
-      smallest_cohort: it opens no sum of fewer contributions, whatever a round's terms allow.
-      next_round: it opens no sum of an earlier round: all those are over.
+      rules: what a run may ask, whatever a round's terms allow.
+      books: what it was asked so far.
     """
 
     secret: Secret
     enrolled: Mapping[int, bytes]
-    smallest_cohort: int
-    next_round: int = 0
+    rules: Rules
+    books: Books = Books()
 
 
 def help_open(
@@ -32,7 +33,7 @@ def help_open(
     Args:
       protocol: the protocol; a key holder's ``share`` checks what each client signed.
       holder: the holder. Only the state returned may be used from here on, even if the share is
-        lost on its way.
+        lost on its way; after a refusal, what `burnt` returns.
       directory: the round.
       question: what is to be opened.
 
@@ -41,14 +42,19 @@ def help_open(
 
     Raises:
       MessageError: a message must not be added.
-      ProtocolError: a sum of this round or a later one was opened, the directory names signers
-        that the holder does not know, or the cohort is too small.
+      ProtocolError: the round is over or not to be served, the directory names signers that the
+        holder does not know, or the cohort is too small. Whoever asks gets no reason: it could
+        learn something from one.
     """
-    if directory.round < holder.next_round:
-        raise ProtocolError(
-            f"Refused to open a sum of round {directory.round}: one of round "
-            f"{holder.next_round - 1} has been opened, and there is one opening a round"
-        )
+    entered = enter(holder.rules, holder.books, directory.round)
+    share = give_share(protocol, holder, directory, question)
+    return share, holder._replace(books=answered(entered))
+
+
+def give_share(
+    protocol: SecureSum, holder: Holder, directory: Directory, question: Question
+) -> Share:
+    """As `help_open`, of a round that is in the holder's books already."""
     signers = directory.signers or {}
     for client in question.contributors:
         if client not in signers or holder.enrolled.get(client) != signers[client]:
@@ -56,10 +62,16 @@ def help_open(
                 f"Refused to open a sum of round {directory.round}: the directory's signing key of "
                 f"client {client} is not the one that is enrolled"
             )
-    if len(question.contributors) < holder.smallest_cohort:
-        raise TooFewError(
-            f"Refused to open a sum of {len(question.contributors)} contributions in round "
-            f"{directory.round}: this holder asks for at least {holder.smallest_cohort}"
-        )
-    share = protocol.share(directory, holder.secret, question)
-    return share, holder._replace(next_round=directory.round + 1)
+    check_cohort(holder.rules, directory.round, question.contributors)
+    return protocol.share(directory, holder.secret, question)
+
+
+def burnt(holder: Holder, directory: Directory) -> Holder:
+    """The holder from its first question of a round on, unless it gives a share.
+
+    A refusal costs the round: what is tried by asking again is never learnt.
+
+    Raises:
+      ProtocolError: no question of this round is considered.
+    """
+    return holder._replace(books=enter(holder.rules, holder.books, directory.round))

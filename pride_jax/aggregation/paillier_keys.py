@@ -158,7 +158,9 @@ def save_secret(folder: Path, secret: PaillierSecret) -> None:
     Raises:
       ProtocolError: the folder holds a key already, or is open to others.
     """
-    numbers = {"p": hex(secret.key.p), "q": hex(secret.key.q)}
+    # With the modulus: one damaged prime in 180 is a prime.
+    n = secret.public.key.n
+    numbers = {"p": hex(secret.key.p), "q": hex(secret.key.q), "n": hex(n)}
     write_owner_only(Path(folder) / _FILE, json.dumps(numbers).encode())
 
 
@@ -172,8 +174,8 @@ def load_secret(folder: Path) -> PaillierSecret:
     data = read_owner_only(path)
     try:
         numbers = json.loads(data)
-        p, q = (int(numbers.pop(name), 16) for name in ("p", "q"))
-        if numbers or not (_fit(p) and _fit(q) and _fit_together(p, q)):
+        p, q, n = (int(numbers.pop(name), 16) for name in ("p", "q", "n"))
+        if numbers or n != p * q or not (_fit(p) and _fit(q) and _fit_together(p, q)):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Not from the error at hand: it may quote the file.

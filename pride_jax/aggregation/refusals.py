@@ -1,4 +1,6 @@
-"""Every reason to refuse a client's message."""
+"""Every reason to refuse a client's message, and the refusal of a sum."""
+
+from collections.abc import Sequence
 
 from pride_jax.errors import ProtocolError
 
@@ -83,3 +85,25 @@ class ForeignSignatureError(MessageError):
 
 class WrongSignatureError(MessageError):
     """Signed by nobody in the roster: changed on the way, or forged."""
+
+
+class BurntError(ProtocolError):
+    """A sum that was refused: it is not opened, nor ever will be, and the run goes on without it.
+
+    Attributes:
+      round: whose sum.
+      candidates: the clients, one of whom at least is why, as far as the messages show.
+      reason: what was found.
+    """
+
+    def __init__(self, round_: int, candidates: Sequence[int], reason: str) -> None:
+        super().__init__(round_, candidates, reason)
+        self.round = round_
+        self.candidates = tuple(candidates)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"Round {self.round} goes without its sum, because of one of the clients "
+            f"{list(self.candidates)} at least: {self.reason}"
+        )

@@ -388,6 +388,7 @@ class SecureSum(NamedTuple):
       check_share: directory, total, share -> nothing; it refuses a share that can be seen by itself
         to be wrong, so that others can take its place. ``open`` checks again.
       deal: what ``keygen`` made for the key holder -> each single holder's secret.
+      renews: whether the key holder makes new keys for every round, as clients do.
       sights: who learns what, curious or active, alone or together.
     """
 
@@ -403,6 +404,7 @@ class SecureSum(NamedTuple):
     quorum: Callable[[Directory], int] = lambda directory: 1
     check_share: Callable[[Directory, Total, Share], None] = lambda directory, total, share: None
     deal: Callable[[Secret], Sequence[Secret]] = lambda secret: (secret,)
+    renews: bool = False
     sights: tuple[Sight, ...] = ()
 
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64
 
+from pride_jax.aggregation.books import Rules, check_cohort
 from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import from_bytes, question_of, sign_message, to_bytes
-from pride_jax.aggregation.refusals import MessageError
+from pride_jax.aggregation.refusals import BurntError, MessageError
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
@@ -26,6 +27,7 @@ from pride_jax.aggregation.secure_sum import (
     Terms,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.errors import ProtocolError, TooFewError
 
 _RUN_BYTES = 16
 
@@ -74,9 +76,13 @@ class Client(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """A sum that clients have been called to, what they prepared for it, and what that cost."""
+    """A sum that clients have been called to, what they prepared for it, and what that cost.
+
+    ``dealt`` is what the key holder's ``keygen`` made.
+    """
 
     directory: Directory
+    dealt: Secret
     clients: tuple[Client, ...]
     bytes_sent: int
     seconds: float
@@ -106,7 +112,8 @@ class Aggregator(NamedTuple):
         from -> clients prepare; it can run while the device trains.
       add: the announced sum, one row of integers a client in the order announced -> their exact
         sum, without those whose messages were lost or refused, as far as the protocol allows. It
-        raises TooFewError, and opens nothing, when fewer are left than were asked for.
+        raises TooFewError, and opens nothing, when fewer are left than were asked for, and
+        BurntError where a message spoils the sum.
     """
 
     announce: Callable[[int, Sequence[int], int, bytes], Announced]
@@ -124,27 +131,34 @@ def simulate(
     key_holder: tuple[Secret, Public],
     rng: Rng,
     network: Network = perfect,
+    empty: frozenset[int] = frozenset(),
 ) -> Aggregator:
     """Plays clients, aggregator and holders.
 
-    Clients enrol a new signing key, and a holder's memory begins, with every ``announce``: so a
-    round can be played again from the same state, which a real holder would refuse.
+    Clients enrol a new signing key, and everyone's books begin, with every ``announce``: so a round
+    can be played again from the same state, which real clients and holders would refuse.
 
     Args:
       protocol: how the sum is protected.
       terms: what is summed; a round may ask for more clients than ``smallest_cohort``.
-      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``.
+      key_holder: its keys, from ``protocol.keygen(rng, Role.KEY_HOLDER)``; a protocol that renews
+        them does so with every ``announce``.
       rng: of the clients; ``os.urandom``.
       network: what it does to the clients' messages.
+      empty: clients without examples, who do not count for ``smallest_cohort``.
     """
-    dealt, public = key_holder
     run = rng(_RUN_BYTES)
+
+    def rules(round_: int, smallest_cohort: int) -> Rules:
+        return Rules(round_ + 1, 1, smallest_cohort, 1, empty)
 
     def announce(
         round_: int, clients: Sequence[int], smallest_cohort: int, model: bytes
     ) -> Announced:
         start = time.perf_counter()
+        check_cohort(rules(round_, smallest_cohort), round_, clients)
         asked = dataclasses.replace(terms, smallest_cohort=smallest_cohort)
+        dealt, public = protocol.keygen(rng, Role.KEY_HOLDER) if protocol.renews else key_holder
         signing = {client: signing_key(rng) for client in clients}
         signers = {client: key.public for client, key in signing.items()}
         keys = {client: protocol.keygen(rng, Role.CLIENT) for client in clients}
@@ -179,7 +193,7 @@ def simulate(
         )
         sent = sum(len(to_bytes(letter)) for letter in letters)
         sent += sum(len(key.to_bytes()) for key in publics.values())
-        return Announced(directory, called, sent, time.perf_counter() - start)
+        return Announced(directory, dealt, called, sent, time.perf_counter() - start)
 
     def add(announced: Announced, rows: Int[np.ndarray, "clients length"]) -> Added:
         directory = announced.directory
@@ -194,8 +208,16 @@ def simulate(
         messages, unreadable = _read(network(sent))
         total, accepted, refused = sift(partial(protocol.combine, directory), messages)
         times.append(time.perf_counter())
-        shares = ask_holders(announced, accepted)
-        summed = protocol.open(directory, total, shares)
+        try:
+            shares = ask_holders(announced, accepted)
+            summed = protocol.open(directory, total, shares)
+        except TooFewError:
+            raise
+        except ProtocolError as error:
+            # A holder that refuses has seen whose message it is; a sum does not show it.
+            named = error.client if isinstance(error, MessageError) else None
+            candidates = total.contributors if named is None else (named,)
+            raise BurntError(directory.round, candidates, str(error)) from error
         times.append(time.perf_counter())
         bytes_sent = announced.bytes_sent + sum(map(len, sent))
         if protocol.openers == Role.CLIENT:
@@ -205,16 +227,16 @@ def simulate(
         return Added(summed, total.contributors, (*unreadable, *refused), transport)
 
     def ask_holders(announced: Announced, accepted: Sequence[Message]) -> list[Share]:
-        """The shares of as many holders as it takes, each with a memory of its own."""
+        """The shares of as many holders as it takes, each with books of its own."""
         directory, question = announced.directory, question_of(accepted)
         needed = protocol.quorum(directory)
-        secrets = protocol.deal(dealt)
+        secrets = protocol.deal(announced.dealt)
         if protocol.openers == Role.CLIENT:
             question = question._replace(enclosed=())
             contributors = question.contributors
             secrets = [each.secret for each in announced.clients if each.id in contributors]
         holders = [
-            Holder(secret, directory.signers or {}, terms.smallest_cohort)
+            Holder(secret, directory.signers or {}, rules(directory.round, terms.smallest_cohort))
             for secret in secrets[:needed]
         ]
         return [help_open(protocol, holder, directory, question)[0] for holder in holders]

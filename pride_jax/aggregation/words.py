@@ -1,14 +1,18 @@
 """Integers modulo a power of two: added, masked by a stream, and packed to the bit.
 
-On the wire, words of b bits have their whole bytes first, then the b mod 8 bits that are left,
-eight words at a time. Bits that stand for no word are 0, so each vector has one encoding.
+On the wire, words of b bits are cut into planes, from the lowest bits up, as wide as the powers of
+two that b is the sum of, the widest first: of 20 bits, all low halves of 16, then all that is left,
+of 4. Bits that stand for no word are 0, so each vector has one encoding.
+
+In memory, bits above the b-th mean nothing: sums may run over, and are cut on the wire.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from jaxtyping import Int64, UInt64
+from jaxtyping import Int64, UInt
 
 from pride_jax.aggregation.secure_sum import Terms
 
@@ -29,11 +33,24 @@ class Words(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of a vector."""
-        return self.length * (self.bits // 8) + -(-self.length // 8) * (self.bits % 8)
+        return sum(-(-self.length * width // 8) for _, width in self.planes())
 
     @property
-    def _mask(self) -> np.uint64:
-        return np.uint64(2**self.bits - 1)
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
+        """Of words in memory."""
+        return np.dtype("<u4" if self.bits <= 32 else "<u8")
+
+    def planes(self) -> Iterator[tuple[int, int]]:
+        """The lowest bit and the width of each plane, in their order on the wire."""
+        low = 0
+        for width in (64, 32, 16, 8, 4, 2, 1):
+            if self.bits & width:
+                yield low, width
+                low += width
+
+    def zeros(self) -> UInt[np.ndarray, "length"]:
+        """The sum of nothing."""
+        return np.zeros(self.length, self.dtype)
 
 
 def words_of(terms: Terms) -> Words:
@@ -42,67 +59,90 @@ def words_of(terms: Terms) -> Words:
     return Words(terms.length, largest_sum.bit_length() + 1)
 
 
-def stream(words: Words, seed: bytes) -> UInt64[np.ndarray, "length"]:
+def stream(words: Words, seed: bytes) -> UInt[np.ndarray, "length"]:
     """The words that a seed stands for: AES-256 in counter mode.
 
     Args:
       words: their form.
       seed: 32 uniform bytes that have no other use.
     """
-    width = 4 if words.bits <= 32 else 8
-    cipher = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
-    drawn = np.frombuffer(cipher.update(bytes(width * words.length)), f"<u{width}")
-    return drawn.astype(np.uint64) & words._mask
+    return np.frombuffer(keystream(seed, words.dtype.itemsize * words.length), words.dtype)
 
 
-def to_words(words: Words, values: Int64[np.ndarray, "length"]) -> UInt64[np.ndarray, "length"]:
+def sum_of_streams(
+    words: Words, added: Iterable[bytes], taken: Iterable[bytes] = ()
+) -> UInt[np.ndarray, "length"]:
+    """The sum of the streams of some seeds, less those of others."""
+    total = words.zeros()
+    for seed in added:
+        total += stream(words, seed)
+    for seed in taken:
+        total -= stream(words, seed)
+    return total
+
+
+def keystream(seed: bytes, size: int) -> bytes:
+    """That many bytes of AES-256 in counter mode, under 32 uniform bytes of no other use."""
+    return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor().update(bytes(size))
+
+
+def to_words(words: Words, values: Int64[np.ndarray, "length"]) -> UInt[np.ndarray, "length"]:
     """Signed integers modulo 2^bits."""
-    return values.astype(np.uint64) & words._mask
+    return values.astype(words.dtype)
 
 
-def to_signed(words: Words, values: UInt64[np.ndarray, "length"]) -> Int64[np.ndarray, "length"]:
+def to_signed(words: Words, values: UInt[np.ndarray, "length"]) -> Int64[np.ndarray, "length"]:
     """The integers closest to zero that words, or sums of words, are modulo 2^bits."""
-    excess = np.uint64(64 - words.bits)
-    return (values << excess).view(np.int64) >> excess.astype(np.int64)
+    excess = 8 * words.dtype.itemsize - words.bits
+    shifted = values.astype(words.dtype, copy=False) << words.dtype.type(excess)
+    signed = shifted.view(words.dtype.str.replace("u", "i"))
+    return (signed >> excess).astype(np.int64)
 
 
-def to_bytes(words: Words, values: UInt64[np.ndarray, "length"]) -> bytes:
+def to_bytes(words: Words, values: UInt[np.ndarray, "length"]) -> bytes:
     """Words, or sums of words, as ``size`` bytes."""
-    whole, rest = divmod(words.bits, 8)
-    values = values & words._mask
-    octets = values.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :whole].tobytes()
-    if not rest:
-        return octets
-    groups = np.zeros(-(-words.length // 8) * 8, np.uint64)
-    groups[: words.length] = values >> np.uint64(8 * whole)
-    groups = groups.reshape(-1, 8)
-    together = np.zeros(len(groups), np.uint64)
-    for place in range(8):
-        together |= groups[:, place] << np.uint64(place * rest)
-    return octets + together.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :rest].tobytes()
+    planes = []
+    for low, width in words.planes():
+        part = values >> words.dtype.type(low)
+        if width >= 8:
+            planes.append(part.astype(f"<u{width // 8}").tobytes())
+            continue
+        each = 8 // width
+        padded = np.zeros(-(-words.length // each) * each, np.uint8)
+        padded[: words.length] = part & words.dtype.type(2**width - 1)
+        together = padded[::each].copy()
+        for place in range(1, each):
+            together |= padded[place::each] << np.uint8(place * width)
+        planes.append(together.tobytes())
+    return b"".join(planes)
 
 
-def from_bytes(words: Words, data: bytes) -> UInt64[np.ndarray, "length"]:
+def from_bytes(words: Words, data: bytes) -> UInt[np.ndarray, "length"]:
     """The words in ``size`` bytes."""
-    whole, rest = divmod(words.bits, 8)
-    end = words.length * whole
-    octets = np.zeros((words.length, 8), np.uint8)
-    sent = np.frombuffer(data, np.uint8)
-    octets[:, :whole] = sent[:end].reshape(words.length, whole)
-    values = octets.view("<u8")[:, 0].astype(np.uint64)
-    if not rest:
-        return values
-    groups = np.zeros((-(-words.length // 8), 8), np.uint8)
-    groups[:, :rest] = sent[end:].reshape(len(groups), rest)
-    together = groups.view("<u8")[:, 0].astype(np.uint64)
-    for place in range(8):
-        bits = together >> np.uint64(place * rest) & np.uint64(2**rest - 1)
-        values[place::8] |= bits[: len(values[place::8])] << np.uint64(8 * whole)
+    values, start = words.zeros(), 0
+    for low, width in words.planes():
+        shift = words.dtype.type(low)
+        if width >= 8:
+            plane = np.frombuffer(data, f"<u{width // 8}", words.length, start)
+            values |= plane.astype(words.dtype) << shift
+            start += plane.nbytes
+            continue
+        each = 8 // width
+        plane = np.frombuffer(data, np.uint8, -(-words.length // each), start)
+        for place in range(each):
+            found = values[place::each]
+            bits = (plane >> np.uint8(place * width)) & np.uint8(2**width - 1)
+            found |= bits[: len(found)].astype(words.dtype) << shift
+        start += plane.nbytes
     return values
 
 
 def is_canonical(words: Words, data: bytes) -> bool:
     """Whether the bits of ``data`` that stand for no word are 0."""
-    unused = -words.length % 8 * (words.bits % 8)
-    last = data[-(words.bits % 8) :] if words.bits % 8 else b""
-    return int.from_bytes(last, "little") >> (8 * len(last) - unused) == 0 if unused else True
+    end = 0
+    for _, width in words.planes():
+        used = words.length * width
+        end += -(-used // 8)
+        if used % 8 and data[end - 1] >> used % 8:
+            return False
+    return True

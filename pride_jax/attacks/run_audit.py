@@ -27,6 +27,7 @@ from pride_jax.federated import federated
 from pride_jax.methods.fedavg import fedavg
 from pride_jax.models.modules import num_parameters
 from pride_jax.privacy.accounting import epsilon
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import study_key
 from pride_jax.runs.lines import as_line
@@ -132,7 +133,7 @@ def measure(config: Experiment, setting: Setting, secrets: Path) -> Report:
       PrideError: the config cannot be run, or has nothing to audit.
     """
     prepared = prepare(config, secrets)
-    if prepared.plan is None:
+    if isinstance(prepared.plan, NoPlan):
         raise ConfigError(
             "privacy.mechanism='none': expected one, since without it no ε is claimed to be audited"
         )

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
 
-from pride_jax.aggregation.protocols.lattice import bfv
+from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain

@@ -4,6 +4,7 @@ Updates are flattened, one row a client. What is no float is read as numbers and
 of the fixed point, as an attacker who knows the public terms would.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,15 +15,14 @@ from jaxtyping import Array, Float, Float32, Int32, Int64
 
 from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
-from pride_jax.engine.contribution import of_plan
-from pride_jax.engine.secure import SecureAggregation, add_shares, encode_of
+from pride_jax.engine.contribution import encoder
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.norms import clip_by_norm
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.rotation import rotate_back
 from pride_jax.types import Key
 
 _LONGEST_NUMBER = 8
@@ -167,9 +167,9 @@ def noised_alone(key: Key, update: Float[Array, "length"], plan: Plan) -> Float[
 def _release(
     key: Key, updates: Float[Array, "clients length"], plan: Plan
 ) -> Float[Array, "length"]:
-    start, encode = jnp.zeros((), jnp.int32), of_plan(plan)
+    start, encode = jnp.zeros((), jnp.int32), encoder(plan.added)
     state = plan.init(key, updates[0], start)
-    made, _ = jax.vmap(lambda update: encode(key, update, state.norm, jnp.ones(())))(updates)
+    made, _ = jax.vmap(lambda update: encode(key, start, update, state.norm, jnp.ones(())))(updates)
     total, within = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), made)
     return plan.release(key, state, start, total, within)[0]
 
@@ -192,17 +192,20 @@ def noised_integers(
     """
     if not isinstance(plan.mechanism, Skellam):
         raise ConfigError(f"mechanism={plan.mechanism}: expected Skellam, whose noise clients add")
-    shares, bits = plan.mechanism.shares(plan.setting, rng), plan.mechanism.values.bits
-    keys = plain().keygen(rng, Role.KEY_HOLDER)
-    secure = SecureAggregation(plain(), keys, bits, plan.clipping.norm, rng)
-    encode, norm = encode_of(secure, plan), jnp.float32(plan.clipping.norm)
+    shares, limit = plan.shares(rng), plan.clipping.norm
+    encode, norm = encoder(plan.added), jnp.float32(limit)
+    start = jnp.zeros((), jnp.int32)
 
     def one(client: Array, update: Array) -> Array:
-        return encode(jax.random.fold_in(key, client), update, norm, jnp.ones(()))[0].update
+        client_key = jax.random.fold_in(key, client)
+        return encode(client_key, start, update, norm, jnp.ones(()))[0].update
 
     rows = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(len(updates)), updates))
-    noised = add_shares(rows, shares.draw(len(rows), len(rows)), secure.limit, shares.bits)
-    return dequantize(noised, secure.limit, bits)
+    noised = shares.add(rows, shares.draw(len(rows), len(rows)))
+    held = dequantize(noised, limit * plan.grid.span, plan.mechanism.values.bits)
+    if not plan.grid.rotated:
+        return held
+    return np.asarray(jax.jit(jax.vmap(functools.partial(rotate_back, start)))(held))
 
 
 def joined(

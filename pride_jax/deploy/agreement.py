@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pride_jax.aggregation import bfv_keys
+from pride_jax.aggregation.books import Rules
+from pride_jax.aggregation.holder_keys import key_from_bytes
 from pride_jax.aggregation.messages import from_bytes
 from pride_jax.aggregation.protocols.masking import public_from_bytes
 from pride_jax.aggregation.secure_sum import (
@@ -17,7 +20,8 @@ from pride_jax.aggregation.secure_sum import (
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
-from pride_jax.privacy.plan import Plan, smallest_sum
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.plan import Plan, plan_of, smallest_sum
 from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import read_settings, to_dict, trust
@@ -43,8 +47,8 @@ class Agreement(NamedTuple):
       protocol: how sums are protected.
       public_key: the key holders' one.
       terms: of a sum, but for the fewest clients of a round.
-      plan: what is private, if anything.
-      noise_bits: bits of what is sent where clients add shares of noise; None where they do not.
+      rules: what the run may ask of anyone.
+      plan: what is private, or that nothing is.
     """
 
     config: Experiment
@@ -52,8 +56,8 @@ class Agreement(NamedTuple):
     protocol: SecureSum
     public_key: Public
     terms: Terms
-    plan: Plan | None
-    noise_bits: int | None
+    rules: Rules
+    plan: Plan | NoPlan
 
 
 def write_config(folder: Path, config: Experiment) -> None:
@@ -81,14 +85,17 @@ def load_agreement(folder: Path) -> Agreement:
     files = build_key_files(settings)
     public_key = Public() if files is None else files.read_public(roster.public_key)
     derived = _derived(folder, config, roster)
+    terms = Terms(**derived["terms"])
     return Agreement(
         config=config,
         roster=roster,
         protocol=build_secure_sum(settings),
         public_key=public_key,
-        terms=Terms(**derived["terms"]),
-        plan=None if derived["plan"] is None else Plan.from_dict(derived["plan"]),
-        noise_bits=derived["noise_bits"],
+        terms=terms,
+        rules=Rules(
+            config.rounds, derived["releases"], terms.smallest_cohort, settings.most_refused
+        ),
+        plan=plan_of(derived["plan"]),
     )
 
 
@@ -100,8 +107,8 @@ def check_protocol(config: Experiment) -> None:
     """
     if config.aggregation.protocol == "none":
         raise ConfigError(
-            "aggregation.protocol='none': expected plain, paillier, threshold, masking, bfv or "
-            "ckks with real parties"
+            "aggregation.protocol='none': expected plain, two_servers, paillier, threshold, "
+            "masking or bfv with real parties"
         )
 
 
@@ -135,8 +142,9 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     Args:
       agreement: what the role knows.
       record: ``round``, ``cohort``, the parties called to it, and ``model``, the digest of what
-        they train from; where parties have keys for a round, who sent one in time (``keyed``) and
-        these ``publics``; then ``letters``.
+        they train from; where the key holder has a key for the round, that ``holder_key``; where
+        parties have keys for a round, who sent one in time (``keyed``) and these ``publics``; then
+        ``letters``.
 
     Raises:
       PrideError: a party is not in the roster, a key or letter is none, or there are too few.
@@ -145,7 +153,7 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
     enrolled = agreement.roster.parties
     if any(not 0 <= client < len(enrolled) for client in cohort):
         raise ConfigError(f"Cohort {list(cohort)}: expected parties of the roster only")
-    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: agreement.public_key}
+    keys: dict[int | Role, Public] = {Role.KEY_HOLDER: _holder_key(agreement, record)}
     if "keyed" in record:
         # Who sent no key for the round is not in it.
         publics = map(public_from_bytes, record["publics"])
@@ -153,18 +161,31 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         cohort = tuple(client for client in cohort if client in sent)
         keys |= {client: sent[client] for client in cohort}
     letters = map(from_bytes, record.get("letters", ()))
-    terms = agreement.terms
-    smallest = smallest_sum(agreement.plan, terms.smallest_cohort, round_, len(cohort))
+    smallest = smallest_sum(agreement.plan, round_, len(cohort))
     return Directory(
         round_,
         cohort,
-        dataclasses.replace(terms, smallest_cohort=smallest),
+        dataclasses.replace(agreement.terms, smallest_cohort=smallest),
         keys,
         {client: enrolled[client].signing_key for client in cohort},
         {letter.client: letter for letter in letters},
         record["model"],
         agreement.roster.run,
     )
+
+
+def _holder_key(agreement: Agreement, record: Record) -> Public:
+    """The key holder's key: that of the run, or the one that it signed for the round.
+
+    Raises:
+      ProtocolError: the key is not signed for this round, or is none.
+    """
+    if not agreement.protocol.renews:
+        return agreement.public_key
+    (holder,) = agreement.roster.key_holders
+    run, round_ = agreement.roster.run, record["round"]
+    signed = record["holder_key"]
+    return bfv_keys.public_from_bytes(key_from_bytes(signed, holder.signing_key, run, round_))
 
 
 def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from pride_jax.deploy.agreement import ROSTER, check_key_holders, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
+from pride_jax.deploy.comparison import check_enrolled, compare
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
-from pride_jax.deploy.processes import environment, free_ports, supernode_command
-from pride_jax.deploy.roster import save_roster
+from pride_jax.deploy.pinned import pin
+from pride_jax.deploy.processes import APP, environment, free_ports, running, supernode_command
+from pride_jax.deploy.proxy import proxy_command
+from pride_jax.deploy.roster import Roster, save_roster
 from pride_jax.errors import RunError
 from pride_jax.files import explained, read_json
 from pride_jax.reporting import metrics
@@ -19,7 +22,7 @@ from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
 
 
-def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host: str) -> None:
+def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host: str) -> Roster:
     """Makes the server's folder: certificates, and the roster of all who have enrolled.
 
     ``roster.json`` and ``ca.crt`` go from there into everyone's own folder.
@@ -29,6 +32,9 @@ def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host:
       config: the settings.
       enrolments: everyone's ``enrolment.json``.
       host: name or address under which nodes reach the server.
+
+    Returns:
+      The roster.
 
     Raises:
       PrideError: the folder cannot be made, or an enrolment is missing or there twice.
@@ -41,6 +47,7 @@ def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host:
             raise RunError(f"{folder} is not empty: enrol in a new folder")
     make_certificates(folder, [host])
     save_roster(folder / ROSTER, roster)
+    return roster
 
 
 def serve_apart(
@@ -59,7 +66,7 @@ def serve_apart(
       config: the settings.
       folder: the server's, from `enrol_server`.
       workdir: the run's folder.
-      port: on which nodes reach the SuperLink.
+      port: on which nodes reach this machine; the SuperLink itself is reached from here alone.
       resume: continue from the latest checkpoint.
       timeout: seconds to wait for an answer.
       report: called with each new row of the metrics.
@@ -72,25 +79,30 @@ def serve_apart(
     _need(folder, SECRETS, ROSTER, AUTHORITY)
     write_config(folder, config)
     load_agreement(folder)
-    return conduct(
-        config, folder, workdir, port=port, host="0.0.0.0", timeout=timeout, report=report
-    )
+    (link,) = free_ports(1)
+    with running(folder, proxy_command(folder, port, link), "proxy.log"):
+        return conduct(config, folder, workdir, port=link, timeout=timeout, report=report)
 
 
-def join(config: Experiment, folder: Path, address: str) -> int:
+def join(config: Experiment, folder: Path, address: str, told: str) -> int:
     """Runs a role's SuperNode, until it is stopped.
 
     Args:
       config: the settings; the server's must be the same.
       folder: the role's own, with everyone's ``roster.json`` and the server's ``ca.crt``.
       address: the SuperLink's, as host:port.
+      told: `Roster.short` as the others told it, not through the server.
 
     Raises:
-      PrideError: the folder is not complete, or what is in it contradicts the config.
+      PrideError: the folder is not complete, or what is in it contradicts the config, or the
+        roster is not the others', or has other keys than this role's own.
     """
     _need(folder, SECRETS, ENROLMENT, ROSTER, AUTHORITY)
     write_config(folder, config)
-    load_agreement(folder)
+    roster, entry = load_agreement(folder).roster, read_json(folder / ENROLMENT)
+    check_enrolled(folder, roster, entry["role"], entry["number"])
+    compare(folder, roster, told)
+    pin(folder, APP)
     (port,) = free_ports(1)
     command = supernode_command(folder, address, port)
     with contextlib.suppress(KeyboardInterrupt):

@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pride_jax.deploy.agreement import ROSTER
+from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import (
+    APP,
+    DATABASE,
+    LOOPBACK,
     ended,
     link,
     register,
@@ -24,8 +28,6 @@ from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import to_dict
 
-LOOPBACK = "127.0.0.1"
-
 
 def conduct(
     config: Experiment,
@@ -33,7 +35,6 @@ def conduct(
     workdir: Path,
     *,
     port: int,
-    host: str = LOOPBACK,
     nodes: Callable[[str], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     timeout: float,
     report: Callable[[metrics.Row], None] | None = None,
@@ -45,7 +46,6 @@ def conduct(
       server: the server's folder, complete.
       workdir: the run's folder.
       port: of the SuperLink.
-      host: address at which it listens.
       nodes: its address -> SuperNodes of this machine, for as long as the run lasts.
       timeout: seconds to wait for an answer.
       report: called with each new row of the metrics.
@@ -58,7 +58,7 @@ def conduct(
     own.keep(config.code, workdir)
     write_json(workdir / "config.json", to_dict(config))
     write_json(server / SERVER, {"workdir": str(workdir.resolve()), "timeout": timeout})
-    with superlink(server, port, host) as address:
+    with superlink(server, port) as address:
         register(server, load_roster(server / ROSTER))
         with nodes(address):
             start_run(server, server)
@@ -66,15 +66,24 @@ def conduct(
 
 
 @contextlib.contextmanager
-def superlink(folder: Path, port: int, host: str = LOOPBACK) -> Iterator[str]:
+def superlink(folder: Path, port: int, app: Path = APP) -> Iterator[str]:
     """A SuperLink of this machine, until the block ends; gives its address here.
 
-    It knows nothing of an earlier one: a run that was killed would still be running for it.
+    Only this machine can reach it. It knows nothing of an earlier one: a run that was killed would
+    still be running for it.
+
+    Args:
+      folder: its own.
+      port: of this machine.
+      app: the one application that it runs.
     """
     for old in (*folder.glob("superlink.db*"), *folder.glob("registered-*")):
         old.unlink()
+    # SQLite would make it readable to all, and what it adds beside it as the file is.
+    (folder / DATABASE).touch(mode=0o600)
+    pin(folder, app)
     address = f"{LOOPBACK}:{port}"
-    with running(folder, superlink_command(folder, host, port), "superlink.log") as process:
+    with running(folder, superlink_command(folder, port), "superlink.log") as process:
         wait_for(address, process, folder / "superlink.log")
         link(folder, address)
         yield address

@@ -8,34 +8,34 @@ import numpy as np
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Clients
-from pride_jax.engine.secure import (
-    SecureAggregation,
-    noise_shares,
-    sum_terms,
-)
+from pride_jax.engine.secure import SecureAggregation, plan_in, sum_terms
 from pride_jax.engine.server import Server, keeps_state, sent_numbers
 from pride_jax.errors import ConfigError
 from pride_jax.federated import halves_of
 from pride_jax.methods.method import Method
-from pride_jax.privacy.clipping import Unclipped
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
+from pride_jax.runs.budget import affordable
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_secure_sum
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
-    """Terms, calibrated plan and width of noised integers, as JSON has them."""
+    """Terms, calibrated plan and its releases, as JSON has them."""
     method = _method(config, roster)
     plan = build.build_plan(config, len(roster.parties), sent_numbers(method))
     secure = secure_aggregation(config, build_secure_sum(config.aggregation), Public())
     server, _ = halves(config, roster, plan)
-    shares = noise_shares(plan, lambda size: bytes(size))
-    terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
+    plan = plan_in(server, secure)
+    terms = sum_terms(server, secure, plan.shares(secure.rng))
+    releases = config.rounds
+    if isinstance(plan, Plan):
+        releases = min(plan.rounds, affordable(config.privacy, plan))
     return {
         "terms": dataclasses.asdict(terms),
-        "plan": None if plan is None else plan.to_dict(),
-        "noise_bits": None if shares is None else shares.bits,
+        "releases": releases,
+        "plan": plan.to_dict(),
     }
 
 
@@ -67,11 +67,6 @@ def secure_aggregation(
     return build.build_secure_aggregation(config, protocol, (Secret(), public_key))
 
 
-def halves(config: Experiment, roster: Roster, plan: Plan | None) -> tuple[Server, Clients]:
+def halves(config: Experiment, roster: Roster, plan: Plan | NoPlan) -> tuple[Server, Clients]:
     """The server's part of a round, and a client's."""
-    return halves_of(
-        _method(config, roster),
-        np.asarray(roster.sizes, np.int32),
-        plan or build.build_sampler(config.cohort, len(roster.parties)),
-        clipping=Unclipped() if plan else build.build_clipping(config.privacy),
-    )
+    return halves_of(_method(config, roster), np.asarray(roster.sizes, np.int32), plan)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pride_jax.aggregation.key_files import KeyFiles
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
-from pride_jax.aggregation.secure_sum import Role, Secret
+from pride_jax.aggregation.secure_sum import Public, Role, Secret
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
 from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
 from pride_jax.errors import ConfigError, RunError
@@ -66,6 +66,8 @@ def enrol_party(folder: Path, id_: int, examples: Examples) -> None:
 def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
     """Makes the folders of all key holders: their keys, and each an ``enrolment.json`` to hand in.
 
+    A key holder that makes new keys for every round enrols what it signs them with.
+
     Where several open the sums, who calls this is the trusted dealer. Each holder's folder has to
     be moved to that holder's machine, and no copy may stay.
 
@@ -80,14 +82,18 @@ def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
       PrideError: a folder cannot be made, or the protocol has no key holders.
     """
     settings = config.aggregation
-    files = _key_files(config)
+    if not key_holders(settings).numbers:
+        raise _no_key_holder(config)
     _make_folder(folder)
     protocol, folders = build_secure_sum(settings), []
-    secret, public_key = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+    secret, public_key = Secret(), Public()
+    if not protocol.renews:
+        secret, public_key = protocol.keygen(os.urandom, Role.KEY_HOLDER)
     for number, own in zip(key_holders(settings).numbers, protocol.deal(secret), strict=True):
         folders.append(holder_folder(folder, number))
         public = _make_keys(folders[-1])
-        files.save_holder(folders[-1] / SECRETS, own)
+        if not protocol.renews:
+            _key_files(config).save_holder(folders[-1] / SECRETS, own)
         public |= {"public_key": public_key.to_bytes().hex()}
         write_json(folders[-1] / ENROLMENT, {"role": "key holder", "number": number, **public})
     return folders
@@ -181,11 +187,15 @@ def load_key(folder: Path, config: Experiment, number: int) -> Secret:
 def _key_files(config: Experiment) -> KeyFiles:
     files = build_key_files(config.aggregation)
     if files is None:
-        raise ConfigError(
-            f"aggregation.protocol={config.aggregation.protocol!r} has no key holder: expected "
-            "paillier, threshold, bfv or ckks"
-        )
+        raise _no_key_holder(config)
     return files
+
+
+def _no_key_holder(config: Experiment) -> ConfigError:
+    return ConfigError(
+        f"aggregation.protocol={config.aggregation.protocol!r} has no key holder: expected "
+        "two_servers, paillier, threshold or bfv"
+    )
 
 
 def _make_folder(folder: Path) -> None:

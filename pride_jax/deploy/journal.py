@@ -49,21 +49,26 @@ class Journal(NamedTuple):
     """A folder of questions and sums, each of a round and a draw.
 
     Attributes:
+      announced: round, draw -> the parties' keys, and letters once they are there, or None.
+      announce: round, draw, that -> None, once it is on disk.
       question: round, draw -> what the holders were to be asked, or None.
       ask: round, draw, that -> None, once it is on disk.
       sum: round, draw -> the opened sum, or None.
       open: round, draw, that -> None, once it is on disk; rounds that checkpoints cover are
         dropped.
-      too_few: round, draw -> whether it was given up.
-      give_up: round, draw -> None, once it is on disk that its sum is never opened.
+      unopened: round, draw -> why it was given up, or None.
+      give_up: round, draw, whether it was refused -> None, once it is on disk that its sum is never
+        opened.
     """
 
+    announced: Callable[[int, str], Record | None]
+    announce: Callable[[int, str, Record], None]
     question: Callable[[int, str], Record | None]
     ask: Callable[[int, str, Record], None]
     sum: Callable[[int, str], Done | None]
     open: Callable[[int, str, Done], None]
-    too_few: Callable[[int, str], bool]
-    give_up: Callable[[int, str], None]
+    unopened: Callable[[int, str], Record | None]
+    give_up: Callable[..., None]
 
 
 def journal(folder: Path, every: int) -> Journal:
@@ -81,6 +86,12 @@ def journal(folder: Path, every: int) -> Journal:
 
     def file(round_: int, draw: str, what: str) -> Path:
         return folder / f"{round_}.{draw}.{what}"
+
+    def announced(round_: int, draw: str) -> Record | None:
+        return _read(file(round_, draw, "announced"))
+
+    def announce(round_: int, draw: str, record: Record) -> None:
+        _write(file(round_, draw, "announced"), record)
 
     def question(round_: int, draw: str) -> Record | None:
         return _read(file(round_, draw, "asked"))
@@ -102,16 +113,21 @@ def journal(folder: Path, every: int) -> Journal:
             "contributors": list(done.contributors),
         }
         _write(file(round_, draw, "sum"), content)
+        drop_question(round_, draw)
+        forget(round_)
+
+    def unopened(round_: int, draw: str) -> Record | None:
+        return _read(file(round_, draw, "unopened"))
+
+    def give_up(round_: int, draw: str, *, refused: bool) -> None:
+        _write(file(round_, draw, "unopened"), {"refused": refused})
+        drop_question(round_, draw)
+        forget(round_)
+
+    def drop_question(round_: int, draw: str) -> None:
         with explained("write to", folder):
-            file(round_, draw, "asked").unlink(missing_ok=True)
-        forget(round_)
-
-    def too_few(round_: int, draw: str) -> bool:
-        return file(round_, draw, "unopened").exists()
-
-    def give_up(round_: int, draw: str) -> None:
-        _write(file(round_, draw, "unopened"), {})
-        forget(round_)
+            for what in ("announced", "asked"):
+                file(round_, draw, what).unlink(missing_ok=True)
 
     def forget(round_: int) -> None:
         with explained("write to", folder):
@@ -119,7 +135,7 @@ def journal(folder: Path, every: int) -> Journal:
                 if int(old.name.partition(".")[0]) < round_ // every * every:
                     old.unlink()
 
-    return Journal(question, ask, sum_, open_, too_few, give_up)
+    return Journal(announced, announce, question, ask, sum_, open_, unopened, give_up)
 
 
 def _write(path: Path, content: Record) -> None:

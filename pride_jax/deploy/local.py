@@ -11,7 +11,8 @@ import numpy as np
 from pride_jax.data.datasets import Dataset
 from pride_jax.deploy.agreement import ROSTER, check_protocol, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
-from pride_jax.deploy.conduct import LOOPBACK, conduct
+from pride_jax.deploy.comparison import compare
+from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import (
     ENROLMENT,
     Examples,
@@ -20,14 +21,15 @@ from pride_jax.deploy.enrolment import (
     enrol_party,
     holder_folder,
 )
-from pride_jax.deploy.processes import free_ports, running, supernode_command
+from pride_jax.deploy.pinned import pin
+from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, running, supernode_command
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import Summary, is_finished
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.protocols import build_key_files
+from pride_jax.settings.protocols import key_holders
 
 DEPLOYMENT = "deployment"
 _KEY_HOLDER = "key-holder"
@@ -81,7 +83,7 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     dataset = build.build_dataset(config)
     partition = build.build_partition(config, dataset)
     enrolments = []
-    if build_key_files(config.aggregation) is not None:
+    if key_holders(config.aggregation).numbers:
         holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
         enrolments += [holder / ENROLMENT for holder in holders]
     ends = np.cumsum(partition.sizes)
@@ -99,6 +101,9 @@ def enrol_all(config: Experiment, folder: Path) -> None:
         write_config(each, config)
         (each / AUTHORITY).write_bytes(authority)
         load_agreement(each)
+    for each in enrolments:
+        # Here one person is everybody, and has compared what everybody has.
+        compare(each.parent, roster, roster.short)
     unfinished.rename(folder)
 
 
@@ -113,6 +118,7 @@ def supernodes(folder: Path, roster: Roster, address: str) -> Iterator[None]:
     roles += [holder_folder(folder / _KEY_HOLDER, each.number) for each in roster.key_holders]
     with contextlib.ExitStack() as stack:
         for role, port in zip(roles, free_ports(len(roles)), strict=True):
+            pin(role, APP)
             command = supernode_command(role, address, port)
             stack.enter_context(running(role, command, "supernode.log"))
         yield

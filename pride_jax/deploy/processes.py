@@ -15,6 +15,7 @@ from typing import IO
 
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
+from pride_jax.deploy.pinned import COMMANDS
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.server import OUTCOME, PROCESS
 from pride_jax.engine.cores import cores
@@ -22,21 +23,26 @@ from pride_jax.errors import RunError
 from pride_jax.files import claimed, read_json
 
 APP = Path(__file__).parent / "app"
+DATABASE = "superlink.db"
+LOOPBACK = "127.0.0.1"
 _LINK = "federation"
 _START_SECONDS = 60.0
 
 
-def superlink_command(folder: Path, host: str, port: int) -> list[str]:
-    """Starts the SuperLink: TLS, and only nodes that are registered."""
+def superlink_command(folder: Path, port: int) -> list[str]:
+    """Starts the SuperLink: TLS, only nodes that are registered, and for this machine alone.
+
+    Whoever reaches its port may begin runs: other machines' nodes come through a `proxy`.
+    """
     return [
         *_attended("once"),
         _program("flower-superlink"),
-        *("--host", host, "--port", str(port)),
+        *("--host", LOOPBACK, "--port", str(port)),
         *("--ssl-ca-certfile", str(folder / AUTHORITY)),
         *("--ssl-certfile", str(folder / CERTIFICATE)),
         *("--ssl-keyfile", str(folder / SECRETS / KEY)),
         "--enable-supernode-auth",
-        *("--database", str(folder / "superlink.db")),
+        *("--database", str(folder / DATABASE)),
         "--disable-runtime-dependency-installation",
     ]
 
@@ -56,6 +62,8 @@ def supernode_command(folder: Path, superlink: str, port: int) -> list[str]:
 def environment(folder: Path) -> dict[str, str]:
     """A Flower process's environment: nothing is reported home, all state is in its folder.
 
+    Where an application is pinned, nothing else runs one.
+
     Compiled programs are kept there, too, if the user has no other place for them: every message
     starts a process that needs the same ones.
     """
@@ -65,7 +73,9 @@ def environment(folder: Path) -> dict[str, str]:
         programs
         | os.environ
         | {
-            "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PATH": os.pathsep.join(
+                [str((folder / COMMANDS).resolve()), str(here), os.environ.get("PATH", "")]
+            ),
             "FLWR_HOME": str((folder / "flower").resolve()),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -209,7 +219,7 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((LOOPBACK, 0))
         return [each.getsockname()[1] for each in sockets]
 
 

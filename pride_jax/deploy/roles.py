@@ -8,19 +8,22 @@ request   to                 reply
 ========= ================== ============================================================
 hello     everyone           who it is, signed
 keys      a party            its public keys for the round
+keys      a key holder       its public key for the round, signed
 letter    a party            its letter to the others
 train     a party            its message: integers, protected and signed
 share     a party            its share of a total, signed
 open      a key holder       its share of the sum of the messages that it adds, signed
 ========= ================== ============================================================
 
-Parties are asked for keys, letters and shares only in protocols whose clients open the sums.
+Parties are asked for keys, letters and shares only in protocols whose clients open the sums, and a
+key holder for keys only where it makes new ones for every round.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,13 +31,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from pride_jax.aggregation.holder import Holder, help_open
+from pride_jax.aggregation import bfv_keys
+from pride_jax.aggregation.books import check_cohort
+from pride_jax.aggregation.holder import Holder, give_share
+from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.protocols import masking
 from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
 from pride_jax.aggregation.shares import signed_share
-from pride_jax.aggregation.signatures import sign
+from pride_jax.aggregation.signatures import is_signed_by, sign
 from pride_jax.deploy.agreement import (
     Agreement,
     Record,
@@ -42,6 +48,7 @@ from pride_jax.deploy.agreement import (
     load_agreement,
     shared_settings,
 )
+from pride_jax.deploy.comparison import check_compared, check_enrolled
 from pride_jax.deploy.enrolment import (
     ENROLMENT,
     SECRETS,
@@ -49,14 +56,19 @@ from pride_jax.deploy.enrolment import (
     load_key,
     load_signing_key,
 )
-from pride_jax.deploy.memory import Opened, digest_of, load_opened, save_opened
-from pride_jax.errors import ProtocolError, RunError
+from pride_jax.deploy.memory import LETTERS, MESSAGES, SHARES, load_kept, once
+from pride_jax.errors import PrideError, ProtocolError, RunError
 from pride_jax.files import claimed, read_json
 from pride_jax.reporting import metrics
+from pride_jax.runs.refusals import REFUSALS, note
 from pride_jax.settings.files import differences
+from pride_jax.settings.protocols import key_holders
 
 HELLO = b"PRIDEhlo"
-_FRESH, _USED = "round-keys", "round-keys-used"
+_APPROVAL = b"PRIDEros"
+_ROUND_KEYS = "round-keys"
+NOT_OPENED = f"the sum is not opened; why is in {REFUSALS} of the one who refuses"
+"""All that whoever asks learns of a refusal: more could tell something of what was to be opened."""
 
 
 class Me(NamedTuple):
@@ -83,13 +95,16 @@ def respond(folder: Path, request: Record) -> Record:
     with claimed(folder, wait=True):
         entry = read_json(folder / ENROLMENT)
         me = Me(folder, load_agreement(folder), entry["role"], entry["number"])
+        check_compared(folder, me.agreement.roster)
         kind = request.get("kind")
         answers = _PARTY if me.role == "party" else _KEY_HOLDER
         if kind not in answers:
             raise ProtocolError(f"kind={kind!r}: a {me.role} answers {sorted(answers)} only")
         try:
             return answers[kind](me, request)
-        except (KeyError, TypeError) as error:
+        except PrideError:
+            raise
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise ProtocolError(
                 f"A request of kind {kind!r} is incomplete or of wrong types ({error})"
             ) from None
@@ -117,13 +132,58 @@ def _hello(me: Me, request: Record) -> Record:
     roster = me.agreement.roster.digest
     if request["roster"] != roster:
         raise RunError("The server's roster is not the one here: everyone needs the same file")
-    signed = hello_bytes(roster, request["challenge"], me.role, me.number)
-    signature = sign(load_signing_key(me.folder), signed)
-    return {"role": me.role, "number": me.number, "signature": signature}
+    key = load_signing_key(me.folder)
+    check_enrolled(me.folder, me.agreement.roster, me.role, me.number)
+    signature = sign(key, hello_bytes(roster, request["challenge"], me.role, me.number))
+    reply = {"role": me.role, "number": me.number, "signature": signature}
+    if me.role == "party":
+        return reply
+    if not me.agreement.protocol.renews:
+        _check_own_key(me)
+    return reply | {"approval": sign(key, approval_bytes(roster))}
+
+
+def _check_own_key(me: Me) -> None:
+    secret: Any = load_key(me.folder, me.agreement.config, me.number)
+    if secret.public != me.agreement.public_key:
+        raise ProtocolError(
+            "The roster's key to encrypt for is not this key holder's: whoever wrote it could "
+            "read what is encrypted for it"
+        )
+
+
+def approval_bytes(roster: str) -> bytes:
+    """What a key holder signs once it has found its own keys in a roster.
+
+    Args:
+      roster: its digest.
+    """
+    return _APPROVAL + bytes.fromhex(roster)
+
+
+def _check_approved(agreement: Agreement, request: Record) -> None:
+    """Refuses to work for a roster that too few of its key holders have approved.
+
+    Raises:
+      ProtocolError: as above.
+    """
+    needed = key_holders(agreement.config.aggregation).needed
+    signed = approval_bytes(agreement.roster.digest)
+    given = request.get("approved_by", ()), request.get("approvals", ())
+    approvals = dict(zip(*given, strict=True))
+    found = sum(
+        is_signed_by(holder.signing_key, signed, approvals.get(holder.number, b""))
+        for holder in agreement.roster.key_holders
+    )
+    if found < needed:
+        raise ProtocolError(
+            f"{found} key holders have signed this roster, expected at least {needed}: the server "
+            "must send what they signed"
+        )
 
 
 def _called(me: Me, request: Record) -> Directory:
-    """The directory of a round to which this party was called.
+    """The directory of a round to which this party was called, by a roster that stands.
 
     Raises:
       ProtocolError: it was not.
@@ -131,29 +191,57 @@ def _called(me: Me, request: Record) -> Directory:
     directory = directory_from(me.agreement, request)
     if me.number not in directory.roster:
         raise ProtocolError(f"Party {me.number} is not called to round {directory.round}")
+    _check_approved(me.agreement, request)
     return directory
 
 
 def _keys(me: Me, request: Record) -> Record:
     round_ = request["round"]
-    _refuse_opened(me.folder, round_)
+    if round_ < load_kept(me.folder, LETTERS).books.next_round:
+        raise ProtocolError(f"Round {round_}: a letter was written with this party's keys of it")
     secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
     if not isinstance(secret, masking.MaskingSecret):
         raise _not_spoken(me, "keys")
     content = round_.to_bytes(8, "big") + secret.to_bytes()
-    (me.folder / SECRETS / _USED).unlink(missing_ok=True)
-    write_owner_only(me.folder / SECRETS / _FRESH, content, replace=True)
+    write_owner_only(me.folder / SECRETS / _ROUND_KEYS, content, replace=True)
     return {"public": public.to_bytes()}
 
 
+def _holder_keys(me: Me, request: Record) -> Record:
+    round_, protocol = request["round"], me.agreement.protocol
+    if round_ < load_kept(me.folder, SHARES).books.next_round:
+        raise ProtocolError(f"Round {round_} is over: this key holder makes no more keys for it")
+    secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+    if not (protocol.renews and isinstance(secret, bfv_keys.BFVSecret)):
+        name = me.agreement.config.aggregation.protocol
+        raise ProtocolError(
+            f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
+            "makes a new key for every round, as with bfv"
+        )
+    content = round_.to_bytes(8, "big") + secret.to_bytes()
+    write_owner_only(me.folder / SECRETS / _ROUND_KEYS, content, replace=True)
+    signing, run = load_signing_key(me.folder), me.agreement.roster.run
+    return {"public": signed_key(signing, run, round_, public)}
+
+
 def _letter(me: Me, request: Record) -> Record:
-    directory = _called(me, request)
     letters = me.agreement.protocol.letters
     if letters is None:
         raise _not_spoken(me, "letter")
-    secret = _round_secret(me.folder, _FRESH, directory.round)
-    letter = letters.write(os.urandom, directory, secret, me.number)
-    return {"letter": to_bytes(sign_message(load_signing_key(me.folder), letter))}
+    directory = _called(me, request)
+    secret = _round_secret(me.folder, directory.round)
+
+    def written() -> bytes:
+        letter = letters.write(os.urandom, directory, secret, me.number)
+        return to_bytes(sign_message(load_signing_key(me.folder), letter))
+
+    return {"letter": once(me.folder, LETTERS, me.agreement.rules, _of(me, directory), written)}
+
+
+def _of(me: Me, directory: Directory) -> Question:
+    """What a party is asked that is called to a round."""
+    about = header(directory, me.agreement.protocol.name)
+    return Question(about, tuple(sorted(directory.members)))
 
 
 def _not_spoken(me: Me, kind: str) -> ProtocolError:
@@ -169,23 +257,26 @@ def _train(me: Me, request: Record) -> Record:
     from pride_jax.runs.devices import keep_programs, use_cores
 
     directory = _called(me, request)
-    _refuse_opened(me.folder, directory.round)
+    check_cohort(me.agreement.rules, directory.round, directory.members)
     secret = Secret()
     if me.agreement.protocol.openers == Role.CLIENT:
-        secret = _round_secret(me.folder, _FRESH, directory.round)
-        # A mask that had two vectors under it would give their difference away.
-        (me.folder / SECRETS / _FRESH).rename(me.folder / SECRETS / _USED)
-    prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
-    use_cores(me.agreement.config.engine.devices)
-    keep_programs()
+        secret = _round_secret(me.folder, directory.round)
     params = _model(directory, request["params"])
-    integers, told = training.train_party(
-        me.agreement, me.number, load_examples(me.folder), directory.round, params
-    )
-    metrics.append(me.folder / "metrics.jsonl", told)
-    noised = training.with_noise(me.agreement, os.urandom, integers, len(directory.roster))
-    message = me.agreement.protocol.protect(directory, prepared, noised)
-    return {"message": to_bytes(sign_message(load_signing_key(me.folder), message))}
+
+    def trained() -> bytes:
+        prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
+        use_cores(me.agreement.config.engine.devices)
+        keep_programs()
+        integers, told = training.train_party(
+            me.agreement, me.number, load_examples(me.folder), directory.round, params
+        )
+        metrics.append(me.folder / "metrics.jsonl", told)
+        noised = training.with_noise(me.agreement, os.urandom, integers, len(directory.roster))
+        message = me.agreement.protocol.protect(directory, prepared, noised)
+        return to_bytes(sign_message(load_signing_key(me.folder), message))
+
+    # A second message, of other noise or under the same mask, would tell more than one does.
+    return {"message": once(me.folder, MESSAGES, me.agreement.rules, _of(me, directory), trained)}
 
 
 def _model(directory: Directory, content: bytes) -> Float[np.ndarray, "length"]:
@@ -208,55 +299,63 @@ def _model(directory: Directory, content: bytes) -> Float[np.ndarray, "length"]:
 
 
 def _share(me: Me, request: Record) -> Record:
-    directory = _called(me, request)
-    about = header(directory, me.agreement.protocol.name)
-    asked = Question(about, tuple(request["contributors"]))
-    return _opening(me, lambda: _round_secret(me.folder, _USED, directory.round), directory, asked)
+    with _unexplained(me, request):
+        directory = _called(me, request)
+        about = header(directory, me.agreement.protocol.name)
+        asked = Question(about, tuple(request["contributors"]))
+        return _opening(me, _round_secret(me.folder, directory.round), directory, asked)
 
 
 def _open(me: Me, request: Record) -> Record:
-    directory = directory_from(me.agreement, request)
-    about = header(directory, me.agreement.protocol.name)
-    enclosed = tuple(map(enclosed_from_bytes, request["enclosed"]))
-    asked = Question(about, tuple(each.client for each in enclosed), enclosed)
-    secret = partial(load_key, me.folder, me.agreement.config, me.number)
-    return _opening(me, secret, directory, asked)
+    with _unexplained(me, request):
+        directory = directory_from(me.agreement, request)
+        about = header(directory, me.agreement.protocol.name)
+        enclosed = tuple(map(enclosed_from_bytes, request["enclosed"]))
+        asked = Question(about, tuple(each.client for each in enclosed), enclosed)
+        if not me.agreement.protocol.renews:
+            secret = load_key(me.folder, me.agreement.config, me.number)
+            return _opening(me, secret, directory, asked)
+        secret = _round_secret(me.folder, directory.round, bfv_keys.secret_from_bytes)
+        return _opening(me, secret, directory, asked)
 
 
-def _opening(me: Me, secret: Callable[[], Secret], directory: Directory, asked: Question) -> Record:
-    """Helps to open one sum, remembering it first; the same question gets the same answer."""
-    opened = load_opened(me.folder)
-    digest = digest_of(directory, asked)
-    if digest == opened.asked:
-        return {"share": opened.answer}
+def _opening(me: Me, secret: Secret, directory: Directory, asked: Question) -> Record:
+    """Helps to open one sum a round, whether or not the first question of a round is refused."""
+    rules = me.agreement.rules
     enrolled = {party.id: party.signing_key for party in me.agreement.roster.parties}
-    smallest = me.agreement.terms.smallest_cohort
-    holder = Holder(secret(), enrolled, smallest, opened.next_round)
-    share, after = help_open(me.agreement.protocol, holder, directory, asked)
-    answer = signed_share(load_signing_key(me.folder), share)
-    save_opened(me.folder, Opened(after.next_round, digest, answer))
-    return {"share": answer}
+    give = partial(
+        give_share, me.agreement.protocol, Holder(secret, enrolled, rules), directory, asked
+    )
+    key = load_signing_key(me.folder)
+    return {"share": once(me.folder, SHARES, rules, asked, lambda: signed_share(key, give()))}
 
 
-def _refuse_opened(folder: Path, round_: int) -> None:
-    next_round = load_opened(folder).next_round
-    if round_ < next_round:
-        raise ProtocolError(f"Round {round_} is over: a sum of round {next_round - 1} was opened")
+@contextlib.contextmanager
+def _unexplained(me: Me, request: Record) -> Iterator[None]:
+    """Keeps why a sum is refused to this role's own folder."""
+    try:
+        yield
+    except Exception as error:
+        # Of any kind: with a secret at hand, what went wrong may tell something of it.
+        round_ = request.get("round")
+        reason = str(error) if isinstance(error, PrideError) else repr(error)
+        note(me.folder, round_ if isinstance(round_, int) else None, None, reason)
+        raise ProtocolError(NOT_OPENED) from None
 
 
-def _round_secret(folder: Path, name: str, round_: int) -> Secret:
-    """The keys that this party made for a round.
+def _round_secret(
+    folder: Path, round_: int, read: Callable[[bytes], Secret] = masking.secret_from_bytes
+) -> Secret:
+    """The keys that this role made for a round.
 
     Raises:
-      ProtocolError: it has none of this round, or has used them.
+      ProtocolError: it has none of this round.
     """
-    path = folder / SECRETS / name
+    path = folder / SECRETS / _ROUND_KEYS
     content = read_owner_only(path) if path.exists() else b""
     if content[:8] != round_.to_bytes(8, "big"):
-        raise ProtocolError(
-            f"No keys of round {round_} that are still to be used: ask for keys of the round first"
-        )
-    return masking.secret_from_bytes(content[8:])
+        raise ProtocolError(f"No keys of round {round_}: ask for keys of the round first")
+    return read(content[8:])
 
 
 Answer = Callable[[Me, Record], Record]
@@ -267,4 +366,4 @@ _PARTY: Mapping[Any, Answer] = {
     "train": _train,
     "share": _share,
 }
-_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "open": _open}
+_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "keys": _holder_keys, "open": _open}

@@ -1,7 +1,9 @@
 """The roster: everyone's public keys, and all that parties know of one another; enrolled once."""
 
+import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,9 @@ from jaxtyping import Float
 
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
+
+_MOST_EXAMPLES, _MOST_NUMBERS, _MOST_CLASSES = 2**24, 2**24, 2**20
+"""Of a party, in an example, and of labels: everyone reserves memory for what a roster tells."""
 
 
 class Party(NamedTuple):
@@ -78,6 +83,15 @@ class Roster(NamedTuple):
     def digest(self) -> str:
         """Equal for equal rosters only."""
         return hashlib.sha256(json.dumps(_to_dict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def short(self) -> str:
+        """What people compare: 160 bits of the digest as eight groups of four letters.
+
+        Whoever writes two rosters of one short digest must try 2^80 of them.
+        """
+        letters = base64.b32encode(bytes.fromhex(self.digest)[:20]).decode()
+        return "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
 
 
 def save_roster(path: Path, roster: Roster) -> None:
@@ -148,6 +162,20 @@ def check_roster(roster: Roster) -> None:
             )
     if any(len(each.signing_key) != 32 for each in everyone):
         raise ConfigError("A signing key in the roster is not of 32 bytes: enrol it again")
+    for party in roster.parties:
+        if party.examples > _MOST_EXAMPLES:
+            raise ConfigError(
+                f"Party {party.id} declares {party.examples} examples: expected at most "
+                f"{_MOST_EXAMPLES}, since everyone reserves memory for the most that any has"
+            )
+    sizes = roster.features
+    if any(size < 1 for size in sizes) or math.prod(sizes) > _MOST_NUMBERS:
+        raise ConfigError(
+            f"The roster's examples are of shape {list(sizes)}: expected positive numbers of a "
+            f"product of at most {_MOST_NUMBERS}"
+        )
+    if not 1 <= roster.classes <= _MOST_CLASSES:
+        raise ConfigError(f"The roster has {roster.classes} classes: expected 1 … {_MOST_CLASSES}")
     empty = [party.id for party in roster.parties if party.examples < 1]
     if empty:
         raise ConfigError(f"Parties {empty} hold no example: expected at least one each")

@@ -13,16 +13,13 @@ from pride_jax.deploy.derived import halves, secure_aggregation, shape_of
 from pride_jax.deploy.enrolment import Examples
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Broadcast
-from pride_jax.engine.secure import (
-    add_shares,
-    encode_of,
-    noise_shares,
-)
+from pride_jax.engine.contribution import encoder
+from pride_jax.engine.secure import added_in
 from pride_jax.engine.server import public_keys
 from pride_jax.engine.simulated import SingleClient, single_client
 from pride_jax.errors import ProtocolError
 from pride_jax.methods.method import Sent
-from pride_jax.settings import build, learning
+from pride_jax.settings import learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.task import Task
 from pride_jax.types import Key
@@ -35,10 +32,10 @@ def build_task(config: Experiment, roster: Roster) -> Task:
 
 def client_program(agreement: Agreement) -> SingleClient:
     """The program of one client, as the simulation's per-client mode has it."""
-    config, plan = agreement.config, agreement.plan
+    config = agreement.config
     secure = secure_aggregation(config, agreement.protocol, agreement.public_key)
-    server, clients = halves(config, agreement.roster, plan)
-    return single_client(clients, encode_of(secure, plan), server.weighting)
+    server, clients = halves(config, agreement.roster, agreement.plan)
+    return single_client(clients, encoder(added_in(server, secure)), server.weighting)
 
 
 def train_party(
@@ -64,7 +61,7 @@ def train_party(
         key=jax.jit(_round_key, static_argnums=0)(config.seed, number),
         round=number,
         sent=_unflatten(server.sent, params),
-        norm=jnp.asarray(np.float32(server.norm)),
+        norm=jnp.asarray(np.float32(server.plan.clipping.norm)),
         hyper={},
     )
     own = of_one_client(*examples, roster.shift, roster.scale)
@@ -107,10 +104,7 @@ def with_noise(
     """The integers with the party's share of the noise, if the plan asks for any.
 
     Raises:
-      ProtocolError: an update exceeds the limit, which noise would hide.
+      ProtocolError: an update exceeds the integers' range, which noise would hide.
     """
-    shares = noise_shares(agreement.plan, rng)
-    if shares is None:
-        return integers
-    limit = build.build_limit(agreement.config)
-    return add_shares(integers[None], shares.draw(announced, 1), limit, shares.bits)[0]
+    shares = agreement.plan.shares(rng)
+    return shares.add(integers[None], shares.draw(announced, 1))[0]

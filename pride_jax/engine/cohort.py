@@ -1,5 +1,6 @@
 """A round's clients on the device: chunks of vmapped clients in a loop, sharded over devices."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -145,7 +146,7 @@ def train_client(
     update, new_state = local.finish(carry, steps)
     trained = size > 0
     update = jax.tree.map(lambda leaf: jnp.where(trained, leaf, jnp.zeros_like(leaf)), update)
-    contribution, reports = encode(contribution_key, update, told.norm, weight)
+    contribution, reports = encode(contribution_key, told.round, update, told.norm, weight)
     whole = trained & (reports.nonfinite == 0) & _all_finite(new_state)
     seen = (clients.epochs * size).astype(jnp.float32)
     info = ClientInfo(jnp.where(trained, loss, 0.0), seen)
@@ -272,6 +273,8 @@ def train_cohort(
     ) -> tuple[CohortResult, PyTree[Array], State]:
         chunks = jax.tree.map(lambda leaf: leaf[0, 0], slots)
 
+        # Traced once, for the shapes and for the loop.
+        @functools.partial(jax.jit, inline=True)
         def nth(number: Int[Array, ""]) -> tuple[CohortResult, PyTree[Array]]:
             chunk = jax.tree.map(lambda leaf: leaf[number], chunks)
             states = jax.tree.map(lambda leaf: leaf[chunk.rows], kept)

@@ -1,20 +1,21 @@
 """What a client makes of its update: bounded, weighted, and encoded for the sum."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
-from pride_jax.aggregation.fixed_point import fit, quantize
+from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.methods.method import Update, parts
 from pride_jax.privacy.norms import ClipInfo, clip_by_norm
-from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.rotation import rotate
 from pride_jax.privacy.rounding import nearest_within, round_within
-from pride_jax.privacy.values import Floats, Grid
+from pride_jax.privacy.values import FixedPoint, Floats, Grid
 from pride_jax.types import Key
 
 
@@ -26,7 +27,8 @@ class Reports(NamedTuple):
         replaced by zeros.
       clipped: it was scaled down to the clipping norm.
       fitted: it was scaled down to the range of the integers.
-      parts: which of its parts exceeded that range, in order.
+      parts: which of its parts exceeded that range, in order; none where it was rotated before,
+        which mixes them.
     """
 
     nonfinite: Int[Array, ""]
@@ -49,36 +51,75 @@ class Contribution(NamedTuple):
     within: Shaped[Array, "..."]
 
 
-Encode = Callable[[Key, Update, Float[Array, ""], Float[Array, ""]], tuple[Contribution, Reports]]
-"""``(key, update, clipping norm, weight) -> (contribution, what is counted of it)``."""
+Encode = Callable[
+    [Key, Int[Array, ""], Update, Float[Array, ""], Float[Array, ""]],
+    tuple[Contribution, Reports],
+]
+"""``(key, round, update, clipping norm, weight) -> (contribution, what is counted of it)``."""
+
+Added = Floats | Grid | FixedPoint
+"""What updates are added as."""
+
+
+def encoder(added: Added) -> Encode:
+    """Makes what turns a client's update into what is added."""
+    match added:
+        case Floats():
+            return floats
+        case Grid():
+            return on_grid(added)
+        case FixedPoint():
+            return integers(added)
+
+
+def decoder(added: Added, like: Update) -> Callable[[Contribution], Contribution]:
+    """Makes what gives a sum of contributions the shapes of an update.
+
+    Args:
+      added: what is added; a grid's integers stay integers, which a plan's mechanism reads.
+      like: an update, or its shapes.
+    """
+    match added:
+        case Floats():
+            return lambda total: total
+        case Grid():
+            # The host adds in 64 bits what 32 hold.
+            return _into(like, lambda total: total.astype(np.int32))
+        case FixedPoint():
+            return _into(like, lambda total: dequantize(total, added.limit, added.bits))
 
 
 def floats(
-    key: Key, update: Update, norm: Float[Array, ""], weight: Float[Array, ""]
+    key: Key,
+    round_: Int[Array, ""],
+    update: Update,
+    norm: Float[Array, ""],
+    weight: Float[Array, ""],
 ) -> tuple[Contribution, Reports]:
     """Encodes an update as floats, which a device adds: without a plan, or for studies."""
-    del key
+    del key, round_
     clipped, info = clip_by_norm(update, norm)
     none = jnp.zeros(len(parts(update)), bool)
     counts = _reports(info.nonfinite, info.clipped, jnp.zeros((), bool), none)
     return Contribution(_weighted(clipped, weight), _within(clipped, info, 0.5)), counts
 
 
-def integers(limit: float, bits: int) -> Encode:
-    """Encodes updates as integers, which a protocol adds, without a privacy plan.
-
-    Args:
-      limit: the value that the largest integer stands for.
-      bits: of an integer.
-    """
+def integers(added: FixedPoint) -> Encode:
+    """Encodes updates as integers, which a protocol adds, without a privacy plan."""
+    limit = added.limit
 
     def encode(
-        key: Key, update: Update, norm: Float[Array, ""], weight: Float[Array, ""]
+        key: Key,
+        round_: Int[Array, ""],
+        update: Update,
+        norm: Float[Array, ""],
+        weight: Float[Array, ""],
     ) -> tuple[Contribution, Reports]:
+        del round_
         clipped, info = clip_by_norm(update, norm)
         weighted = _weighted(clipped, weight)
         vector, fitted = fit(ravel_pytree(weighted)[0], limit)
-        rounded = quantize(key, vector, limit, bits)
+        rounded = quantize(key, vector, limit, added.bits)
         counts = _reports(info.nonfinite, info.clipped, fitted, _oversized(weighted, limit))
         return Contribution(rounded, jnp.zeros(())), counts
 
@@ -93,11 +134,18 @@ def on_grid(grid: Grid) -> Encode:
     """
 
     def encode(
-        key: Key, update: Update, norm: Float[Array, ""], weight: Float[Array, ""]
+        key: Key,
+        round_: Int[Array, ""],
+        update: Update,
+        norm: Float[Array, ""],
+        weight: Float[Array, ""],
     ) -> tuple[Contribution, Reports]:
         clipped, info = clip_by_norm(update, norm)
         weighted = _weighted(clipped, weight)
         vector, limit = ravel_pytree(weighted)[0], norm * grid.span
+        fitted = jnp.zeros((), bool)
+        if grid.rotated:
+            vector, fitted = fit(rotate(round_, vector), norm * grid.reach)
         if grid.nearest(vector.size):
             rounded, given_up = nearest_within(vector * (grid.levels / norm), grid.max_squared_norm)
         else:
@@ -105,15 +153,26 @@ def on_grid(grid: Grid) -> Encode:
                 key, lambda key: quantize(key, vector, limit, grid.bits), grid.max_squared_norm
             )
         none = jnp.zeros(len(parts(update)), bool)
-        counts = _reports(info.nonfinite | given_up, info.clipped, jnp.zeros((), bool), none)
+        counts = _reports(info.nonfinite | given_up, info.clipped, fitted, none)
         return Contribution(rounded, _within(clipped, info, grid.half)), counts
 
     return encode
 
 
-def of_plan(plan: Plan) -> Encode:
-    """Encodes updates as a privacy plan's mechanism adds them."""
-    return floats if isinstance(plan.mechanism.values, Floats) else on_grid(plan.grid)
+def _into(like: Update, numbers: Callable[[Any], Any]) -> Callable[[Contribution], Contribution]:
+    """Puts flat numbers into the shapes that ``ravel_pytree`` would put behind one another."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+
+    def decode(total: Contribution) -> Contribution:
+        flat = numbers(total.update)
+        made = [
+            flat[end - leaf.size : end].reshape(leaf.shape)
+            for end, leaf in zip(ends, leaves, strict=True)
+        ]
+        return total._replace(update=jax.tree.unflatten(structure, made))
+
+    return decode
 
 
 def _oversized(update: Update, limit: float) -> Bool[Array, "parts"]:

@@ -69,7 +69,7 @@ def work_of(
 
 def chunk_of(federation: Federation, mesh: Mesh, chunk: int | None) -> int:
     """The most clients vmapped together: as asked for, or measured, and no more than there are."""
-    slots = -(-federation.server.slots // mesh.shape["clients"])
+    slots = -(-federation.server.plan.sampler.slots // mesh.shape["clients"])
     return min(chunk or default_chunk(federation.server.length, mesh), slots)
 
 

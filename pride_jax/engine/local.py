@@ -1,5 +1,6 @@
 """A client's loop over its own batches, whatever it does with each."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -96,6 +97,8 @@ def train_locally(
         order = shuffle(epoch_key, size, extent.padded)
         drawn = augment.draw(epoch_key, size, extent.padded)
 
+        # Traced once, for both loops.
+        @functools.partial(jax.jit, inline=True)
         def step(number: Int[Array, ""], state: tuple) -> tuple:
             carry, loss_sum = state
             begin = number * extent.batch_size

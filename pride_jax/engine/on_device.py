@@ -10,7 +10,7 @@ from jaxtyping import Array, Int
 
 from pride_jax.data.federated import FederatedData, place
 from pride_jax.engine.cohort import clients_mesh
-from pride_jax.engine.contribution import Encode, floats, of_plan
+from pride_jax.engine.contribution import Contribution, decoder, encoder
 from pride_jax.engine.federation import (
     Adder,
     Federation,
@@ -33,10 +33,7 @@ from pride_jax.engine.rounds import (
     repeated,
     round_info,
 )
-from pride_jax.engine.server import Server
 from pride_jax.engine.states import States
-from pride_jax.errors import ConfigError
-from pride_jax.privacy.values import DeviceIntegers, Floats
 from pride_jax.types import Cohort
 
 
@@ -49,19 +46,21 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     """
 
     def adder(federation: Federation) -> Algorithm:
-        encode = _encode_of(federation.server)
+        server = federation.server
+        added = server.plan.on_device(server.length)
+        decode = decoder(added, server.update)
         devices = mesh or clients_mesh(jax.devices())
         data = place(federation.data, devices)
         federation = federation._replace(data=data)
         states = states_in(federation, devices)
         most = chunk_of(federation, devices, chunk)
-        work_with = work_of(federation, encode, devices, "sum")
-        init = starting(federation.server, federation.clients, states, devices)
-        params = federation.server.params
+        work_with = work_of(federation, encoder(added), devices, "sum")
+        init = starting(server, federation.clients, states, devices)
+        params = server.params
         if states.on_host:
-            one_round = _round_with_states_on_host(federation, work_with, states, most)
+            one_round = _round_with_states_on_host(federation, work_with, decode, states, most)
             return Algorithm(init, one_round, repeated(one_round), no_program, params, states)
-        round_with = _round_with(federation, work_with, states)
+        round_with = _round_with(federation, work_with, decode, states)
         rounds_with = _rounds_with(round_with)
         one_round, many_rounds = (within_memory(each, most) for each in (round_with, rounds_with))
         return Algorithm(
@@ -76,29 +75,14 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     return adder
 
 
-def _encode_of(server: Server) -> Encode:
-    """What clients make of their updates.
-
-    Raises:
-      ConfigError: the plan was made for what a secure sum adds, or for other updates.
-    """
-    plan = server.plan
-    if plan is None or plan.mechanism.values == Floats():
-        return floats
-    expected, found = DeviceIntegers(server.length), plan.mechanism.values
-    if not isinstance(found, DeviceIntegers) or found.dimension < server.length:
-        raise ConfigError(
-            f"The plan adds {found}, but on_device adds {expected}, or Floats() for studies: make "
-            "the plan for these, or add integers with a protocol"
-        )
-    return of_plan(plan)
-
-
 _Round = Callable[[FederatedData, ServerState], tuple[ServerState, RoundInfo]]
 
 
+_Decode = Callable[[Contribution], Contribution]
+
+
 def _round_with(
-    federation: Federation, work_with: Callable[[int], Work], states: States
+    federation: Federation, work_with: Callable[[int], Work], decode: _Decode, states: States
 ) -> Callable[[int], _Round]:
     server = federation.server
 
@@ -108,7 +92,7 @@ def _round_with(
         def one_round(data: FederatedData, state: ServerState) -> tuple[ServerState, RoundInfo]:
             cohort = server.draw(state)
             result, stack = work(data, state, cohort, *states.lend(state.clients, cohort))
-            after = server.finish(data.sizes, state, cohort, result.contributions)
+            after = server.finish(data.sizes, state, cohort, decode(result.contributions))
             kept = states.take_back(state.clients, cohort, stack)
             return after._replace(clients=kept), round_info(data, cohort, result)
 
@@ -119,7 +103,8 @@ def _round_with(
 
 def _rounds_with(round_with: Callable[[int], _Round]) -> Callable[[int], Callable[..., Any]]:
     def rounds_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
-        one_round = round_with(chunk)
+        # Traced once, for the shapes and for the loop.
+        one_round = jax.jit(round_with(chunk), inline=True)
 
         def many_rounds(
             data: FederatedData, state: ServerState, until: Int[Array, ""]
@@ -138,7 +123,11 @@ def _rounds_with(round_with: Callable[[int], _Round]) -> Callable[[int], Callabl
 
 
 def _round_with_states_on_host(
-    federation: Federation, work_with: Callable[[int], Work], states: States, chunk: int
+    federation: Federation,
+    work_with: Callable[[int], Work],
+    decode: _Decode,
+    states: States,
+    chunk: int,
 ) -> OneRound:
     """A round between whose draw and work the cohort's states come from the host."""
     server, data = federation.server, federation.data
@@ -151,7 +140,7 @@ def _round_with_states_on_host(
             data: FederatedData, state: ServerState, cohort: Cohort, lent: Any, rows: Array
         ) -> tuple[ServerState, RoundInfo, Any]:
             result, stack = work(data, state, cohort, lent, rows)
-            after = server.finish(data.sizes, state, cohort, result.contributions)
+            after = server.finish(data.sizes, state, cohort, decode(result.contributions))
             return after, round_info(data, cohort, result), stack
 
         return train

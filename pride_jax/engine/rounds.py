@@ -70,7 +70,9 @@ class RoundInfo(NamedTuple):
       clipped: updates scaled down to the clipping norm.
       fitted: updates scaled down to the range of the integers.
       fitted_parts: of the parts that an update has, how often each exceeded that range.
-      unopened: sums that were not opened because too few clients were announced or left.
+      unopened: sums that were not opened because too few clients were announced or left, or
+        because they were refused.
+      refused: sums that were refused, for a message that spoils them.
       transport: what a secure sum cost; None where the device adds floats.
       train_seconds: until a cohort's integers were on the host, its clients' preparation for the
         secure sum meanwhile; None where the device adds floats.
@@ -85,6 +87,7 @@ class RoundInfo(NamedTuple):
     fitted: Int[Array, ""] | None
     fitted_parts: Int[Array, "parts"] | None
     unopened: Int[Array, ""]
+    refused: Int[Array, ""]
     transport: Transport | None
     train_seconds: float | None
 
@@ -161,6 +164,7 @@ def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> Rou
         fitted=result.reports.fitted,
         fitted_parts=result.reports.parts,
         unopened=jnp.zeros((), jnp.int32),
+        refused=jnp.zeros((), jnp.int32),
         transport=None,
         train_seconds=None,
     )

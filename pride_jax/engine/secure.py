@@ -2,30 +2,39 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Int, Int64
 
-from pride_jax.aggregation.fixed_point import REFUSED, dequantize
+from pride_jax.aggregation.refusals import BurntError, MessageError
 from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
 from pride_jax.aggregation.simulation import Network, Transport, perfect
-from pride_jax.engine.contribution import Contribution, Encode, integers, of_plan
+from pride_jax.engine.contribution import Contribution, decoder
 from pride_jax.engine.federation import without_clients
 from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
 from pride_jax.engine.states import Kept
-from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.errors import ConfigError, DivergedError
 from pride_jax.methods.method import Sent
-from pride_jax.privacy.mechanisms.skellam import IntegerShares
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.mechanisms.shares import Shares
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import FixedPoint, Grid
 from pride_jax.types import Cohort
+
+Note = Callable[[int, MessageError | BurntError], None]
+"""Round, refused message or sum -> None, once that is told or written down."""
+
+
+def warn(round_: int, refusal: MessageError | BurntError) -> None:
+    """Tells of a refused message or sum as a Python warning."""
+    told = str(refusal) if isinstance(refusal, BurntError) else f"Round {round_}: {refusal}"
+    warnings.warn(told, RuntimeWarning, stacklevel=2)
 
 
 class SecureAggregation(NamedTuple):
@@ -39,6 +48,9 @@ class SecureAggregation(NamedTuple):
         larger one scales its update down as a whole, and is counted.
       rng: of the clients' protection.
       network: what it does to the clients' messages. The mean is of those in the sum.
+      smallest_cohort: the fewest clients with examples whose sum is opened; half of those expected
+        in a round, and at least two, if not given. A plan has its own.
+      note: told of each message and each sum that is refused.
     """
 
     protocol: SecureSum
@@ -47,19 +59,21 @@ class SecureAggregation(NamedTuple):
     limit: float = 1.0
     rng: Rng = os.urandom
     network: Network = perfect
+    smallest_cohort: int | None = None
+    note: Note = warn
 
 
 class Collected(NamedTuple):
     """The sum of a cohort's integers.
 
     Attributes:
-      total: the sum; None where it was not opened, which costs a plan's release all the same.
+      total: the sum; zeros where it was not opened, which costs a plan's release all the same.
       contributors: whose integers are in it.
       info: of the round.
       clients: what all clients keep after it.
     """
 
-    total: Int64[np.ndarray, "length"] | None
+    total: Int64[np.ndarray, "length"]
     contributors: tuple[int, ...]
     info: RoundInfo
     clients: Kept
@@ -72,112 +86,87 @@ Collect = Callable[[ServerState, Cohort], Collected]
 def host_round(
     server: Server, sizes: Int[jax.Array, "clients"], secure: SecureAggregation, collect: Collect
 ) -> OneRound:
-    """A round whose sum is made on the host, by whatever collects it.
-
-    A sum that is not opened counts as zeros: with a plan, the round has been accounted for.
-    """
+    """A round whose sum is made on the host, by whatever collects it."""
     draw, finish = jax.jit(server.draw), jax.jit(server.finish)
-    like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), server.update)
-    flat, unflatten = ravel_pytree(like)
-
-    def opened(total: Int64[np.ndarray, "length"]) -> Contribution:
-        """Floats; with a plan its integers, on whose grid the noise is, which 32 bits hold."""
-        if server.plan is None:
-            floats = jnp.asarray(dequantize(total, secure.limit, secure.bits))
-            return Contribution(unflatten(floats), jnp.zeros(()))
-        return Contribution(jnp.asarray(total.astype(np.int32)), jnp.zeros((), jnp.int32))
+    decode = decoder(added_in(server, secure), server.update)
 
     def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
         own = without_clients(state)
         cohort = draw(own)
         total, contributors, info, clients = collect(state, cohort)
-        if total is None:
-            total = np.zeros(flat.shape, np.int64)
-        else:
-            in_sum = cohort.mask & np.isin(jax.device_get(cohort.ids), contributors)
-            cohort = cohort._replace(mask=in_sum)
-        return finish(sizes, own, cohort, opened(total))._replace(clients=clients), info
+        in_sum = cohort.mask & np.isin(jax.device_get(cohort.ids), contributors)
+        cohort = cohort._replace(mask=in_sum)
+        sums = decode(Contribution(total, jnp.zeros((), jnp.int32)))
+        return finish(sizes, own, cohort, sums)._replace(clients=clients), info
 
     return one_round
 
 
-def encode_of(secure: SecureAggregation, plan: Plan | None) -> Encode:
+def added_in(server: Server, secure: SecureAggregation) -> Grid | FixedPoint:
     """What clients of a secure sum make of their updates.
 
-    With a plan, rounding keeps the L2 norm within the bound that the noise is made for.
+    Raises:
+      ConfigError: the plan was made for other integers than these.
     """
-    return integers(secure.limit, secure.bits) if plan is None else of_plan(plan)
+    return server.plan.in_secure_sum(FixedPoint(server.length, secure.bits, secure.limit))
 
 
-def unopened(info: RoundInfo, transport: Transport, seconds: float, clients: Kept) -> Collected:
-    """What is collected of a sum that is not opened."""
+def unopened(
+    length: int, info: RoundInfo, transport: Transport, seconds: float, clients: Kept
+) -> Collected:
+    """What is collected of a sum that is not opened: nobody's, of so many zeros."""
     one = jnp.ones((), jnp.int32)
     info = info._replace(unopened=one, transport=transport, train_seconds=seconds)
-    return Collected(None, (), info, clients)
+    return Collected(np.zeros(length, np.int64), (), info, clients)
 
 
-def noise_shares(plan: Plan | None, rng: Rng) -> IntegerShares | None:
-    """The noise that clients add to their integers, if the plan asks for any."""
-    return None if plan is None else plan.shares(rng)
-
-
-def add_shares(
-    rows: Int32[np.ndarray, "clients length"],
-    noise: Int64[np.ndarray, "clients length"],
-    limit: float,
-    bits: int,
-) -> Int64[np.ndarray, "clients length"]:
-    """Residues of each client's integers with its share of the noise.
-
-    Raises:
-      ProtocolError: an update exceeds the limit, which noise would hide from the protocol.
-    """
-    if (rows == REFUSED).any():
-        raise ProtocolError(f"An update exceeds limit={limit}: expected at most the clipping norm")
-    return centre(rows + noise, bits)
-
-
-def sum_terms(server: Server, secure: SecureAggregation, bits: int) -> Terms:
+def sum_terms(server: Server, secure: SecureAggregation, shares: Shares) -> Terms:
     """What clients, aggregator and key holder agree on before a secure sum.
 
     Args:
       server: knows how much a client sends, and the most clients of a round.
       secure: how updates are quantised.
-      bits: of what is sent: with shares of noise, residues that have room for the whole sum.
+      shares: of the plan's noise: what is sent then has room for the whole sum.
 
     Raises:
       ConfigError: the cohort, bits or limit make no possible sum.
     """
-    plan, slots = server.plan, server.slots
+    plan, bits = plan_in(server, secure), secure.bits + shares.extra_bits
+    smallest, slots = plan.smallest_cohort, plan.sampler.slots
+    if smallest > slots:
+        raise ConfigError(
+            f"smallest_cohort={smallest} of at most {slots} clients a round: no sum would be "
+            "opened; expected two clients at least, and a smallest cohort that there can be"
+        )
+    limit = secure.limit * added_in(server, secure).span
     return Terms(
         length=server.length,
         bits=bits,
-        limit=secure.limit * ((2 ** (bits - 1) - 1) / (2 ** (secure.bits - 1) - 1)),
-        smallest_cohort=min(2, slots) if plan is None else plan.smallest_cohort - plan.dropouts,
+        limit=limit * ((2 ** (bits - 1) - 1) / (2 ** (secure.bits - 1) - 1)),
+        smallest_cohort=plan.smallest_sum(smallest),
         largest_cohort=slots,
     )
 
 
-def model_digest(sent: Sent) -> bytes:
-    """SHA-256 of all that clients are sent to train from: the same model for all, or no sum."""
-    leaves = jax.tree.leaves(jax.device_get(sent))
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).digest()
-
-
-def check_integers(server: Server, secure: SecureAggregation) -> None:
-    """Refuses a plan that was made for other integers than these.
+def plan_in(server: Server, secure: SecureAggregation) -> Plan | NoPlan:
+    """The server's plan, or none, with the fewest clients whose sum is opened.
 
     Raises:
-      ConfigError: as above.
+      ConfigError: they are given together with a plan, whose accounting knows the plan's own.
     """
-    plan = server.plan
-    if plan is None:
-        return
-    expected = Integers(server.length, secure.bits), secure.limit
-    found = plan.mechanism.values, plan.clipping.norm
-    if found != expected:
-        raise ConfigError(
-            f"The plan adds {found[0]} of norm {found[1]}, but method and secure aggregation "
-            f"{expected[0]} of limit {expected[1]}: they must be the same, or the accounting is "
-            "wrong"
+    return server.plan.opened_from(secure.smallest_cohort)
+
+
+def model_digest(sent: Sent) -> bytes:
+    """SHA-256 of all that clients are sent to train from: the same model for all, or no sum.
+
+    Raises:
+      DivergedError: it holds NaN or infinity, from which clients do not train.
+    """
+    leaves = jax.tree.leaves(jax.device_get(sent))
+    if not all(np.isfinite(leaf).all() for leaf in leaves):
+        raise DivergedError(
+            "Training diverged: what clients are sent holds NaN or infinity, from which they do "
+            "not train. Lower client.learning_rate or server.learning_rate"
         )
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).digest()

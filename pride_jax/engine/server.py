@@ -5,20 +5,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, PyTree, Shaped
+from jaxtyping import Array, Float, Int
 
 from pride_jax.engine.cohort import Broadcast, Clients
 from pride_jax.engine.contribution import Contribution
 from pride_jax.engine.local import Extent
 from pride_jax.engine.rounds import Keys, ServerState
-from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Method, MethodOf, Sent, Update, Weighting, parts
-from pride_jax.privacy.mechanisms.mechanism import PrivacyState
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
-from pride_jax.privacy.randomness import check_secret
-from pride_jax.privacy.sampler import Sampler
-from pride_jax.privacy.values import Integers
 from pride_jax.types import Cohort, Hidden, Key, Params
 
 
@@ -30,14 +25,12 @@ class Server(NamedTuple):
       draw: state -> the round's cohort.
       tell: state -> what every client of the round is told.
       finish: ``(clients' numbers of examples, state, those in the sum, the sum)`` -> the state
-        after the round.
+        after the round; the sum is of contributions, in the shapes of an update.
       params: state -> the parameters that are evaluated and saved.
       sent: -> shapes of what is sent to a client.
       update: -> shapes of what a client sends.
-      slots: the most clients of a round.
       weighting: how much each client counts.
-      plan: what is private, if anything.
-      norm: the clipping norm before the first round.
+      plan: what is private, or that nothing is.
       hyper: numbers of the shapes that the method's numbers have.
     """
 
@@ -48,10 +41,8 @@ class Server(NamedTuple):
     params: Callable[[ServerState], Params]
     sent: Sent
     update: Update
-    slots: int
     weighting: Weighting
-    plan: Plan | None
-    norm: float
+    plan: Plan | NoPlan
     hyper: Hyper
 
     @property
@@ -64,10 +55,7 @@ def server_part(
     method: MethodOf,
     hyper: Hyper,
     clients: Clients,
-    num_clients: int,
-    sampler: Sampler,
-    plan: Plan | None,
-    norm: float,
+    plan: Plan | NoPlan,
 ) -> Server:
     """Makes the server's part of a round.
 
@@ -75,32 +63,17 @@ def server_part(
       method: what is learned.
       hyper: numbers of the shapes that its numbers have.
       clients: what clients do.
-      num_clients: of all.
-      sampler: who takes part; the plan's if there is one.
-      plan: what is private, if anything.
-      norm: the clipping norm before the first round.
+      plan: who takes part, and what is private, or that nothing is.
     """
     one = method(hyper)
     sent, update = shapes_of(one, clients)
 
     def init(key: Key, private: Key | None, round_: int, hyper: Hyper) -> ServerState:
-        if plan is not None and private is None:
-            raise ConfigError(
-                "private=None with a privacy plan: expected the secret key of noise and cohorts; "
-                "make one with secret_key()"
-            )
-        model_key, training_key, sampling_key = public_keys(key)
-        if plan is not None and private is not None:
-            check_secret(private)
-        if private is not None:
-            sampling_key, noise_key = jax.random.split(private)
-        else:
-            noise_key = sampling_key
+        model_key, training_key, public_key = public_keys(key)
+        sampling_key, noise_key = plan.keys(private, public_key)
         start = jnp.asarray(round_, jnp.int32)
-        privacy = PrivacyState(jnp.asarray(norm, jnp.float32), ())
-        if plan is not None:
-            like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), update)
-            privacy = plan.init(noise_key, like, start)
+        like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), update)
+        privacy = plan.init(noise_key, like, start)
         own = method(hyper).init(model_key)
         keys = Keys(
             Hidden(training_key, "training key"),
@@ -111,7 +84,7 @@ def server_part(
 
     def draw(state: ServerState) -> Cohort:
         key = jax.random.fold_in(state.keys.sampling.value, state.round)
-        return sampler.draw(key, state.round)
+        return plan.sampler.draw(key, state.round)
 
     def tell(state: ServerState) -> Broadcast:
         key = jax.random.fold_in(state.keys.training.value, state.round)
@@ -121,24 +94,15 @@ def server_part(
     def finish(
         sizes: Int[Array, "clients"], state: ServerState, cohort: Cohort, sums: Contribution
     ) -> ServerState:
-        total, privacy = sums.update, state.privacy
-        if plan is None:
-            weight = jnp.sum(client_weights(sizes, cohort, one.weighting))
-            taking_part = jnp.sum(cohort.mask.astype(jnp.float32))
-        else:
-            noise_key = state.keys.noise.value
-            if isinstance(plan.mechanism.values, Integers):
-                total = shaped(update, total)
-            total, privacy = plan.release(noise_key, privacy, state.round, total, sums.within)
-            # Denominators that nobody changes by coming.
-            expected = plan.sampler.expected_cohort
-            weight = expected * jnp.mean(one.weighting(sizes, jnp.max(sizes)))
-            taking_part = jnp.asarray(expected, jnp.float32)
+        total, privacy = plan.release(
+            state.keys.noise.value, state.privacy, state.round, sums.update, sums.within
+        )
+        weight, taking_part = plan.divisors(one.weighting(sizes, jnp.max(sizes)), cohort)
         own = method(state.hyper).apply(
             clients.round(state.round),
             state.own,
             mean_update(total, weight),
-            taking_part / num_clients,
+            taking_part / plan.sampler.num_clients,
         )
         return ServerState(state.round + 1, own, state.keys, privacy, state.clients, state.hyper)
 
@@ -150,10 +114,8 @@ def server_part(
         params=lambda state: method(state.hyper).params(state.own),
         sent=sent,
         update=update,
-        slots=sampler.slots,
         weighting=one.weighting,
         plan=plan,
-        norm=norm,
         hyper=hyper,
     )
 
@@ -203,15 +165,6 @@ def client_weights(
     """Public weights of at most 1; 0 in empty slots."""
     weights = weighting(sizes[cohort.ids], jnp.max(sizes))
     return jnp.where(cohort.mask, weights, 0.0)
-
-
-def shaped(like: PyTree[Array], flat: Shaped[Array, "length"]) -> PyTree[Array]:
-    """Numbers in the shapes of the leaves that ``ravel_pytree`` would put behind one another."""
-    leaves, structure = jax.tree.flatten(like)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    pieces = jnp.split(flat, ends[:-1])
-    made = [piece.reshape(leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)]
-    return jax.tree.unflatten(structure, made)
 
 
 def mean_update(total: Update, weight: Float[Array, ""]) -> Update:

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.simulation import Announced, Transport, simulate
 from pride_jax.data.federated import FederatedData, of_one_client, place
 from pride_jax.engine.cohort import (
@@ -21,7 +22,7 @@ from pride_jax.engine.cohort import (
     clients_mesh,
     train_client,
 )
-from pride_jax.engine.contribution import Contribution, Encode
+from pride_jax.engine.contribution import Contribution, Encode, encoder
 from pride_jax.engine.federation import (
     Adder,
     Federation,
@@ -33,24 +34,28 @@ from pride_jax.engine.federation import (
 )
 from pride_jax.engine.local import Batches, num_batches
 from pride_jax.engine.memory import Wait, within_memory
-from pride_jax.engine.rounds import Algorithm, ServerState, no_program, repeated, round_info
+from pride_jax.engine.rounds import (
+    Algorithm,
+    RoundInfo,
+    ServerState,
+    no_program,
+    repeated,
+    round_info,
+)
 from pride_jax.engine.secure import (
     Collected,
     SecureAggregation,
-    add_shares,
-    check_integers,
-    encode_of,
+    added_in,
     host_round,
     model_digest,
-    noise_shares,
+    plan_in,
     sum_terms,
     unopened,
 )
 from pride_jax.engine.states import Kept, States, on_host
 from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.methods.method import State, Weighting
-from pride_jax.privacy.mechanisms.skellam_noise import centre
-from pride_jax.privacy.plan import smallest_sum
+from pride_jax.privacy.plan import Plan, smallest_sum
 from pride_jax.types import Cohort
 
 Dispatch = Callable[[ServerState, Cohort], Callable[[], tuple[CohortResult, Kept]]]
@@ -72,11 +77,10 @@ def simulated(
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))
-        check_integers(federation.server, secure)
+        encode = encoder(added_in(federation.server, secure))
         data = place(federation.data, devices)
         federation = federation._replace(data=data)
         states = states_in(federation, devices)
-        encode = encode_of(secure, federation.server.plan)
         work_with = work_of(federation, encode, devices, "rows")
         work = within_memory(work_with, chunk_of(federation, devices, chunk))
 
@@ -108,8 +112,7 @@ def one_by_one(secure: SecureAggregation, mesh: Mesh | None = None) -> Adder:
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))
-        check_integers(federation.server, secure)
-        encode = encode_of(secure, federation.server.plan)
+        encode = encoder(added_in(federation.server, secure))
         program = single_client(federation.clients, encode, federation.server.weighting)
         states = on_host(federation.data.num_clients)
         dispatch = _one_after_another(federation, program, states, devices)
@@ -232,24 +235,23 @@ def _algorithm(
 ) -> Algorithm:
     """Rounds whose aggregator and key holders, too, are played here."""
     server, data = federation.server, federation.data
-    plan, tell = server.plan, jax.jit(server.tell)
-    shares = noise_shares(plan, secure.rng)
-    terms = sum_terms(server, secure, shares.bits if shares else secure.bits)
-    aggregator = simulate(secure.protocol, terms, secure.key_holder, secure.rng, secure.network)
+    plan, tell = plan_in(server, secure), jax.jit(server.tell)
+    shares = plan.shares(secure.rng)
+    terms = sum_terms(server, secure, shares)
+    # Under a plan, which sums are opened must not tell who has examples.
+    without = np.flatnonzero(jax.device_get(data.sizes) == 0).tolist()
+    empty = frozenset(() if isinstance(plan, Plan) else without)
+    aggregator = simulate(
+        secure.protocol, terms, secure.key_holder, secure.rng, secure.network, empty
+    )
 
-    def prepared(state: ServerState, clients: Sequence[int]) -> tuple[Announced, Any] | None:
-        """What clients can do before they have trained; None where too few were called."""
-        round_ = int(state.round)
-        try:
-            survivors = smallest_sum(plan, terms.smallest_cohort, round_, len(clients))
-            model = model_digest(tell(without_clients(state)).sent)
-            announced = aggregator.announce(round_, clients, survivors, model)
-            count = len(clients)
-            return announced, None if shares is None else shares.draw(count, count)
-        except TooFewError:
-            if plan is None:
-                raise
-            return None
+    def prepared(state: ServerState, clients: Sequence[int]) -> tuple[Announced, Any]:
+        """What clients can do before they have trained."""
+        round_, count = int(state.round), len(clients)
+        survivors = smallest_sum(plan, round_, count)
+        model = model_digest(tell(without_clients(state)).sent)
+        announced = aggregator.announce(round_, clients, survivors, model)
+        return announced, shares.draw(count, count)
 
     def collect(state: ServerState, cohort: Cohort) -> Collected:
         start = time.perf_counter()
@@ -259,28 +261,28 @@ def _algorithm(
         with ThreadPoolExecutor(1) as beside:
             preparation = beside.submit(prepared, state, clients)
             result, kept = dispatch(state, cohort)()
-        ready = preparation.result()
         rows = jax.device_get(result.contributions.update)[present]
         seconds = time.perf_counter() - start
         info = round_info(data, cohort, result)._replace(train_seconds=seconds)
-        nothing = Transport(len(clients), 0, 0.0, 0.0, 0.0, 0.0)
-        if ready is None:
-            return unopened(info, nothing, seconds, kept)
-        announced, noise = ready
+
+        def nothing(info: RoundInfo) -> Collected:
+            transport = Transport(len(clients), 0, 0.0, 0.0, 0.0, 0.0)
+            return unopened(server.length, info, transport, time.perf_counter() - start, kept)
+
         try:
-            if shares is None or noise is None:
-                added = aggregator.add(announced, rows)
-                total = added.total
-            else:
-                residues = add_shares(rows, noise, secure.limit, shares.bits)
-                added = aggregator.add(announced, residues)
-                total = centre(added.total, shares.bits)
+            announced, noise = preparation.result()
+            added = aggregator.add(announced, shares.add(rows, noise))
         except TooFewError:
-            if plan is None:
+            if plan.must_open:
                 raise
-            return unopened(info, nothing, time.perf_counter() - start, kept)
+            return nothing(info)
+        except BurntError as error:
+            secure.note(int(state.round), error)
+            return nothing(info._replace(refused=jnp.ones((), jnp.int32)))
+        for refusal in added.refused:
+            secure.note(int(state.round), refusal)
         info = info._replace(transport=added.transport)
-        return Collected(total, added.contributors, info, kept)
+        return Collected(shares.centred(added.total), added.contributors, info, kept)
 
     one_round = host_round(server, data.sizes, secure, collect)
     return Algorithm(

@@ -124,12 +124,16 @@ def calibrate(
 def _noise_for(plan: Plan, target_epsilon: float) -> float:
     def cost(noise_multiplier: float) -> float:
         mechanism = plan.mechanism.with_noise(noise_multiplier)
-        return epsilon(replace(plan, mechanism=mechanism))
+        try:
+            return epsilon(replace(plan, mechanism=mechanism))
+        except ConfigError:
+            # More noise than the mechanism can make: less may do.
+            return -1.0
 
-    high = 1.0
-    while cost(high) > target_epsilon:
-        high *= 2
-    low = high / 2
+    enough = 1.0
+    while cost(enough) > target_epsilon:
+        enough *= 2
+    low, high = enough / 2, enough
     while cost(low) <= target_epsilon:
         low, high = low / 2, low
     # Where few clients may come, ε jumps: below some noise their sums cost all of δ.
@@ -139,7 +143,7 @@ def _noise_for(plan: Plan, target_epsilon: float) -> float:
             high = middle
         else:
             low = middle
-    return high
+    return enough if cost(high) < 0 else high
 
 
 def rounds_within(plan: Plan, target_epsilon: float) -> int:

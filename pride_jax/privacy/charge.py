@@ -30,12 +30,11 @@ def charged(curve: Callable[[float], float], delta: float, distance: float) -> f
     Returns:
       ε at what is left of δ; infinite if the charge is more than a thousandth of δ.
     """
-    ideal = curve(delta)
-    if not distance or math.isinf(ideal):
-        return ideal
-    # What is left costs a little more, and so does its charge: a second one makes up for that.
-    paid = 2 * charge(ideal, distance)
-    if paid > LARGEST_SHARE * delta:
-        return math.inf
-    epsilon = curve(delta - paid)
-    return epsilon if charge(epsilon, distance) <= paid else math.inf
+    if not distance:
+        return curve(delta)
+    # What is set aside before ε is known; the least is nearly always enough.
+    for share in (1e-12, 1e-6, LARGEST_SHARE):
+        epsilon = curve(delta * (1 - share))
+        if charge(epsilon, distance) <= share * delta:
+            return epsilon
+    return math.inf

@@ -49,31 +49,29 @@ def poisson(
     key: Key,
     round_: int | Int[Array, ""],
     members: int,
-    rate: float,
+    threshold: int,
     capacity: int,
     groups: int,
 ) -> Cohort:
     """Each of a group's members with the same probability, at most ``capacity`` of them.
 
     A member's rank is of 96 bits, of which the first 32 say whether it is drawn. Of more than the
-    capacity those of the lowest ranks take part, a uniform choice if no two are equal: so the
-    cohort's distribution is within members² / 2 · 2^-96 of the one accounted for.
+    capacity those of the lowest ranks take part, a uniform choice if no two of the drawn are equal.
 
     Args:
       key: of this draw.
       round_: whose turn it is: that of the clients ``round_ mod groups``, ``… + groups``, ….
       members: of a group.
-      rate: of a member, in 0 … 1; rounded down to a multiple of 2^-32, which costs no more.
+      threshold: of 2^32 words as many draw a member, at least 1.
       capacity: slots of the cohort; of more, as many are chosen uniformly.
       groups: that take turns.
     """
-    threshold = jnp.uint32(min(int(rate * 2**32), 2**32 - 1))
     ranks = jax.random.bits(key, (RANK_BITS // 32, members), jnp.uint32)
     first, *_, order = jax.lax.sort(
         (*ranks, jnp.arange(members, dtype=jnp.int32)), num_keys=RANK_BITS // 32
     )
     ids = round_ % groups + groups * order[:capacity]
-    return Cohort(ids, first[:capacity] < threshold)
+    return Cohort(ids, first[:capacity] <= np.uint32(threshold - 1))
 
 
 def _first_of_each(values: Int[Array, "values"]) -> Bool[Array, "values"]:

@@ -102,9 +102,8 @@ class Called:
     def cells(self, losses: Float64[np.ndarray, "ends"]) -> Cells:
         """Masses between losses."""
         points = self._points(losses)
-        low, high = points[:-1], points[1:]
-        second = _mass(low, high)
-        change = self.rate * (_mass(low, high, self.move) - second)
+        second = _between(points)
+        change = self.rate * (_between(points, self.move) - second)
         above = float(self._first(points[-1], np.inf))
         return _cells(losses, second, change, above, float(_mass(-np.inf, points[0])))
 
@@ -211,9 +210,8 @@ class Counted:
         """Masses between losses from −l to l, of which the middle one is 0."""
         losses = losses[len(losses) // 2 :]
         points = self._points(losses)
-        low, high = points[:-1], points[1:]
-        once, twice = _mass(low, high, self.move), _mass(low, high, 2 * self.move)
-        second = (1 - self.rate) * _mass(low, high) + self.rate * once
+        once, twice = _between(points, self.move), _between(points, 2 * self.move)
+        second = (1 - self.rate) * _between(points) + self.rate * once
         top = points[-1]
         above = (1 - self.rate) * _mass(top, np.inf) + self.rate * _mass(top, np.inf, 2 * self.move)
         half = _cells(losses, second, self.rate * (twice - once), float(above), 0.0)
@@ -272,3 +270,16 @@ def _mass(low: np.ndarray | float, high: np.ndarray | float, mean: float = 0.0) 
     low, high = np.asarray(low) - mean, np.asarray(high) - mean
     right = low > 0
     return ndtr(np.where(right, -low, high)) - ndtr(np.where(right, -high, low))
+
+
+def _between(
+    points: Float64[np.ndarray, "ends"], mean: float = 0.0
+) -> Float64[np.ndarray, "cells"]:
+    """`_mass` between neighbouring points, with one evaluation of each."""
+    from scipy.special import ndtr
+
+    moved = points - mean
+    tails = ndtr(-np.abs(moved))
+    right = moved > 0
+    below = np.where(right, 1 - tails, tails)
+    return np.where(right[:-1], tails[:-1] - tails[1:], below[1:] - below[:-1])

@@ -49,21 +49,40 @@ class _Poisson(SamplerBase):
         return self.num_clients * self.rate
 
     @property
+    def threshold(self) -> int:
+        """Of 2^32 words as many call a client in its turn: those below."""
+        return math.floor(self.rate * self.separation * 2**32)
+
+    @property
     def turn_rate(self) -> float:
-        """Probability that a client is drawn in a round that is its turn."""
-        return self.rate * self.separation
+        """Probability that a client is drawn in a round that is its turn, exactly as it is drawn.
+
+        What is accounted and told to dp_accounting is this one, a multiple of 2^-32.
+        """
+        return self.threshold / 2**32
 
     @property
     def distance(self) -> float:
-        """The most by which drawn cohorts are from those accounted for, see `draws.poisson`."""
-        return self.group_size**2 / 2 * 2.0**-RANK_BITS
+        """The most by which drawn cohorts are from those accounted for, in total variation.
+
+        They agree unless two drawn clients have equal ranks and one of them may have to give way:
+        the probability that both are drawn and equal, times that of as many others as it takes.
+        """
+        from scipy.stats import binom
+
+        others = self.group_size - 2
+        if others < self.capacity - 1:
+            return 0.0
+        full = float(binom.sf(self.capacity - 2, others, self.turn_rate))
+        pairs = self.group_size * (self.group_size - 1) / 2
+        return pairs * self.turn_rate * 2.0**-RANK_BITS * full
 
     def draw(self, key: "Key", round_: "int | Int[Array, '']") -> "Cohort":
         """A cohort of the group whose turn the round is."""
         from pride_jax.privacy import draws
 
         return draws.poisson(
-            key, round_, self.group_size, self.turn_rate, self.capacity, self.separation
+            key, round_, self.group_size, self.threshold, self.capacity, self.separation
         )
 
     def scaled(self, num_clients: int) -> Self:
@@ -102,18 +121,19 @@ class _Poisson(SamplerBase):
 
         A reader of models is not told how many others were called. If so few are that the client
         decides whether a sum is opened, or so many that it takes another's place, the reader is
-        given more here, and in these rounds only: how many others were; or, where clients keep
-        state, whether the client was called, which by convexity never costs less. Who knows the
-        number sees sampling without replacement: the number does not depend on anybody's data, and
-        given the number every cohort is as likely.
+        given more here, and in these rounds only, see `_fitting` and `_full`; or, where clients
+        keep state, whether the client was called, which by convexity never costs less. Who knows
+        the number sees sampling without replacement: the number does not depend on anybody's data,
+        and given the number every cohort is as likely.
 
         Args:
           move: most that a client moves a sum, in standard deviations of the noise.
           view: who reads.
         """
         if view.reader == "models":
-            told = self._call_shown if view.client_state else self._number_shown
-            return (told(move, view),)
+            if view.client_state:
+                return (self._call_shown(move, view),)
+            return (self._fitting(move, view) + self._full(move),)
         # A call then always takes another's place, who may remember it.
         coalition = view.colluders if view.reader == "colluding_clients" else 0
         if view.client_state or coalition >= self.group_size:
@@ -133,35 +153,60 @@ class _Poisson(SamplerBase):
 
         full = float(binom.sf(self.capacity - 1, self.group_size - 1, self.turn_rate))
         more = float(binom.sf(self.capacity, self.group_size, self.turn_rate))
-        few = self._few(view)
+        few = self._few(view.smallest_cohort)
         called = more * self.capacity / self.group_size + few * self.turn_rate
         return (1 - full - few, Called(self.turn_rate, move)), (called, Called(1.0, move))
 
-    def _number_shown(self, move: float, view: View) -> Mixture:
+    def _full(self, move: float) -> Mixture:
         """Rounds that may not fit show how many others were drawn, n.
 
         The client is then one of the cohort with probability q · capacity / (n + 1), and another
         gives way.
         """
-        few = self._few(view)
         others, chances = _binomial(self.group_size - 1, self.turn_rate)
         full = others >= self.capacity
-        rates = self.turn_rate * self.capacity / (others[full] + 1)
-        rounds = (
-            (1 - float(chances[full].sum()) - few, Called(self.turn_rate, move)),
-            (few * self.turn_rate, Called(1.0, move)),
-        )
         if not full.any():
-            return rounds
-        return rounds + by_rate(rates[::-1], chances[full][::-1], lambda rate: Counted(rate, move))
+            return ()
+        rates = self.turn_rate * self.capacity / (others[full] + 1)
+        return by_rate(rates[::-1], chances[full][::-1], lambda rate: Counted(rate, move))
 
-    def _few(self, view: View) -> float:
+    def _fitting(self, move: float, view: View) -> Mixture:
+        """Rounds that others leave room in show little more than is seen of them.
+
+        If others are one too few, n, a sum that is opened shows the call. So a reader is told, at
+        most, that the client is called and others are n, or that it is not, others are n + 1, and a
+        coin falls so: then as many are called either way, and a call takes another's place. Without
+        the coin a client would surely be called where others are n + 1 and nothing is told.
+        """
+        from scipy.stats import binom
+
+        rate, others, least = self.turn_rate, self.group_size - 1, view.smallest_cohort
+        fits = 1 - float(binom.sf(self.capacity - 1, others, rate))
+        few = self._few(least)
+        if few == 0:
+            return ((fits, Called(rate, move)),)
+        shown = few * rate
+        if least >= self.capacity:
+            return (fits - few, Called(rate, move)), (shown, Called(1.0, move))
+        enough = float(binom.pmf(least, others, rate))
+        absent = enough * (1 - rate) / 2
+        return (
+            (fits - few - enough, Called(rate, move)),
+            (enough - absent, Called(enough * rate / (enough - absent), move)),
+            (shown + absent, Counted(shown / (shown + absent), move)),
+        )
+
+    def _few(self, smallest_cohort: int) -> float:
         """Probability that the client decides whether there are enough clients to open a sum."""
         from scipy.stats import binom
 
-        if view.smallest_cohort < 2:
+        if smallest_cohort < 2:
             return 0.0
-        return float(binom.pmf(view.smallest_cohort - 1, self.group_size - 1, self.turn_rate))
+        return float(binom.pmf(smallest_cohort - 1, self.group_size - 1, self.turn_rate))
+
+    def shown(self, smallest_cohort: int) -> float:
+        """Probability of a sum that shows a client's call, since it is opened for that client."""
+        return self._few(smallest_cohort) * self.turn_rate
 
     def event(self, noise_multiplier: float) -> "DpEvent":
         """A client's turn under Gaussian noise, as dp_accounting has it."""
@@ -180,6 +225,8 @@ class _Poisson(SamplerBase):
         self._above_zero("rate")
         if self.rate > 1:
             self._refuse("rate", "more than 0 and at most 1")
+        if self.threshold < 1:
+            self._refuse("rate", f"at least {2.0**-32 / groups:.3g}: it is drawn in steps of 2^-32")
         if self.turn_rate > 1:
             self._refuse(
                 "rate", f"at most 1/groups={1 / groups:g}: only one group is drawn from in a round"
@@ -214,7 +261,7 @@ class TruncatedPoisson(_Poisson):
     num_clients: int
     """All clients, N."""
     rate: float
-    """Probability of a client, q; drawn as a multiple of 2^-32, rounded down."""
+    """Probability of a client, q; drawn and accounted rounded down to a multiple of 2^-32."""
     capacity: int
     """Slots of the cohort."""
 
@@ -241,7 +288,7 @@ class CyclicPoisson(_Poisson):
     """All clients, N; a multiple of ``groups``."""
     rate: float
     """Share of all clients expected in a round; a client's own probability is ``groups`` times that
-    in its group's rounds."""
+    in its group's rounds, rounded down to a multiple of 2^-32."""
     capacity: int
     """Slots of the cohort."""
     groups: int

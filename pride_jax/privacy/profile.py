@@ -110,7 +110,7 @@ class LossProfile:
         def on(interval: float) -> float:
             return max(cost(losses) for losses in on_grid(self.mixture, interval, farthest))
 
-        interval = max(spread(self.mixture) / 8, 2 * farthest / MOST)
+        interval = max(spread(self.mixture) / 2, 2 * farthest / MOST)
         found = on(interval)
         while math.isinf(found) and farthest / interval > 8:
             interval *= 4
@@ -125,7 +125,7 @@ class LossProfile:
         return found
 
 
-_HALVES = 8
+_HALVES = 10
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,8 @@ def squared_norm(integers: Int32[Array, "length"]) -> UInt32[Array, ""]:
 
     A magnitude below 2^16 has a square of at most (2^16 − 1)^2 < 2^32 − 1, exact in uint32; any
     other, of which −2^31 has the magnitude 2^31, counts as 2^32 − 1. Saturated addition of such
-    terms is the smaller of their sum and 2^32 − 1, in any order. Vectors of d integers of b bits
-    that come from within their range's norm stay below (2^(b−1) + √d)^2: 1.2e9 at 16 bits and two
-    million values, so no acceptable vector is refused for saturating.
+    terms is the smaller of their sum and 2^32 − 1, in any order. Bounds lie below it, so that no
+    acceptable vector is refused for saturating.
     """
     magnitudes = jnp.abs(integers).astype(jnp.uint32)
     squares = jnp.where(magnitudes < 2**16, magnitudes * magnitudes, _SATURATED)

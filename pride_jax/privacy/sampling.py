@@ -138,8 +138,13 @@ class FixedSize(SamplerBase):
         """The sentence of a disclosure."""
         return f"{self.size} clients a round, uniformly without replacement."
 
+    def shown(self, smallest_cohort: int) -> float:
+        """Probability of a sum that shows a client's call: every cohort is as large."""
+        del smallest_cohort
+        return 0.0
+
     def event(self, noise_multiplier: float) -> "DpEvent":
-        """A round under Gaussian noise, as dp_accounting has it; see `TradeOff.event`."""
+        """A round under Gaussian noise, as dp_accounting has it; see `events.event_of`."""
         import dp_accounting
 
         noise = dp_accounting.GaussianDpEvent(noise_multiplier)

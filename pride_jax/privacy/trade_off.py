@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pride_jax.privacy.accounting import profile, releases_of
+from pride_jax.privacy.events import event_of
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.profile import Profile
 from pride_jax.privacy.readers import Reader
-from pride_jax.privacy.sampling import Full
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,20 +64,12 @@ class TradeOff:
         return self.mu**2 / 2
 
     def event(self) -> "DpEvent":
-        """The releases as an event of dp_accounting, for an accountant of the plan's adjacency.
+        """The releases as an event of dp_accounting, see `events.event_of`.
 
-        Of who sees the models; Skellam noise as Gaussian noise that costs no less. For cohorts of a
-        fixed size the noise is over what replacing a client may change, twice the clipping norm.
+        Raises:
+          ConfigError: no event tells what the plan costs.
         """
-        import dp_accounting
-
-        sampler, mechanism = self.plan.sampler, self.plan.mechanism
-        if isinstance(sampler, Full):
-            return dp_accounting.GaussianDpEvent(1 / self.mu)
-        turns = sampler.turns(self.releases)
-        one_turn = min(sampler.separation, self.plan.rounds)
-        noise = 1 / mechanism.gaussian_move(self.plan.setting, one_turn)
-        return dp_accounting.SelfComposedDpEvent(sampler.event(noise), turns)
+        return event_of(self.plan, self.releases)
 
     def to_dict(self) -> dict[str, Any]:
         """What a summary tells of it: reader, μ and ρ (None if infinite), pairs (ε, δ)."""

@@ -4,22 +4,24 @@ import math
 from typing import Any
 
 from pride_jax.aggregation.secure_sum import Sight
+from pride_jax.aggregation.sights import AGGREGATOR, CLIENTS, OTHER_CLIENTS, OTHER_PARTY, both
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import Floats
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.own import is_own
 
 _NO_PROTOCOL = (
-    Sight(
-        "aggregator, which is the simulating device",
-        "curious",
+    *both(
+        f"{AGGREGATOR}, which is the simulating device",
         "every client's update, as floats",
-        "tests/attacks/test_run_inversion.py",
+        "tests/attacks/test_run_inversion.py::test_what_is_clear_gives_the_digit_back",
     ),
+    *OTHER_CLIENTS,
 )
 _MODELS = "Whoever has the released models learns what models tell of their training data."
 _SIZES = "Clients' numbers of examples are public."
@@ -55,8 +57,9 @@ _REAL = (
 def disclosure(
     config: Experiment,
     secure: SecureAggregation | None,
-    plan: Plan | None,
+    plan: Plan | NoPlan,
     releases: int | None,
+    clients: int,
     holders: int = 1,
     real: bool = False,
 ) -> dict[str, Any]:
@@ -65,8 +68,9 @@ def disclosure(
     Args:
       config: the run's settings.
       secure: how it added updates.
-      plan: what is private, if anything.
+      plan: what is private, or that nothing is.
       releases: made by it, those that had to be done again included; the plan's if None.
+      clients: how many there are.
       holders: the most clients that hold one same example.
       real: whether every role ran in processes of its own.
 
@@ -75,15 +79,15 @@ def disclosure(
       (one paragraph), ``epsilon_against`` (of readers who know more and more; null without any) and
       ``statements``, as JSON has them.
     """
-    sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
-    secret = plan is not None and plan.sampler.amplifies and config.privacy.hides
+    sights = _sights(secure, plan, clients)
+    secret = isinstance(plan, Plan) and plan.sampler.amplifies and config.privacy.hides
     sizes = real or config.weighting == "examples"
     statements = [*([_SIZES] if sizes else []), _MESSAGES, _SECRET_ROSTER if secret else _ROSTER]
     statements += [_REAL] if real else [_SIMULATED]
     if config.privacy.hides or not real:
         statements.append(_HIDDEN if config.privacy.hides else _OUTSIDE)
     against = None
-    if plan is None:
+    if isinstance(plan, NoPlan):
         guarantee = _NO_DP
         statements.append(_MODELS)
     else:
@@ -100,6 +104,17 @@ def disclosure(
         "epsilon_against": against,
         "statements": statements,
     }
+
+
+def _sights(
+    secure: SecureAggregation | None, plan: Plan | NoPlan, clients: int
+) -> tuple[Sight, ...]:
+    """The protocol's own; where two parties share a model without noise, that each has both."""
+    sights = _NO_PROTOCOL if secure is None else secure.protocol.sights
+    if clients != 2 or isinstance(plan, Plan):
+        return sights
+    others = [sight for sight in sights if sight.who != CLIENTS]
+    return *others, OTHER_PARTY, OTHER_PARTY._replace(adversary="active")
 
 
 def _epsilons(plan: Plan, releases: int) -> dict[str, float | None]:

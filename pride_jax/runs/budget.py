@@ -16,27 +16,29 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import secret_key, study_key
 from pride_jax.privacy.trade_off import trade_off
 from pride_jax.runs.environment import environment, jax_settings
+from pride_jax.runs.hosts import NO_WORDS
 from pride_jax.runs.ledger import commitment, fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
 from pride_jax.settings.files import differences
-from pride_jax.types import Hidden, Key
+from pride_jax.types import Hidden
 
 LEDGER = "ledger.jsonl"
 _PLAN = "plan.json"
+_WORDS = "key of noise and cohorts"
 
 
 class Budget(NamedTuple):
     """A private run's releases, from one start of it to the next.
 
     Attributes:
-      key: of noise and cohorts; a secret.
+      words: of the key of noise and cohorts, a secret; `NO_WORDS` without a plan.
       release: first round, the round after the last -> up to which of them may be released, once
         that is on disk; the first round itself if no more is affordable.
       spent: -> releases so far and ε of them.
       cost: -> all that the summary tells of it.
     """
 
-    key: Hidden[Key]
+    words: Hidden[tuple[int, ...]]
     release: Callable[[int, int], int]
     spent: Callable[[], dict[str, Any]]
     cost: Callable[[], dict[str, Any]]
@@ -121,7 +123,8 @@ def open_budget(
         }
 
     folded = jax.random.fold_in(key, ledger.attempt)
-    return Budget(Hidden(folded, "key of noise and cohorts"), release, spent, cost)
+    words = tuple(jax.random.key_data(folded).tolist())
+    return Budget(Hidden(words, _WORDS), release, spent, cost)
 
 
 def finite(epsilon: float) -> float | None:
@@ -149,7 +152,7 @@ def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
         )
 
 
-NO_COST = dict.fromkeys(
+NO_COST: dict[str, Any] = dict.fromkeys(
     (
         "releases",
         "epsilon",
@@ -163,3 +166,11 @@ NO_COST = dict.fromkeys(
     )
 )
 """What the summary of a run without a plan tells."""
+
+UNLIMITED = Budget(
+    words=Hidden(NO_WORDS, _WORDS),
+    release=lambda first, until: until,
+    spent=dict,
+    cost=NO_COST.copy,
+)
+"""What a run without a plan may release: everything, at no cost that is counted."""

@@ -15,16 +15,18 @@ from pride_jax.data.partition import label_counts
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, explained, read_json, write_json
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import secret_key
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
-from pride_jax.runs.budget import LEDGER, NO_COST, Budget, open_budget
+from pride_jax.runs.budget import LEDGER, UNLIMITED, Budget, open_budget
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
 from pride_jax.runs.figures import METRICS, OWN, figures, told
-from pride_jax.runs.hosts import Action, Order
+from pride_jax.runs.hosts import NO_WORDS, Action, Order
 from pride_jax.runs.prepared import (
     Prepared,
     RealParties,
@@ -32,13 +34,13 @@ from pride_jax.runs.prepared import (
     prepare,
     simulated_of,
 )
+from pride_jax.runs.refusals import REFUSALS
 from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.runs.summary import Summary, row_of, summarize
 from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import differences, to_dict
 from pride_jax.settings.protocols import build_key_files
-from pride_jax.types import Key
 
 
 def run(
@@ -115,8 +117,7 @@ def assist(config: Experiment, workdir: Path) -> None:
     prepared = prepare(config, workdir / "secrets")
     if (order := hosts.hear()).action == Action.STOP:
         return
-    private = None if prepared.plan is None else _private(order.words)
-    state = _initial(prepared, order.round, private)
+    state = _initial(prepared, order.round, order.words)
     state = _shared(prepared, state, _carried(state), _saved(prepared, state))
     while (order := hosts.hear()).action != Action.STOP:
         if order.action == Action.TRAIN:
@@ -194,15 +195,15 @@ def _run(
     write_json(workdir / "config.json", to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
-    disclosed = disclosure(config, prepared.secure, prepared.plan, None, prepared.holders, real)
+    known = len(prepared.sizes), prepared.holders, real
+    disclosed = disclosure(config, prepared.secure, prepared.plan, None, *known)
     write_json(workdir / "disclosure.json", disclosed)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
-    cost = NO_COST if budget is None else budget.cost()
+    cost = budget.cost()
     summary = summarize(prepared, state, rows) | cost
-    made = prepared.secure, prepared.plan, cost["releases"], prepared.holders
-    disclosed = disclosure(config, *made, real)
+    disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], *known)
     write_json(workdir / "disclosure.json", disclosed)
     hides = config.privacy.hides
     if pictures:
@@ -228,7 +229,7 @@ def _claim_secrets(prepared: Prepared, workdir: Path) -> bytes | None:
     ):
         secret = prepared.secure.key_holder[0]
         savers.append(lambda folder: files.save(folder, secret))
-    if prepared.plan is not None and config.privacy.seed is None:
+    if isinstance(prepared.plan, Plan) and config.privacy.seed is None:
         if not folder.exists() and (workdir / LEDGER).exists():
             raise RunError(
                 f"{folder} is missing, and {workdir / LEDGER} lists what was released with it: "
@@ -276,24 +277,20 @@ def _train(
     workdir: Path,
     seed: bytes | None,
     report: Callable[[metrics.Row], None] | None,
-) -> Generator[Asked, Trained, tuple[ServerState, list[metrics.Row], Budget | None]]:
-    config, plan = prepared.config, prepared.plan
+) -> Generator[Asked, Trained, tuple[ServerState, list[metrics.Row], Budget]]:
+    config = prepared.config
     measured, folder = figures(workdir, config.privacy.hides), checkpoints(workdir / "checkpoints")
     clients = client_states(workdir / "clients")
     latest = folder.latest()
-    budget = None
-    if plan is not None:
-        made_of = prepared.inputs(), prepared.holders
-        budget = open_budget(config.privacy, plan, workdir, seed, latest or 0, *made_of)
+    budget = _budget(prepared, workdir, seed, latest or 0)
     rows = measured.keep_until(-1 if latest is None else latest)
     if latest is not None and (not rows or rows[-1]["round"] != latest):
         raise RunError(
             f"{measured.folder / METRICS} lacks the row of round {latest}, of which there is a "
             "checkpoint: restore the file, or start anew in another --workdir"
         )
-    private = None if budget is None else budget.key.value
-    state = _initial(prepared, latest or 0, private)
-    hosts.tell(Order(Action.BEGIN, latest or 0, _words(private)))
+    state = _initial(prepared, latest or 0, budget.words.value)
+    hosts.tell(Order(Action.BEGIN, latest or 0, budget.words.value))
     carried, kept = _carried(state), _saved(prepared, state)
     if latest is not None:
         carried, kept = folder.restore(latest, carried), clients.restore(latest, kept)
@@ -301,7 +298,7 @@ def _train(
     began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
 
     def record(info: RoundInfo | None, seconds: float) -> None:
-        row = row_of(prepared, state, info) | (budget.spent() if budget else {})
+        row = row_of(prepared, state, info) | budget.spent()
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         # Other processes take part in this, so that a row is written once none of them is lost.
         hosts.tell(Order(Action.SAVE))
@@ -319,18 +316,32 @@ def _train(
     every = config.evaluation.every
     while (round_ := int(state.round)) < config.rounds and not _is_there(config, rows[-1]):
         until = min((round_ // every + 1) * every, config.rounds)
-        if budget is not None:
-            until = budget.release(round_, until)
-            if until == round_:
-                break
+        until = budget.release(round_, until)
+        if until == round_:
+            break
         state, info, seconds = yield Asked(state, until)
         record(info, seconds)
+        _refuse_more(config, rows, measured.folder / REFUSALS)
     if len(rows) == 1:
         raise RunError(
             f"{workdir}: releases that were lost, and cannot be done again to the same bits, have "
             "used up ε: start anew in another --workdir, and count what both cost"
         )
     return state, rows, budget
+
+
+def _refuse_more(config: Experiment, rows: list[metrics.Row], noted: Path) -> None:
+    """Ends a run in which somebody spoils sum after sum.
+
+    Raises:
+      RunError: more sums were refused than may be.
+    """
+    refused = sum(row.get("refused_sums", 0) for row in rows)
+    if refused > config.aggregation.most_refused:
+        raise RunError(
+            f"More than aggregation.most_refused={config.aggregation.most_refused} sums were "
+            f"refused: {noted} tells whose messages may be why. Start anew without these clients"
+        )
 
 
 def _is_there(config: Experiment, row: metrics.Row) -> bool:
@@ -350,9 +361,22 @@ def _saved(prepared: Prepared, state: ServerState) -> Any:
     return prepared.algorithm.states.save(state.clients)
 
 
-def _initial(prepared: Prepared, round_: int, private: Key | None) -> ServerState:
+def _budget(prepared: Prepared, workdir: Path, seed: bytes | None, round_: int) -> Budget:
+    """What the run may release from a round on."""
+    privacy, plan = prepared.config.privacy, prepared.plan
+    if isinstance(plan, NoPlan):
+        return UNLIMITED
+    made_of = prepared.inputs(), prepared.holders
+    return open_budget(privacy, plan, workdir, seed, round_, *made_of)
+
+
+def _initial(prepared: Prepared, round_: int, words: tuple[int, ...]) -> ServerState:
+    """The state before a round; ``words`` are of the key of noise and cohorts, see `Budget`."""
     key = jax.random.key(prepared.config.seed)
-    return prepared.algorithm.init(key, private, round_, prepared.hyper)
+    private = {}
+    if words != NO_WORDS:
+        private = {"private": secret_key(np.array(words, np.uint32).tobytes())}
+    return prepared.algorithm.init(key, round_=round_, hyper=prepared.hyper, **private)
 
 
 def _shared(
@@ -377,16 +401,6 @@ def _advance(prepared: Prepared, state: ServerState, until: int) -> tuple[Server
     """
     with hosts.unbroken():
         return jax.block_until_ready(prepared.algorithm.rounds(state, until))
-
-
-def _words(private: Key | None) -> tuple[int, ...]:
-    """What `hosts.Order` carries of a key."""
-    return hosts.NO_WORDS if private is None else tuple(jax.random.key_data(private).tolist())
-
-
-def _private(words: tuple[int, ...]) -> Key:
-    """The inverse of `_words`."""
-    return secret_key(np.array(words, np.uint32).tobytes())
 
 
 def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:

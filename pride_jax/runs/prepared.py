@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
+from pride_jax.aggregation.refusals import BurntError, MessageError
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.federated import FederatedData, federate_each, host_of
 from pride_jax.data.partition import Partition, most_holders
@@ -34,10 +35,12 @@ from pride_jax.engine.simulated import one_by_one, simulated
 from pride_jax.errors import ConfigError
 from pride_jax.federated import federated
 from pride_jax.methods.method import Hyper, Method
-from pride_jax.privacy.clipping import Unclipped
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import affordable
+from pride_jax.runs.figures import own_folder
+from pride_jax.runs.refusals import note_refusal
 from pride_jax.runs.secrets import key_holder_keys
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
@@ -81,7 +84,7 @@ class Prepared(NamedTuple):
       length: how many numbers a client sends.
       parts: the names of what they are.
       secure: how updates are added unseen; of a real server, without the key holder's secret.
-      plan: what is private, if anything.
+      plan: who takes part, and what is private, or that nothing is.
       algorithm: the rounds, wherever clients train.
       evaluate: tests parameters on the test examples.
       sizes: each client's number of examples.
@@ -98,7 +101,7 @@ class Prepared(NamedTuple):
     length: int
     parts: tuple[str, ...]
     secure: SecureAggregation | None
-    plan: Plan | None
+    plan: Plan | NoPlan
     algorithm: Algorithm
     evaluate: Callable[[Params], Metrics]
     sizes: Int[np.ndarray, "clients"]
@@ -140,7 +143,7 @@ def prepare(
     method = learning.method_of_numbers(config, examples)(numbers)
     length = sent_numbers(method)
     plan = build.build_plan(config, data.num_clients, length, keeps_state(method))
-    if plan is not None:
+    if isinstance(plan, Plan):
         affordable(config.privacy, plan)
     mesh = build.build_mesh(config.engine)
     secure = _secure_aggregation(config, secrets)
@@ -194,7 +197,7 @@ def build_algorithm(
     examples: learning.Shape,
     data: FederatedData,
     mesh: Mesh,
-    plan: Plan | None,
+    plan: Plan | NoPlan,
     secure: SecureAggregation | None,
     hyper: Hyper,
 ) -> Algorithm:
@@ -202,9 +205,8 @@ def build_algorithm(
     return federated(
         learning.method_of_numbers(config, examples),
         data,
-        plan or build.build_sampler(config.cohort, data.num_clients),
+        plan,
         adder_of(config, mesh, secure),
-        clipping=Unclipped() if plan else build.build_clipping(config.privacy),
         hyper=hyper,
     )
 
@@ -225,7 +227,13 @@ def _secure_aggregation(config: Experiment, secrets: Path) -> SecureAggregation 
     protocol = build_secure_sum(config.aggregation)
     files = build_key_files(config.aggregation)
     keys = key_holder_keys(secrets, protocol, files, os.urandom)
-    return build.build_secure_aggregation(config, protocol, keys)
+    secure = build.build_secure_aggregation(config, protocol, keys)
+    workdir = secrets.parent
+
+    def note(round_: int, refusal: MessageError | BurntError) -> None:
+        note_refusal(own_folder(workdir, config.privacy.hides), round_, refusal)
+
+    return secure._replace(note=note)
 
 
 def _check_target(config: Experiment, score: str) -> None:

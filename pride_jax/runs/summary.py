@@ -72,6 +72,7 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     if transport is not None:
         row["bytes_per_client_round"] = transport.bytes_sent // max(1, int(info.clients))
         row["lost_messages"] = transport.lost
+        row["refused_sums"] = int(info.refused)
         row["seconds_train"] = info.train_seconds
         row |= {f"seconds_{stage}": value for stage, value in transport.seconds()}
     return row
@@ -107,7 +108,10 @@ def summarize(prepared: Prepared, state: ServerState, rows: list[metrics.Row]) -
         "seconds_total": rows[-1]["seconds_elapsed"],
         "seconds_per_round": statistics.median(row["seconds_per_round"] for row in rounds),
         "seconds_by_stage": _stages(rounds),
-        "lost_messages": sum(row.get("lost_messages", 0) for row in rounds),
+        **{
+            name: sum(row.get(name, 0) for row in rounds)
+            for name in ("lost_messages", "refused_sums")
+        },
         "bytes_per_client_round": rounds[-1]["bytes_per_client_round"],
         "parameters": prepared.length,
         "parameters_sha256": _fingerprint(params),

@@ -22,6 +22,7 @@ from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Mechanism, Plan
 from pride_jax.privacy.sampling import (
     Accounted,
@@ -30,7 +31,7 @@ from pride_jax.privacy.sampling import (
     full,
     truncated_poisson,
 )
-from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, integers_of
 from pride_jax.settings import own
 from pride_jax.settings.names import call
 
@@ -153,8 +154,8 @@ def build_plan(
     num_clients: int,
     num_parameters: int,
     client_state: bool = False,
-) -> Plan | None:
-    """The privacy plan, calibrated where a target ε is given; None without a mechanism.
+) -> Plan | NoPlan:
+    """The privacy plan, calibrated where a target ε is given; `NoPlan` without a mechanism.
 
     Args:
       experiment: the settings.
@@ -167,8 +168,9 @@ def build_plan(
         not below one in so many clients.
     """
     privacy = experiment.privacy
+    sampler = build_sampler(experiment.cohort, num_clients)
     if privacy.mechanism == "none":
-        return None
+        return NoPlan(sampler, build_clipping(privacy))
     delta = _given(privacy, "delta")
     if delta >= 1 / num_clients:
         raise ConfigError(
@@ -178,7 +180,7 @@ def build_plan(
         )
     make = functools.partial(_build_mechanism, experiment, num_parameters)
     rest = {
-        "sampler": build_sampler(experiment.cohort, num_clients),
+        "sampler": sampler,
         "clipping": _clipping_to(_given(privacy, "clipping_norm"), privacy),
         "rounds": experiment.rounds,
         "delta": delta,
@@ -210,7 +212,9 @@ def _build_mechanism(
 ) -> Mechanism:
     privacy, aggregation = experiment.privacy, experiment.aggregation
     if aggregation.protocol != "none":
-        values = Integers(num_parameters, aggregation.bits)
+        # What noise that is correlated over rounds takes back must lie as it did when it was added.
+        rotation = privacy.rotation and privacy.mechanism not in ("banded", "blt")
+        values = integers_of(num_parameters, aggregation.bits, rotation=rotation)
         if privacy.noise == "floats" and privacy.mechanism not in ("banded", "blt"):
             raise ConfigError(
                 f"privacy.noise='floats' with aggregation.protocol={aggregation.protocol!r}: "
@@ -301,8 +305,14 @@ def build_secure_aggregation(
     Raises:
       ConfigError: the settings contradict each other.
     """
-    bits = experiment.aggregation.bits
-    return SecureAggregation(protocol, key_holder, bits, build_limit(experiment))
+    settings = experiment.aggregation
+    return SecureAggregation(
+        protocol,
+        key_holder,
+        settings.bits,
+        build_limit(experiment),
+        smallest_cohort=settings.smallest_cohort,
+    )
 
 
 def build_limit(experiment: config.Experiment) -> float:

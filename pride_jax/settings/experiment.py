@@ -209,6 +209,9 @@ class Privacy(Validated):
     noise: Literal["integers", "floats"] = "integers"
     """`integers` on the public grid of the sum, of a stated distance from what is accounted;
     `floats`, of none, for studies, as that of `banded` and `blt` always is."""
+    rotation: bool = True
+    """Whether a secure sum adds integers of rotated updates where these are of a finer grid, which
+    is where updates are long and `aggregation.bits` few; not for `banded` and `blt`."""
     epsilon: float | None = None
     """The noise is made so large that the whole run costs this ε; it also ends a run that would
     cost more after a crash."""
@@ -287,10 +290,11 @@ class Privacy(Validated):
 class Aggregation(Validated):
     """How updates are added up."""
 
-    protocol: Literal[
-        "none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv", "ckks"
-    ] = "none"
-    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them."""
+    protocol: Literal["none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv"] = (
+        "none"
+    )
+    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them,
+    `bfv` for honest clients only."""
     bits: int = 16
     """Bits of a quantised value."""
     limit: float | None = None
@@ -304,13 +308,20 @@ class Aggregation(Validated):
     """Key holders of `threshold`."""
     threshold: int = 2
     """How many of them open a sum."""
+    smallest_cohort: int | None = None
+    """Fewest clients with examples whose sum is opened; half of those expected in a round, and at
+    least 2, if not given. A privacy.mechanism has its own."""
+    most_refused: int = 10
+    """Sums that may be refused, each for a message that spoils it, before the run stops."""
     workers: int | None = None
     """Processes that encrypt and decrypt; one a core if not given."""
 
     def _check(self) -> None:
         self._above_zero("limit")
-        self._at_least(1, "workers")
-        self._at_least(2, "threshold")
+        self._at_least(1, "workers", "most_refused")
+        self._at_least(2, "threshold", "smallest_cohort")
+        if self.protocol == "none" and self.smallest_cohort is not None:
+            self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
         if self.protocol == "threshold" and self.threshold > self.holders:
             self._refuse("threshold", f"at most holders={self.holders}")
         if not 2 <= self.bits <= 24:

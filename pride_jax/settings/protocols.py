@@ -43,13 +43,9 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
 
             return masking()
         case "bfv":
-            from pride_jax.aggregation.protocols.lattice import bfv
+            from pride_jax.aggregation.protocols.bfv import bfv
 
             return bfv()
-        case "ckks":
-            from pride_jax.aggregation.protocols.lattice import ckks
-
-            return ckks()
     raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
 
 
@@ -70,14 +66,14 @@ def key_holders(settings: config.Aggregation) -> KeyHolders:
     match settings.protocol:
         case "threshold":
             return KeyHolders(tuple(range(1, settings.holders + 1)), settings.threshold)
-        case "two_servers" | "paillier" | "bfv" | "ckks":
+        case "two_servers" | "paillier" | "bfv":
             return KeyHolders((0,), 1)
         case _:
             return KeyHolders((), 0)
 
 
 def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
-    """How the protocol's key holders keep their keys; None where it has none."""
+    """How the protocol's key holders keep their keys of a run; None where they have none."""
     match settings.protocol:
         case "paillier":
             from pride_jax.aggregation import paillier_keys as keys
@@ -96,10 +92,6 @@ def build_key_files(settings: config.Aggregation) -> KeyFiles | None:
             return KeyFiles(keys.save_secret, load, keys.save_holder, keys.load_holder, read_public)
         case "two_servers":
             from pride_jax.aggregation.protocols import two_servers as keys
-
-            read_public = keys.public_from_bytes
-        case "bfv" | "ckks":
-            from pride_jax.aggregation.protocols import lattice as keys
 
             read_public = keys.public_from_bytes
         case _:

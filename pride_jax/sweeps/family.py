@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.number_of_runs import Runs
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.tuning import (
@@ -119,7 +120,7 @@ def tuning_of(asked: Asked, choices: Sequence[Choice]) -> tuple[Tuning, list[Cho
         method = learning.build_method(config, examples, {})
         clients, length = len(partition.sizes), sent_numbers(method)
         found = build.build_plan(config, clients, length, keeps_state(method))
-        if found is None:
+        if isinstance(found, NoPlan):
             raise ConfigError(
                 "privacy.mechanism='none' in a private sweep: expected a mechanism, since the best "
                 "of runs that protect nobody protects nobody"

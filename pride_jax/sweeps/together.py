@@ -187,7 +187,7 @@ def _trainer(
     config = dataclasses.replace(first.config, engine=engine)
     dataset = simulated_of(first).dataset
     examples = Shape(dataset.train_inputs.shape[1:], dataset.outputs)
-    algorithm = build_algorithm(config, examples, shapes, mesh, None, None, first.hyper)
+    algorithm = build_algorithm(config, examples, shapes, mesh, first.plan, None, first.hyper)
 
     def train_all(
         shared: FederatedData,

@@ -17,6 +17,7 @@ from pride_jax.files import read_json, write_json
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Mechanism, Plan
@@ -101,6 +102,11 @@ def corners() -> list[tuple[str, Plan, Reader]]:
         ),
         ("few", _plan(truncated_poisson(1000, 0.01), Gaussian(2.0, INTEGERS), 10, 1e-3), "models"),
         (
+            "rare, opened from two",
+            _plan(truncated_poisson(1000, 0.003), Skellam(1.0, INTEGERS), 100, 1e-5),
+            "models",
+        ),
+        (
             "one round",
             _plan(truncated_poisson(100, 0.2), Gaussian(0.5, Floats()), 1, 0.0578),
             "cohort_sizes",
@@ -123,6 +129,9 @@ def random_plans(rng: np.random.Generator) -> list[tuple[str, Plan, Reader]]:
         "skellam, coalition": (_poisson, _colluders, "colluding_clients"),
         "banded, full": (_full, _banded, "models"),
         "banded, cyclic": (_cyclic, _banded, "models"),
+        "banded, cohorts known": (_cyclic, _banded, "cohorts"),
+        "blt, full": (_full, _blt, "models"),
+        "blt, cyclic": (_cyclic, _blt, "models"),
     }
     plans: list[tuple[str, Plan, Reader]] = []
     for name, (sampler, mechanism, reader) in kinds.items():
@@ -189,6 +198,10 @@ def _colluders(noise: float) -> Mechanism:
 
 def _banded(noise: float) -> Mechanism:
     return Banded(noise, band=4, values=Floats())
+
+
+def _blt(noise: float) -> Mechanism:
+    return BufferedToeplitz(noise, buffers=2)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pride_jax.data.partition import most_holders
 from pride_jax.files import read_json, write_json
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.plan import Plan
 from pride_jax.runs.budget import finite
 from pride_jax.settings.build import build_dataset, build_partition, build_plan
 from pride_jax.settings.files import load_config
@@ -32,7 +33,7 @@ def main() -> None:
             build_plan(config, len(partition.sizes), _PARAMETERS),
             most_holders(partition),
         )
-        assert plan is not None, "the configs are private"
+        assert isinstance(plan, Plan), "the configs are private"
         for asked in dict.fromkeys(run["settings"]["privacy.epsilon"] for run in sweep["runs"]):
             run = next(r for r in sweep["runs"] if r["settings"]["privacy.epsilon"] == asked)
             same = replace(plan, mechanism=Gaussian(run["noise_multiplier"]), delta=run["delta"])

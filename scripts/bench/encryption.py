@@ -41,22 +41,23 @@ from bench.common.paillier_parts import (
 from bench.common.secure_rounds import Lap, bytes_sent, call, laps_of, naive_lap, protect
 from pride_jax.aggregation.packed_paillier import SECURITY_BITS, Exponent
 from pride_jax.aggregation.paillier_keys import PaillierPublic
-from pride_jax.aggregation.protocols.lattice import bfv, ckks
+from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum, Terms
 from pride_jax.errors import ConfigError
 from pride_jax.runs.lines import as_line
 
-Protocol = Literal["plain", "masking", "bfv", "ckks", "paillier", "threshold_paillier"]
+Protocol = Literal["plain", "two_servers", "masking", "bfv", "paillier", "threshold_paillier"]
 
 _KEYLESS: dict[str, Callable[[], SecureSum]] = {
     "plain": plain,
+    "two_servers": two_servers,
     "masking": masking,
     "bfv": bfv,
-    "ckks": ckks,
 }
 _PAILLIER: dict[str, Callable[[int, Exponent, int], SecureSum]] = {
     "paillier": paillier,
@@ -90,9 +91,9 @@ class Setting:
 
     protocols: tuple[Protocol, ...] = (
         "plain",
+        "two_servers",
         "masking",
         "bfv",
-        "ckks",
         "paillier",
         "threshold_paillier",
     )

@@ -6,7 +6,7 @@ from itertools import pairwise
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
-from parties import Party, party_of_case, signing
+from parties import Party, party_of_case, rules, signing
 
 from pride_jax.aggregation.blinding import blinds
 from pride_jax.aggregation.decryption_proofs import proof_bytes
@@ -48,7 +48,9 @@ def packed(directory: Directory, vector: np.ndarray) -> list[int]:
 def holders_of(party: Party, directory: Directory, smallest: int = 2) -> list[Holder]:
     """All key holders, who know the clients."""
     enrolled = {client: signing(client).public for client in directory.roster}
-    return [Holder(secret, enrolled, smallest) for secret in party.protocol.deal(party.secret)]
+    return [
+        Holder(secret, enrolled, rules(smallest)) for secret in party.protocol.deal(party.secret)
+    ]
 
 
 def ask(party: Party, directory: Directory, messages: Sequence[Message]) -> list[Share]:

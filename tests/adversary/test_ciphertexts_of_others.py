@@ -215,7 +215,7 @@ class TestNoiseInsideTheSum:
 
     @pytest.fixture
     def round_(self, one_holder: Party, mechanism: Skellam) -> Directory:
-        bits = mechanism.shares(self.setting, os.urandom).bits
+        bits = 6 + mechanism.shares(self.setting, os.urandom).extra_bits
         return one_holder.directory(
             range(self.COHORT), self.LENGTH, bits=bits, smallest=self.COHORT
         )

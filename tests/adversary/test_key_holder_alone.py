@@ -155,7 +155,7 @@ class TestBelowTheThreshold:
         with pytest.raises(TooFewError):
             help_open(three.protocol, honest, round_, question_of(sent[:1]))
         _, after = help_open(three.protocol, honest, round_, question_of(sent))
-        with pytest.raises(ProtocolError, match="one opening a round"):
+        with pytest.raises(ProtocolError, match="is over"):
             help_open(three.protocol, after, round_, question_of(sent[1:]))
 
     def test_a_second_honest_holder_is_asked_for_another_sum(
@@ -182,7 +182,7 @@ class TestBelowTheThreshold:
         sent = [party.protect(directory, c, vector_of(c)[:30]) for c in CLIENTS]
         corrupt, honest = holders_of(party, directory)
         _, after = help_open(party.protocol, honest, directory, question_of(sent))
-        with pytest.raises(ProtocolError, match="one opening a round"):
+        with pytest.raises(ProtocolError, match="is over"):
             help_open(party.protocol, after, directory, question_of(sent[1:]))
         alone = help_open(party.protocol, corrupt, directory, question_of(sent[1:]))[0]
         with pytest.raises(ProtocolError, match="1 shares"):

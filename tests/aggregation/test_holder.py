@@ -7,7 +7,8 @@ import pytest
 from parties import Party, signing
 
 from pride_jax.aggregation import checks, plaintext_proofs
-from pride_jax.aggregation.holder import Holder, help_open
+from pride_jax.aggregation.books import Rules
+from pride_jax.aggregation.holder import Holder, burnt, help_open
 from pride_jax.aggregation.messages import question_of, sign_message
 from pride_jax.aggregation.paillier_keys import ciphertext_bytes
 from pride_jax.aggregation.refusals import WrongSignatureError
@@ -15,6 +16,7 @@ from pride_jax.aggregation.secure_sum import Directory, Message
 from pride_jax.errors import ProtocolError
 
 CLIENTS = range(1, 5)
+RULES = Rules(rounds=10, releases=10, smallest_cohort=3, most_refused=3)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def directory(party: Party) -> Directory:
 @pytest.fixture
 def holder(party: Party) -> Holder:
     enrolled = {client: signing(client).public for client in CLIENTS}
-    return Holder(party.secret, enrolled, smallest_cohort=3)
+    return Holder(party.secret, enrolled, RULES)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_it_opens_the_sum_of_signed_messages(party, directory, holder, messages)
     total = party.protocol.combine(directory, messages)
     summed = party.protocol.open(directory, total, [share])
     np.testing.assert_array_equal(summed, 10 * np.arange(60))
-    assert after == holder._replace(next_round=4)
+    assert after == holder._replace(books=(4, 1, 0))
 
 
 class TestOneMessageForACohort:
@@ -68,7 +70,7 @@ class TestOneMessageForACohort:
         copy = messages[1]._replace(client=3)
         share, _ = help_open(
             party.protocol,
-            holder._replace(smallest_cohort=2),
+            holder._replace(rules=RULES._replace(smallest_cohort=2)),
             directory,
             question_of([zero, copy]),
         )
@@ -77,7 +79,7 @@ class TestOneMessageForACohort:
         np.testing.assert_array_equal(summed, 2 * np.arange(60))
 
     def test_sent_several_times(self, party, directory, holder, messages) -> None:
-        with pytest.raises(ProtocolError, match="distinct"):
+        with pytest.raises(ProtocolError, match="1 clients with examples"):
             help_open(party.protocol, holder, directory, question_of([messages[1]] * 3))
 
     def test_multiplied(self, party, directory, holder, messages) -> None:
@@ -113,7 +115,7 @@ class TestOneMessageForACohort:
 def test_one_opening_a_round_and_none_of_earlier_rounds(party, directory, holder, messages) -> None:
     _, after = help_open(party.protocol, holder, directory, question_of(messages))
     for again in (messages, messages[:3]):
-        with pytest.raises(ProtocolError, match="one of round 3 has been opened"):
+        with pytest.raises(ProtocolError, match="Round 3 is over"):
             help_open(party.protocol, after, directory, question_of(again))
     for round_, is_opened in ((2, False), (4, True)):
         other = party.directory(CLIENTS, length=60, round=round_)
@@ -121,22 +123,39 @@ def test_one_opening_a_round_and_none_of_earlier_rounds(party, directory, holder
         if is_opened:
             help_open(party.protocol, after, other, question_of(sent))
         else:
-            with pytest.raises(ProtocolError, match="one opening a round"):
+            with pytest.raises(ProtocolError, match="Round 2 is over"):
                 help_open(party.protocol, after, other, question_of(sent))
 
 
 def test_its_own_smallest_cohort(party, directory, holder, messages) -> None:
     """The terms of the round would allow a sum of one."""
-    with pytest.raises(ProtocolError, match="asks for at least 3"):
+    with pytest.raises(ProtocolError, match="expected at least 3"):
         help_open(party.protocol, holder, directory, question_of(messages[:2]))
     help_open(party.protocol, holder, directory, question_of(messages[:3]))
 
 
-def test_a_refusal_costs_no_round(party, directory, holder, messages) -> None:
+def test_a_refusal_costs_the_round(party, directory, holder, messages) -> None:
     with pytest.raises(ProtocolError):
         help_open(party.protocol, holder, directory, question_of(messages[:2]))
-    share, _ = help_open(party.protocol, holder, directory, question_of(messages))
-    assert share.contributors == (1, 2, 3, 4)
+    after = burnt(holder, directory)
+    assert after.books == (4, 1, 1)
+    with pytest.raises(ProtocolError, match="Round 3 is over"):
+        help_open(party.protocol, after, directory, question_of(messages))
+
+
+def test_a_run_that_is_over_opens_nothing(party, directory, holder, messages) -> None:
+    for rules, books in (
+        (RULES._replace(rounds=3), holder.books),
+        (RULES._replace(releases=2), holder.books._replace(served=2)),
+        (RULES, holder.books._replace(served=3, refused=3)),
+    ):
+        over = holder._replace(rules=rules, books=books)
+        for ask in (
+            lambda over=over: help_open(party.protocol, over, directory, question_of(messages)),
+            lambda over=over: burnt(over, directory),
+        ):
+            with pytest.raises(ProtocolError):
+                ask()
 
 
 def test_a_round_without_signatures(party, directory, holder) -> None:

@@ -10,7 +10,7 @@ from parties import signing
 from pride_jax.aggregation import paillier_keys, threshold_keys
 from pride_jax.aggregation.messages import MESSAGE, sign_message, to_bytes
 from pride_jax.aggregation.paillier_keys import PaillierPublic
-from pride_jax.aggregation.protocols import lattice, masking
+from pride_jax.aggregation.protocols import masking
 from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
 from pride_jax.errors import ProtocolError
@@ -128,14 +128,3 @@ def test_masking_keys():
             masking.public_from_bytes(bytes(size))
         with pytest.raises(ProtocolError, match=f"{size} bytes"):
             masking.secret_from_bytes(bytes(size))
-
-
-def test_lattice_public():
-    secret, public = lattice.bfv().keygen(os.urandom, Role.KEY_HOLDER)
-    assert isinstance(secret, lattice.LatticeSecret)
-    data = public.to_bytes()
-    assert lattice.public_from_bytes(data) == public
-    private = b"bfv-4096\0" + lattice._serialize(secret.context, with_secret=True)
-    for bad in (b"", b"bfv-4096\0", data[:-9], b"other" + data, private):
-        with pytest.raises(ProtocolError, match="enrol"):
-            lattice.public_from_bytes(bad)

@@ -9,9 +9,10 @@ from parties import CASES
 
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.plain import plain
+from pride_jax.aggregation.refusals import BurntError, DoesNotOpenError
 from pride_jax.aggregation.secure_sum import Role, Terms
 from pride_jax.aggregation.simulation import Added, Aggregator, perfect, simulate
-from pride_jax.errors import ProtocolError
+from pride_jax.errors import ProtocolError, TooFewError
 
 LENGTH = 30
 CLIENTS = [4, 9, 2, 7, 11]
@@ -112,3 +113,31 @@ def test_bytes_that_clients_send() -> None:
     assert sent["plain"] == 5 * (overhead + 4 * LENGTH)
     letters = 5 * (overhead + 5 * 94)
     assert sent["masking-half"] == 5 * 96 + letters + 5 * (overhead + 3 * LENGTH) + 3 * 5 * 33
+
+
+def test_clients_without_examples_hide_nobody() -> None:
+    keys = plain().keygen(os.urandom, Role.KEY_HOLDER)
+    aggregator = simulate(plain(), TERMS, keys, os.urandom, empty=frozenset(CLIENTS[2:]))
+    check("plain", aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS))
+    with pytest.raises(TooFewError, match="2 clients with examples"):
+        aggregator.announce(5, CLIENTS, 3, b"model")
+
+
+@pytest.mark.parametrize(
+    ("error", "candidates"),
+    [
+        (DoesNotOpenError(7, "what it sealed does not open"), (7,)),
+        (ProtocolError("a value that clients within their range cannot reach"), (2, 4, 7, 9, 11)),
+    ],
+)
+def test_a_refused_sum_tells_who_may_be_why(error, candidates) -> None:
+    def refuses(directory, total, shares):
+        raise error
+
+    refusing = plain()._replace(open=refuses)
+    keys = plain().keygen(os.urandom, Role.KEY_HOLDER)
+    aggregator = simulate(refusing, TERMS, keys, os.urandom)
+    with pytest.raises(BurntError) as burnt:
+        aggregator.add(aggregator.announce(5, CLIENTS, 2, b"model"), ROWS)
+    assert (burnt.value.round, burnt.value.candidates) == (5, candidates)
+    assert str(error) in str(burnt.value)

@@ -11,7 +11,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.reporting.attack_plots import reconstructions
 
 TINY = Setting(
-    digits=4,
+    digits=2,
     clients=10,
     cohorts=(2, 10),
     epsilons=(8.0, 1e6),
@@ -97,7 +97,7 @@ def test_shown_drawn_and_as_json(report, capsys: pytest.CaptureFixture[str]) -> 
     )
     views = [(each.view, each.images, each.psnr_median) for each in report.pictures]
     figure = reconstructions(report.originals, views)
-    assert len(figure.axes) == 4 * (1 + len(views))
+    assert len(figure.axes) == TINY.digits * (1 + len(views))
 
 
 @pytest.mark.parametrize(

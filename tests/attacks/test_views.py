@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from pride_jax.aggregation.fixed_point import dequantize
-from pride_jax.aggregation.protocols.lattice import bfv
+from pride_jax.aggregation.protocols.bfv import bfv
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
@@ -22,7 +23,7 @@ from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Mechanism, Plan
 from pride_jax.privacy.sampling import full
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import Integers, Rotated
 
 LENGTH, LIMIT, BITS = 4000, 0.5, 16
 PROTOCOLS = {
@@ -117,6 +118,14 @@ def test_a_clients_integers_hold_its_share_of_noise(updates) -> None:
     own = (plan.mechanism.total_variance(plan.sampler) / 4) ** 0.5 * 2.0 / (2 ** (BITS - 1) - 1)
     assert float(noise.std()) == pytest.approx(own, rel=0.05)
     assert abs(correlation(noise[0], noise[1])) < 5 / LENGTH**0.5
+
+
+def test_a_rotation_hides_nothing_from_who_knows_the_round(updates) -> None:
+    plan = calibrated(4, lambda noise: Skellam(noise, Rotated(LENGTH, 8)))
+    quiet = replace(plan, mechanism=plan.mechanism.with_noise(1e-3))
+    held = views.noised_integers(jax.random.key(6), updates, quiet, os.urandom)
+    for seen, update in zip(held, views.clipped(updates, 2.0), strict=True):
+        assert correlation(seen, update) > 0.99
 
 
 def test_two_released_models_give_the_update_that_joined(updates) -> None:

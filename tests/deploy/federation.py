@@ -16,6 +16,7 @@ from pride_jax.deploy.certificates import AUTHORITY
 from pride_jax.deploy.conduct import follow
 from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
+from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import (
     free_ports,
     register,
@@ -24,9 +25,10 @@ from pride_jax.deploy.processes import (
     supernode_command,
 )
 from pride_jax.deploy.roster import load_roster
-from pride_jax.deploy.server import OUTCOME, REFUSALS, SERVER
+from pride_jax.deploy.server import OUTCOME, SERVER
 from pride_jax.files import write_json
 from pride_jax.reporting import metrics
+from pride_jax.runs.refusals import REFUSALS
 
 APP = Path(__file__).parent / "app"
 
@@ -66,6 +68,7 @@ class Federation(contextlib.ExitStack):
     def node(self, name, address=None):
         """Starts a role's SuperNode."""
         (port,) = free_ports(1)
+        pin(self.role(name), APP)
         command = supernode_command(self.role(name), address or self.link[1], port)
         self.nodes[name] = self.enter_context(running(self.role(name), command, "supernode.log"))
 

@@ -4,11 +4,10 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from test_roles import asked_to_open
-from test_serving import CONFIG, digest, network, served
+from in_process import CONFIG, asked_to_open, digest, network, open_request, served
 
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
-from pride_jax.deploy import server
+from pride_jax.deploy import introduction, opening
 from pride_jax.deploy.agreement import check_key_holders, load_agreement
 from pride_jax.deploy.enrolment import (
     ENROLMENT,
@@ -64,9 +63,9 @@ def opened(roles, asked, answer=respond):
     """The sum that the server has opened, and who was left out, and why."""
     workdir = roles.parent
     known = {("key holder", number): number - 1 for number in (1, 2, 3)}
-    ask = server._ask(network(roles, answer), known, 1.0, workdir)
+    ask = introduction.asking(network(roles, answer), known, {}, 1.0, workdir)
     about = {"called": 3, "bytes_sent": 0, "training": 0.0, "combining": 0.0}
-    done = server._opened(load_agreement(roles / "server"), ask, workdir, asked | about)
+    done = opening.opened(load_agreement(roles / "server"), ask, workdir, asked | about)
     return done.total, noted(workdir)
 
 
@@ -128,7 +127,8 @@ def test_a_holder_that_gives_no_good_share_is_left_out(roles, tampered, reason):
 
 
 def test_a_share_of_an_earlier_round_is_no_share(roles):
-    before = respond(roles / "key-holder" / "holder-1", asked_to_open(roles, 0))
+    first = open_request(asked_to_open(roles, 0))
+    before = respond(roles / "key-holder" / "holder-1", first)
     replayed = answering({"holder-1": lambda role, request: before})
     total, left_out = opened(roles, asked_to_open(roles, 1), replayed)
     assert (total == 3).all()
@@ -144,12 +144,12 @@ def test_wrong_shares_open_nothing_and_the_same_question_is_answered_later(roles
 
 
 def test_each_holder_opens_one_sum_a_round_and_gives_it_again(roles):
-    asked, other = asked_to_open(roles, 0), asked_to_open(roles, 0)
+    asked, other = (open_request(asked_to_open(roles, 0)) for _ in range(2))
     for holder in (roles / "key-holder").iterdir():
         answer = respond(holder, asked)
         assert respond(holder, asked) == answer
-        for refused in (other, asked | {"messages": asked["messages"][:2]}):
-            with pytest.raises(ProtocolError, match="one opening a round"):
+        for refused in (other, asked | {"enclosed": asked["enclosed"][:2]}):
+            with pytest.raises(ProtocolError, match="not opened"):
                 respond(holder, refused)
 
 
@@ -191,7 +191,7 @@ def test_a_run_with_too_few_holders_stops_and_goes_on_once_they_are_back(
 def test_a_run_starts_without_a_holder_that_does_not_join_but_not_without_two(
     roles, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(server, "_REJOIN_SECONDS", 0.0)
+    monkeypatch.setattr(introduction, "REJOIN_SECONDS", 0.0)
 
     def stopped_without(*names):
         def answer(role, request):
@@ -213,7 +213,12 @@ def test_a_holder_has_its_own_secrets_only(roles):
     for number in (1, 2, 3):
         secrets = dealt / f"holder-{number}" / "secrets"
         own = f"threshold-key-{number}.json"
-        assert {path.name for path in secrets.iterdir()} == {"node-key", "signing-key", own}
+        assert {path.name for path in secrets.iterdir()} == {
+            "node-key",
+            "signing-key",
+            "compared-roster",
+            own,
+        }
         shares.append((secrets / own).read_text())
     everywhere = b"".join(path.read_bytes() for path in roles.rglob("*.json"))
     for share in shares:

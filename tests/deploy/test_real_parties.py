@@ -73,7 +73,7 @@ FOREIGN = FORGER.format(
 ONE_CIPHERTEXT_MORE = FORGER.format(
     round=1,
     forged="to_bytes(sign_message(load_signing_key(folder), "
-    "message._replace(body=message.body + message.body[:256])))",
+    "message._replace(enclosed=message.enclosed + message.enclosed[:256])))",
 )
 REPLAY = FORGER.format(round=1, forged='(folder / "before").read_bytes()')
 
@@ -103,7 +103,7 @@ def test_forged_messages_are_left_out_and_nan_is_nothing(federation, tmp_path):
     reasons = {(row["round"], row["from"]): row["reason"] for row in parties.refusals()}
     assert "starts with" in reasons[0, 1]
     assert "client 3 signed it in its name" in reasons[0, 2]
-    assert "bytes of body" in reasons[1, 3]
+    assert "bytes of enclosed" in reasons[1, 3]
     assert "made for round 0" in reasons[1, 4]
 
 
@@ -306,6 +306,16 @@ def test_masks_of_one_who_dies_after_its_keys_are_taken_away(federation, tmp_pat
     assert summary["lost_messages"] == 1
 
 
+SAYS_WHAT_IT_LIKES = """
+from pride_jax.deploy import roles
+
+
+def respond(honest, folder, request):
+    roles.check_compared = roles.check_enrolled = lambda *_: None
+    return honest(folder, request)
+"""
+
+
 def test_strangers_are_not_listened_to(federation, tmp_path):
     config = replace(TWO, rounds=1)
     parties, others, unknown = (federation(config) for _ in range(3))
@@ -315,6 +325,7 @@ def test_strangers_are_not_listened_to(federation, tmp_path):
     register(parties.link[0], others.roster)
     for name in ("enrolment.json", "roster.json", "agreed.json"):
         shutil.copy(parties.role("party-1") / name, others.role("party-1") / name)
+    others.tamper("party-1", SAYS_WHAT_IT_LIKES)
     others.node("party-1")
     parties.begin(["party-0"])
     wait_until(lambda: any("not the keys of anyone" in row["reason"] for row in parties.refusals()))

@@ -1,7 +1,6 @@
 """What roles answer and refuse, and what they remember, from their folders alone."""
 
 import json
-import os
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import asked_to_open, open_request
 
-from pride_jax.aggregation.messages import sign_message, to_bytes
-from pride_jax.aggregation.secure_sum import Secret
+from pride_jax.aggregation.messages import (
+    from_bytes,
+)
 from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.deploy.agreement import (
     ROSTER,
@@ -21,19 +22,22 @@ from pride_jax.deploy.agreement import (
     shared_settings,
     write_config,
 )
-from pride_jax.deploy.enrolment import ENROLMENT, Examples, enrol_party, load_signing_key
+from pride_jax.deploy.enrolment import ENROLMENT, Examples, enrol_party
 from pride_jax.deploy.journal import Done, journal
 from pride_jax.deploy.local import enrol_all
-from pride_jax.deploy.roles import respond
+from pride_jax.deploy.memory import SHARES, load_kept
+from pride_jax.deploy.roles import NOT_OPENED, respond
 from pride_jax.deploy.roster import check_roster, load_roster
-from pride_jax.errors import ConfigError, PrideError, ProtocolError, RunError, TooFewError
+from pride_jax.errors import ConfigError, PrideError, ProtocolError, RunError
 from pride_jax.files import claimed
+from pride_jax.reporting import metrics
+from pride_jax.runs.refusals import REFUSALS
 from pride_jax.settings import own
 from pride_jax.settings.experiment import Aggregation, Data, Experiment, Model, Partition
 from pride_jax.settings.files import from_dict, load_config, to_dict, trust
 
 CONFIG = Experiment(
-    rounds=3,
+    rounds=12,
     data=Data("iris", test_examples=90),
     partition=Partition("iid", clients=3),
     model=Model("logistic"),
@@ -43,10 +47,15 @@ MASKED = replace(CONFIG, aggregation=Aggregation("masking"))
 
 
 @pytest.fixture(scope="module")
-def roles(tmp_path_factory):
+def encrypted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encrypted") / "roles"
     enrol_all(CONFIG, folder)
     return folder
+
+
+@pytest.fixture
+def roles(encrypted, tmp_path):
+    return shutil.copytree(encrypted, tmp_path / "roles")
 
 
 @pytest.fixture(scope="module")
@@ -56,79 +65,90 @@ def masked(tmp_path_factory):
     return folder
 
 
-def asked_to_open(roles, round_, clients=(0, 1, 2), signer=None):
-    """A request to the key holder, with signed messages of ones."""
-    agreement = load_agreement(roles / "server")
-    request = {"kind": "open", "round": round_, "cohort": [0, 1, 2]}
-    directory, protocol = directory_from(agreement, request), agreement.protocol
-    messages = []
-    for client in clients:
-        prepared = protocol.prepare(os.urandom, directory, Secret(), client)
-        ones = np.ones(agreement.terms.length, np.int32)
-        message = protocol.protect(directory, prepared, ones)
-        key = load_signing_key(roles / f"party-{client if signer is None else signer}")
-        messages.append(to_bytes(sign_message(key, message)))
-    return request | {"messages": messages}
-
-
-def opened(roles, request):
+def opened(roles, asked):
     agreement = load_agreement(roles / "server")
     keys = {holder.number: holder.signing_key for holder in agreement.roster.key_holders}
-    share = share_from_bytes(respond(roles / "key-holder", request)["share"], keys)
-    directory = directory_from(agreement, request)
-    from pride_jax.aggregation.messages import from_bytes
-
-    total = agreement.protocol.combine(directory, list(map(from_bytes, request["messages"])))
+    share = share_from_bytes(respond(roles / "key-holder", open_request(asked))["share"], keys)
+    directory = directory_from(agreement, asked)
+    total = agreement.protocol.combine(directory, list(map(from_bytes, asked["messages"])))
     return agreement.protocol.open(directory, total, [share])
+
+
+def why_refused(roles, request):
+    """What the key holder keeps to itself of a refusal, which it does not explain."""
+    with pytest.raises(ProtocolError) as refused:
+        respond(roles / "key-holder", request)
+    assert str(refused.value) == NOT_OPENED
+    return metrics.read(roles / "key-holder" / REFUSALS)[-1]["reason"]
 
 
 def test_the_key_holder_opens_one_sum_a_round_and_gives_it_again(roles):
     first = asked_to_open(roles, 0)
     assert (opened(roles, first) == 3).all()
-    assert (opened(roles, first | {"messages": first["messages"][::-1]}) == 3).all()
-    for other in (asked_to_open(roles, 0), asked_to_open(roles, 0, clients=(0, 1))):
-        with pytest.raises(ProtocolError, match="one opening a round"):
-            respond(roles / "key-holder", other)
-    without_one = first | {"messages": first["messages"][:2]}
-    with pytest.raises(ProtocolError, match="one opening a round"):
-        respond(roles / "key-holder", without_one)
+    assert (opened(roles, first) == 3).all()
+    for other in (
+        asked_to_open(roles, 0),
+        asked_to_open(roles, 0, clients=(0, 1)),
+        first | {"messages": first["messages"][:2]},
+    ):
+        assert "a round is served once" in why_refused(roles, open_request(other))
     assert (opened(roles, asked_to_open(roles, 1, clients=(0, 2))) == 2).all()
-    with pytest.raises(ProtocolError, match="one opening a round"):
-        respond(roles / "key-holder", first)
+    assert "Round 0 is over" in why_refused(roles, open_request(first))
 
 
 def test_the_key_holder_opens_no_single_or_forged_message(roles):
-    with pytest.raises(TooFewError):
-        respond(roles / "key-holder", asked_to_open(roles, 2, clients=(1,)))
-    with pytest.raises(ProtocolError, match="signed"):
-        respond(roles / "key-holder", asked_to_open(roles, 2, signer=0))
-    with pytest.raises(ProtocolError, match="made for round"):
-        respond(roles / "key-holder", asked_to_open(roles, 2) | {"round": 3})
-    with pytest.raises(ConfigError, match="of the roster only"):
-        respond(roles / "key-holder", asked_to_open(roles, 2) | {"cohort": [0, 1, 7]})
-    opened_file = roles / "key-holder" / "secrets" / "opened.json"
-    kept = opened_file.read_bytes() if opened_file.exists() else b""
-    opened_file.write_bytes(b"{")
-    opened_file.chmod(0o600)
-    with pytest.raises(ProtocolError, match="damaged"):
-        respond(roles / "key-holder", asked_to_open(roles, 2))
-    opened_file.write_bytes(kept)
+    single = open_request(asked_to_open(roles, 0, clients=(1,)))
+    assert "1 clients with examples, expected at least 2" in why_refused(roles, single)
+    forged = open_request(asked_to_open(roles, 1, signer=0))
+    assert "client 0 signed it in its name" in why_refused(roles, forged)
+    late = open_request(asked_to_open(roles, 2)) | {"round": 3}
+    assert "made for round 2" in why_refused(roles, late)
+    strange = open_request(asked_to_open(roles, 4)) | {"cohort": [0, 1, 7]}
+    assert "of the roster only" in why_refused(roles, strange)
+
+
+def test_a_refused_question_is_the_only_one_of_its_round(roles):
+    wrong, right = (open_request(asked_to_open(roles, 0, signer=signer)) for signer in (0, None))
+    assert "signed it in its name" in why_refused(roles, wrong)
+    assert "Round 0 is over" in why_refused(roles, right)
+    # Asked again, it is refused as it was, and nothing else is counted.
+    assert "signed it in its name" in why_refused(roles, wrong)
+    assert load_kept(roles / "key-holder", SHARES).books == (1, 1, 1)
+
+
+def test_the_key_holder_serves_the_rounds_of_the_run_and_no_other(roles):
+    assert "the rounds 0 … 11" in why_refused(roles, open_request(asked_to_open(roles, 12)))
+    for round_ in range(10):
+        why_refused(roles, open_request(asked_to_open(roles, round_, clients=(0,))))
+    refused = why_refused(roles, open_request(asked_to_open(roles, 10)))
+    assert "10 sums were refused" in refused
+
+
+def test_books_that_are_damaged_serve_nothing(roles):
+    books = roles / "key-holder" / "secrets" / SHARES
+    for damaged in (b"{", b"[" * 100_000, b"{}\n", b'{"books": {"next": 1}, "asked": ""}\n'):
+        books.write_bytes(damaged)
+        books.chmod(0o600)
+        assert "damaged" in why_refused(roles, open_request(asked_to_open(roles, 2)))
 
 
 def test_roles_answer_what_is_theirs(roles):
     for name, kind in {"party-0": "open", "key-holder": "train"}.items():
         with pytest.raises(ProtocolError, match="answers"):
             respond(roles / name, {"kind": kind})
-    with pytest.raises(ProtocolError, match="incomplete"):
-        respond(roles / "key-holder", {"kind": "open", "round": 9})
+    assert "KeyError" in why_refused(roles, {"kind": "open", "round": 9})
+    hello = {"kind": "hello", "roster": "", "challenge": b""}
+    for config in ("[" * 100_000, "{", b"\xff", 5):
+        with pytest.raises(ProtocolError, match="incomplete or of wrong types"):
+            respond(roles / "party-0", hello | {"config": config})
     with pytest.raises(ProtocolError, match="not called"):
-        respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2]})
+        respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2], "model": b""})
 
 
 @pytest.mark.parametrize("kind", ["keys", "letter"])
 def test_a_party_has_no_keys_or_letters_where_key_holders_open_the_sums(roles, kind):
     with pytest.raises(ProtocolError, match=rf"kind='{kind}' with aggregation.protocol='paillier'"):
-        respond(roles / "party-0", {"kind": kind, "round": 9, "cohort": [0, 1, 2]})
+        respond(roles / "party-0", {"kind": kind, "round": 9, "cohort": [0, 1, 2], "model": b""})
 
 
 def test_a_request_waits_until_the_one_before_it_is_answered(roles):
@@ -158,7 +178,7 @@ def test_everyone_needs_the_same_settings_and_roster(roles):
 
 def test_keys_of_a_round_are_for_that_round(masked):
     party = masked / "party-0"
-    cohort = {"round": 5, "cohort": [0, 1, 2]}
+    cohort = {"round": 5, "cohort": [0, 1, 2], "model": bytes(32)}
     with pytest.raises(ProtocolError, match="No keys of round 5"):
         respond(party, {"kind": "train", "params": b"", **cohort})
     publics = [
@@ -169,8 +189,8 @@ def test_keys_of_a_round_are_for_that_round(masked):
     with pytest.raises(ProtocolError, match="No keys of round 6"):
         respond(party, {"kind": "letter", **cohort, **told, "round": 6})
     swapped = told | {"publics": publics[::-1]}
-    with pytest.raises(ProtocolError, match="not that of client 0"):
-        respond(party, {"kind": "letter", **cohort, **swapped})
+    with pytest.raises(ProtocolError, match="not that of client 2"):
+        respond(masked / "party-2", {"kind": "letter", **cohort, **swapped})
     with pytest.raises(ProtocolError, match="96"):
         respond(party, {"kind": "letter", **cohort, **told, "publics": [b"", b"", b""]})
 
@@ -202,6 +222,10 @@ def test_a_roster_is_whole(roles):
         roster._replace(parties=(parties[0], parties[1]._replace(node_key=parties[0].node_key))),
         roster._replace(parties=(parties[0]._replace(signing_key=b"short"),)),
         roster._replace(parties=(parties[0]._replace(examples=0),)),
+        roster._replace(parties=(parties[0]._replace(examples=10**9), *parties[1:])),
+        roster._replace(features=(2**15, 2**15)),
+        roster._replace(features=(-1,)),
+        roster._replace(classes=10**9),
     ):
         with pytest.raises(ConfigError):
             check_roster(wrong)
@@ -244,14 +268,16 @@ def test_a_journal_keeps_what_no_checkpoint_covers(tmp_path):
 
 def test_a_journal_never_forgets_that_a_sum_was_given_up(tmp_path):
     kept = journal(tmp_path, every=2)
-    assert not kept.too_few(0, "a")
-    kept.give_up(0, "a")
-    kept.give_up(1, "a")
+    assert kept.unopened(0, "a") is None
+    kept.ask(1, "a", {"round": 1})
+    kept.give_up(0, "a", refused=False)
+    kept.give_up(1, "a", refused=True)
     again = journal(tmp_path, every=2)
-    assert again.too_few(0, "a")
-    assert not again.too_few(0, "b")
-    again.give_up(2, "a")
-    assert [again.too_few(round_, "a") for round_ in range(3)] == [False, False, True]
+    assert again.question(1, "a") is None
+    assert again.unopened(0, "a") == {"refused": False}
+    assert again.unopened(0, "b") is None
+    again.give_up(2, "a", refused=True)
+    assert [again.unopened(round_, "a") for round_ in range(3)] == [None, None, {"refused": True}]
 
 
 @pytest.fixture(scope="module")

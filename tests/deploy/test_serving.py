@@ -3,66 +3,25 @@
 from dataclasses import replace
 
 import pytest
+from in_process import CONFIG, digest, served
 
-from pride_jax.deploy.enrolment import ENROLMENT
+from pride_jax.deploy.introduction import EXCHANGES
 from pride_jax.deploy.local import enrol_all
-from pride_jax.deploy.network import Network
 from pride_jax.deploy.roles import respond
-from pride_jax.deploy.server import EXCHANGES, OUTCOME, REFUSALS, SERVER, serve
-from pride_jax.errors import ConfigError, PrideError
-from pride_jax.files import read_json, write_json
+from pride_jax.errors import ConfigError
+from pride_jax.files import read_json
 from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
+from pride_jax.runs.refusals import REFUSALS
 from pride_jax.settings.experiment import (
     Aggregation,
     Cohort,
-    Data,
     Engine,
-    Experiment,
-    Model,
-    Partition,
     Privacy,
 )
 
-CONFIG = Experiment(
-    rounds=2,
-    data=Data("iris", test_examples=90),
-    partition=Partition("iid", clients=3),
-    model=Model("logistic"),
-    aggregation=Aggregation("plain", limit=4.0, key_bits=1024, workers=1),
-    engine=Engine(per_client=True),
-)
 
-
-def network(folder, answer):
-    """Reaches the roles whose folders are there; ``answer`` gives None for one that is silent."""
-    roles = sorted(enrolment.parent for enrolment in folder.rglob(ENROLMENT))
-
-    def exchange(requests, seconds):
-        for node, request in requests.items():
-            try:
-                reply = answer(roles[node], request)
-            except PrideError as error:
-                reply = {"refused": str(error)}
-            if reply is not None:
-                yield node, reply
-
-    return Network(lambda: range(len(roles)), exchange)
-
-
-def served(folder, workdir, answer=respond):
-    """How a run ended; it waits a second for who is silent."""
-    workdir.mkdir(exist_ok=True)
-    write_json(folder / "server" / SERVER, {"workdir": str(workdir), "timeout": 1.0})
-    serve(folder / "server", network(folder, answer))
-    return read_json(folder / "server" / OUTCOME)["error"]
-
-
-def digest(workdir):
-    return read_json(workdir / "summary.json")["parameters_sha256"]
-
-
-@pytest.mark.parametrize("protocol", ["masking", "bfv", "threshold"])
+@pytest.mark.parametrize("protocol", ["two_servers", "masking", "bfv", "threshold"])
 def test_roles_train_as_the_simulation_does(protocol, tmp_path):
     aggregation = replace(CONFIG.aggregation, protocol=protocol)
     config = replace(CONFIG, rounds=1, aggregation=aggregation)
@@ -104,18 +63,49 @@ def test_what_each_answer_took_is_told_whatever_parties_say_of_it(tmp_path):
     assert all(row["seconds"] > 0 for row in rows)
 
 
-@pytest.mark.parametrize("answered", [None, {"message": b"garbage"}, {"message": 5}, {}])
-def test_a_round_in_which_nobody_answers_well_stops_and_says_how_to_go_on(tmp_path, answered):
+def test_a_round_in_which_nobody_answers_stops_and_says_how_to_go_on(tmp_path):
     config = replace(CONFIG, rounds=1)
     enrol_all(config, tmp_path / "roles")
 
     def answer(role, request):
-        return answered if request["kind"] == "train" else respond(role, request)
+        return None if request["kind"] == "train" else respond(role, request)
 
     stopped = served(tmp_path / "roles", tmp_path / "run", answer)
     assert "Round 0: 0 of 3 parties sent what can be added, expected at least 2" in stopped
     assert "--resume" in stopped
     assert served(tmp_path / "roles", tmp_path / "run") is None
+    assert read_json(tmp_path / "run" / "summary.json")["unopened_sums"] == 0
+
+
+@pytest.mark.parametrize(
+    "answered", [{"message": b"garbage"}, {"message": 5}, {}, {"refused": "x" * 10**6}]
+)
+def test_a_round_in_which_nobody_answers_well_is_over_and_the_run_goes_on(tmp_path, answered):
+    enrol_all(CONFIG, tmp_path / "roles")
+
+    def answer(role, request):
+        wrong = request["kind"] == "train" and request["round"] == 0
+        return answered if wrong else respond(role, request)
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    summary = read_json(tmp_path / "run" / "summary.json")
+    assert (summary["refused_sums"], summary["unopened_sums"]) == (1, 1)
+    noted = metrics.read(tmp_path / "run" / REFUSALS)
+    assert noted[-1]["candidates"] == [0, 1, 2]
+    assert max(len(row["reason"]) for row in noted) < 600
+
+
+def test_after_so_many_refused_sums_the_run_stops(tmp_path):
+    config = replace(CONFIG, rounds=5, aggregation=replace(CONFIG.aggregation, most_refused=2))
+    enrol_all(config, tmp_path / "roles")
+
+    def answer(role, request):
+        return {} if request["kind"] == "train" else respond(role, request)
+
+    stopped = served(tmp_path / "roles", tmp_path / "run", answer)
+    assert "More than aggregation.most_refused=2 sums were refused" in stopped
+    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    assert [row["round"] for row in rows] == [0, 1, 2, 3]
 
 
 def test_masking_goes_on_without_who_sends_garbage_for_a_key(tmp_path):

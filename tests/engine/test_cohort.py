@@ -39,7 +39,7 @@ def cohort_of(ids, mask=None):
     return Cohort(jnp.asarray(ids, jnp.int32), jnp.asarray(mask))
 
 
-def weighted(key, update, norm, weight):
+def weighted(key, round_, update, norm, weight):
     """Encodes nothing: the update times its weight."""
     none = jnp.zeros((), jnp.int32)
     added = jax.tree.map(lambda leaf: leaf * weight, update)

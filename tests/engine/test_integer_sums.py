@@ -19,7 +19,7 @@ from pride_jax.data.datasets import load_dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import by_sizes
 from pride_jax.engine.cohort import clients_mesh
-from pride_jax.engine.contribution import of_plan
+from pride_jax.engine.contribution import encoder
 from pride_jax.engine.on_device import on_device
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.engine.simulated import simulated
@@ -79,8 +79,9 @@ def test_integer_sums_have_no_order():
     updates = rng.normal(size=(64, 50)).astype(np.float32)
     for mechanism, same in ((PLAN.mechanism, True), (Gaussian(0.02, Floats()), False)):
         plan = replace(PLAN, mechanism=mechanism)
-        encode = jax.jit(of_plan(plan))
-        made = [encode(jax.random.key(0), u, jnp.float32(9), jnp.float32(1))[0] for u in updates]
+        encode = jax.jit(encoder(plan.added))
+        rest = jnp.float32(9), jnp.float32(1)
+        made = [encode(jax.random.key(0), ROUND, update, *rest)[0] for update in updates]
         rows = np.stack([each.update for each in made])
         sums = [rows[rng.permutation(64)].cumsum(axis=0)[-1] for _ in range(5)]
         assert all((each == sums[0]).all() for each in sums) == same
@@ -98,21 +99,21 @@ def test_a_secure_sum_of_the_same_grid_releases_the_same_bits():
     )
 
 
-GRID = PLAN.grid
+GRID, ROUND = PLAN.grid, jnp.int32(3)
 awkward = arrays(
     np.float32,
     LENGTH,
     elements=st.floats(width=32, allow_nan=True, allow_infinity=True)
     | st.sampled_from([1e30, -1e30, 0.25, 1e-3, 0.0]),
 )
-ENCODE = jax.jit(of_plan(ADAPTING))
+ENCODE = jax.jit(encoder(ADAPTING.added))
 
 
 @settings(max_examples=60, deadline=None)
 @given(awkward, st.floats(0.0, 1.0), st.sampled_from([1e-6, 0.25, 3.0]))
 def test_no_client_adds_more_than_the_noise_is_made_for(update, weight, norm):
     sent, reports = ENCODE(
-        jax.random.key(0), jnp.asarray(update), jnp.float32(norm), jnp.float32(weight)
+        jax.random.key(0), ROUND, jnp.asarray(update), jnp.float32(norm), jnp.float32(weight)
     )
     integers = np.asarray(sent.update, np.int64)
     assert (integers**2).sum() <= ADAPTING.grid.max_squared_norm
@@ -124,7 +125,8 @@ def test_no_client_adds_more_than_the_noise_is_made_for(update, weight, norm):
 def test_rounding_is_to_the_nearest_step():
     update = np.random.default_rng(0).normal(size=LENGTH).astype(np.float32)
     update *= 0.2 / np.linalg.norm(update)
-    sent, _ = ENCODE(jax.random.key(0), jnp.asarray(update), jnp.float32(0.25), jnp.float32(1))
+    given_ = jnp.asarray(update), jnp.float32(0.25), jnp.float32(1)
+    sent, _ = ENCODE(jax.random.key(0), ROUND, *given_)
     steps = update.astype(np.float64) * GRID.levels / 0.25
     assert np.abs(np.asarray(sent.update) - steps).max() <= 0.5 + 1e-3
 

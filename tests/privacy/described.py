@@ -14,6 +14,7 @@ from independent import (
 )
 
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.sampling import CyclicPoisson, FixedSize, Full
 
@@ -40,9 +41,10 @@ def descriptions(plan, reader):
         def seen(chance, rate):
             return counted(chance, rate, move, FEW_CELLS)
 
+    known = isinstance(sampler, Full) or reader == "cohorts"
+    if isinstance(mechanism, BufferedToeplitz) or (known and isinstance(mechanism, Banded)):
+        return [([hidden_call(1.0, 1.0, _reach(plan) * move)], 1)]
     if isinstance(sampler, Full):
-        if isinstance(mechanism, Banded):
-            return [([hidden_call(1.0, 1.0, _banded_reach(plan) * move)], 1)]
         return [([called(1.0, 1.0)], plan.rounds)]
     if isinstance(sampler, FixedSize):
         rate = sampler.size / sampler.num_clients
@@ -86,7 +88,11 @@ def _fewest_opened(plan):
 
 
 def _hidden_number(clients, rate, capacity, least, called, seen):
-    """Two descriptions: where others decide, the call is shown, or the number of others is."""
+    """Three descriptions of what decides whether others are too many, or too few to be opened.
+
+    The call is shown; or the number of others, where they are too many; or, besides, where a sum of
+    the fewest clients is opened, either that, or in half of those without the client nothing.
+    """
     others = chances_of(clients - 1, rate)
     few = float(others[least - 1]) if least >= 2 else 0.0
     full = float(others[capacity:].sum())
@@ -96,14 +102,38 @@ def _hidden_number(clients, rate, capacity, least, called, seen):
     likely = [n for n in range(capacity, clients) if others[n] > 1e-18]
     shown = [seen(others[n], rate * capacity / (n + 1)) for n in likely]
     yield [usual, called(few * rate, 1.0), *shown]
+    if few and least < capacity:
+        without = others[least] * (1 - rate) / 2
+        rest = others[least] - without
+        yield [
+            called(1 - full - few - others[least], rate),
+            called(rest, others[least] * rate / rest),
+            seen(few * rate + without, few * rate / (few * rate + without)),
+            *shown,
+        ]
 
 
-def _banded_reach(plan):
-    """|C 1| of the Toeplitz matrix that the plan's coefficients make."""
+def _reach(plan):
+    """The largest |C 1| over a client's turns, of the Toeplitz matrix that the plan makes."""
     from scipy.linalg import toeplitz
 
-    from pride_jax.privacy.mechanisms.band_matrix import band_coefficients
+    groups = plan.sampler.separation
+    matrix = np.tril(toeplitz(_column(plan.mechanism, plan.rounds, groups)))
+    return max(float(np.linalg.norm(matrix[:, turn::groups].sum(axis=1))) for turn in range(groups))
 
-    column = np.zeros(plan.rounds)
-    column[: plan.mechanism.band] = band_coefficients(plan.mechanism.band, plan.rounds, 1)
-    return float(np.linalg.norm(np.tril(toeplitz(column)) @ np.ones(plan.rounds)))
+
+def _column(mechanism, rounds, groups):
+    column = np.zeros(rounds)
+    if isinstance(mechanism, Banded):
+        from pride_jax.privacy.mechanisms.band_matrix import band_coefficients
+
+        column[: mechanism.band] = band_coefficients(mechanism.band, rounds, groups)
+        return column
+    from pride_jax.privacy.mechanisms.blt_matrix import Workload, optimal_buffers
+
+    workload = Workload(rounds, mechanism.momentum, mechanism.schedule)
+    buffers = optimal_buffers(mechanism.buffers, workload, groups)
+    column[0] = 1.0
+    for decay, weight in zip(*buffers, strict=True):
+        column[1:] += weight * decay ** np.arange(rounds - 1)
+    return column

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from dataclasses import replace
 
 import dp_accounting
@@ -27,7 +28,7 @@ from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam, skellam_divergences
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import Integers
+from pride_jax.privacy.values import Floats, Integers
 
 ZERO_OUT = dp_accounting.NeighboringRelation.REPLACE_SPECIAL
 REPLACE_ONE = dp_accounting.NeighboringRelation.REPLACE_ONE
@@ -318,6 +319,13 @@ def test_calibration_meets_its_target_from_below(plan, target):
     assert found == with_noise(plan, found.mechanism.noise_multiplier)
 
 
+def test_noise_that_is_almost_too_much_is_found():
+    """Adaptive clipping of 100 clients takes a multiplier below 10, which doubling skips."""
+    plan = replace(FULL, clipping=Adaptive(1.0), mechanism=Gaussian(9.0, Floats()))
+    found = calibrated(plan, epsilon(plan))
+    assert 9 <= found.mechanism.noise_multiplier < 9.1
+
+
 @every_mechanism
 def test_no_noise_is_no_privacy(plan):
     silent = with_noise(plan, 0.0)
@@ -336,11 +344,47 @@ def test_less_capacity_costs_more(mechanism, client_state):
     assert costs[1] < costs[2] < costs[3]
 
 
+# Rare calls: of 100,000 clients ten a round.
+
+RARE = replace(POISSON, sampler=truncated_poisson(100_000, 1e-4), rounds=1000, delta=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("plan", "noise"),
+    [
+        (RARE, 0.511),
+        (replace(RARE, sampler=truncated_poisson(100_000, 1e-4, 1000)), 0.511),
+        (replace(RARE, sampler=fixed_size(100_000, 10)), 1.022),
+    ],
+    ids=["truncated", "Poisson", "fixed size"],
+)
+def test_rare_calls_are_calibrated_in_little_time(plan, noise):
+    """Grids are as wide as the rarest loss, and need not be as fine as the usual one."""
+    before = time.process_time()
+    found = calibrated(plan, 1.0)
+    assert time.process_time() - before < 20
+    assert 0.99 <= epsilon(found) <= 1
+    assert found.mechanism.noise_multiplier == pytest.approx(noise, rel=2e-3)
+
+
+def test_one_epsilon_of_rare_calls_takes_little_time():
+    before = time.process_time()
+    rare = replace(RARE, mechanism=Skellam(0.628, INTEGERS))
+    assert epsilon(rare) == pytest.approx(0.9928, rel=2e-3)
+    assert time.process_time() - before < 2
+
+
+def test_a_tiny_delta_of_rare_calls_is_not_lost_to_equal_ranks():
+    plan = replace(RARE, sampler=truncated_poisson(100_000, 1e-3), delta=1e-15)
+    assert epsilon(replace(plan, mechanism=Gaussian(2.0))) == pytest.approx(0.1985, rel=2e-3)
+
+
 # Banded noise.
 
 
 def test_a_band_of_one_is_gaussian_noise():
-    assert epsilon(replace(FULL, mechanism=Banded(5.0, band=1))) == epsilon(FULL)
+    independent = replace(FULL, mechanism=Gaussian(5.0, Floats()))
+    assert epsilon(replace(FULL, mechanism=Banded(5.0, band=1))) == epsilon(independent)
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 20])

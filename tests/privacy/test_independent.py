@@ -9,6 +9,7 @@ from independent import bracket, hidden_call
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
@@ -39,11 +40,18 @@ CASES = {
         plan(truncated_poisson(100, 0.1, 30), Skellam(2.0, INTEGERS, colluders=2)),
         "colluding_clients",
     ),
+    "skellam, rare": (plan(truncated_poisson(300, 0.01, 300), Skellam(1.0, INTEGERS)), "models"),
     "banded": (plan(full(300), Banded(10.0, band=4, values=Floats())), "models"),
     "cyclic": (
         plan(cyclic_poisson(300, 0.1, groups=5), Banded(1.0, band=4, values=Floats())),
         "models",
     ),
+    "cyclic, cohorts known": (
+        plan(cyclic_poisson(300, 0.1, groups=5), Banded(4.0, band=4, values=Floats())),
+        "cohorts",
+    ),
+    "blt": (plan(full(300), BufferedToeplitz(10.0, momentum=0.5)), "models"),
+    "blt, cyclic": (plan(cyclic_poisson(300, 0.1, groups=5), BufferedToeplitz(3.0)), "models"),
     # Corners; more of them, and random plans, are in results/privacy/brackets.json.
     "sure": (plan(truncated_poisson(300, 0.1, 300), Gaussian(5.0, Floats()), 20, 1e-15), "models"),
 }

@@ -7,12 +7,13 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from pride_jax.errors import ConfigError, TooFewError
-from pride_jax.privacy.clipping import Adaptive, Flat
+from pride_jax.privacy.clipping import Adaptive, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.mechanisms.thresholds import gaussian_distance
-from pride_jax.privacy.plan import Plan, smallest_sum
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.plan import Plan, plan_of, smallest_sum
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, rounded_norm
 
@@ -68,6 +69,25 @@ def test_a_plan_is_the_same_after_a_trip_through_json(one):
     again = Plan.from_dict(json.loads(json.dumps(one.to_dict())))
     assert again == one
     assert hash(again) == hash(one)
+    assert plan_of(one.to_dict()) == one
+
+
+@pytest.mark.parametrize("clipping", [Unclipped(), FLAT])
+def test_what_stands_in_a_plans_place_is_the_same_after_a_trip_through_json(clipping):
+    one = NoPlan(SAMPLERS["cyclic"], clipping)
+    assert plan_of(json.loads(json.dumps(one.to_dict()))) == one
+    with pytest.raises(ConfigError, match=r"NoPlan.*expected a plan"):
+        Plan.from_dict(one.to_dict())
+
+
+def test_what_is_neither_a_plan_nor_in_its_place_is_refused():
+    with pytest.raises(ConfigError, match=r"Full.*expected a plan"):
+        plan_of(full(3).__dict__ | {"kind": "Full"})
+
+
+def test_without_a_plan_no_norm_adapts():
+    with pytest.raises(ConfigError, match="expected Flat or Unclipped without a privacy plan"):
+        NoPlan(full(3), ADAPTIVE)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +210,7 @@ def test_noise_that_leaves_the_norm_no_steps_is_refused():
 def test_the_distance_is_that_of_every_draw_of_the_run():
     one = plan("poisson", Gaussian(2.0, DeviceIntegers(1000)))
     draw = gaussian_distance(one.grid.deviation)
-    cohort = 1000**2 / 2 * 2.0**-96
+    cohort = one.sampler.distance
     assert one.distance(20) == pytest.approx(20 * (1001 * draw + cohort), rel=1e-12)
     assert plan("full", Gaussian(2.0, Floats())).distance(20) == 0
 
@@ -219,16 +239,22 @@ def test_rounded_norms_are_as_the_paper_bounds_them():
 )
 def test_the_fewest_clients_whose_sum_is_opened(one, smallest):
     assert one.smallest_cohort == smallest
-    assert smallest_sum(one, 7, 0, smallest) == smallest
+    assert smallest_sum(one, 0, smallest) == smallest
     if smallest:
         with pytest.raises(TooFewError, match=f"Round 4: {smallest - 1} clients"):
-            smallest_sum(one, 7, 4, smallest - 1)
+            smallest_sum(one, 4, smallest - 1)
 
 
 def test_dropouts_may_be_missing_from_an_announced_cohort():
     one = plan("poisson", replace(SKELLAM, dropouts=3))
-    assert smallest_sum(one, 7, 0, 90) == 87
-    assert smallest_sum(None, 7, 0, 90) == 7
+    assert smallest_sum(one, 0, 90) == 87
+
+
+def test_without_a_plan_a_sum_is_opened_of_two_or_of_the_only_client_there_is():
+    assert smallest_sum(NoPlan(full(100)), 0, 90) == 2
+    assert smallest_sum(NoPlan(full(1)), 0, 1) == 1
+    with pytest.raises(TooFewError, match="Round 4: 1 clients, expected 2"):
+        smallest_sum(NoPlan(full(100)), 4, 1)
 
 
 @pytest.mark.parametrize("sampler", ["full", "poisson"])

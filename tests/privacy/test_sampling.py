@@ -1,13 +1,20 @@
 """Cohorts: sizes, distinctness, and the frequencies that accounting relies on."""
 
+import itertools
+from collections import Counter
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from pride_jax.errors import ConfigError
 from pride_jax.privacy import draws as draws_module
+from pride_jax.privacy import poisson as poisson_module
 from pride_jax.privacy.draws import poisson
 from pride_jax.privacy.randomness import study_key
+from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
 
 
@@ -188,13 +195,63 @@ def test_ties_in_the_first_word_are_decided_by_the_words_after(monkeypatch):
     )
     chosen = np.zeros(6)
     for seed in range(300):
-        chosen[np.asarray(poisson(study_key(seed), 0, 6, 0.5, 2, 1).ids)] += 1
+        chosen[np.asarray(poisson(study_key(seed), 0, 6, 2**31, 2, 1).ids)] += 1
     assert np.abs(chosen / 300 - 1 / 3).max() < 5 * np.sqrt(2 / 9 / 300)
 
 
-def test_the_distance_of_cohorts_is_the_chance_of_equal_ranks():
-    assert truncated_poisson(1000, 0.1).distance == pytest.approx(1000**2 / 2 * 2.0**-96)
-    assert cyclic_poisson(1000, 0.1, groups=5).distance == pytest.approx(200**2 / 2 * 2.0**-96)
+def test_the_rate_that_is_accounted_is_the_rate_that_is_drawn():
+    """Both are one whole number of 2^-32: of the first words, those below call a client."""
+    for sampler in (
+        truncated_poisson(50, 0.3, 50),
+        cyclic_poisson(50, 0.11, 5),
+        truncated_poisson(9, 1),
+    ):
+        assert sampler.turn_rate == sampler.threshold / 2**32
+        assert 0 <= sampler.rate * sampler.separation - sampler.turn_rate < 2.0**-32
+        assert sampler.event(1.0).sampling_probability == sampler.turn_rate
+        (mixture,) = sampler.mixtures(1.0, View("models", 0, 0, False))
+        assert mixture[0][1].rate == sampler.turn_rate
+
+
+@pytest.mark.parametrize("rate", [2.0**-32, 0.3, 1 - 2.0**-32, 1.0])
+def test_words_below_the_threshold_call_and_no_others(rate, monkeypatch):
+    sampler = truncated_poisson(3, rate, 3)
+    edges = [0, sampler.threshold - 1, min(sampler.threshold, 2**32 - 1)]
+    first = jnp.asarray(edges, jnp.uint32)
+    monkeypatch.setattr(draws_module.jax.random, "bits", lambda *_: jnp.stack([first] * 3))
+    cohort = sampler.draw(study_key(0), 0)
+    called = set(np.asarray(cohort.ids)[np.asarray(cohort.mask)].tolist())
+    assert called == {client for client in range(3) if edges[client] < sampler.threshold}
+
+
+def test_a_rate_that_no_word_would_draw_is_refused():
+    with pytest.raises(ConfigError, match=r"rate=1e-10: expected at least 2\.33e-10"):
+        truncated_poisson(10, 1e-10)
+
+
+@pytest.mark.parametrize(("eighths", "capacity"), [(1, 1), (3, 1), (3, 2), (7, 3)])
+def test_the_distance_of_cohorts_covers_equal_ranks(eighths, capacity, monkeypatch):
+    """Ranks of three bits, all of them tried: of equal ones the first client is chosen."""
+    monkeypatch.setattr(poisson_module, "RANK_BITS", 3)
+    drawn, ideal = Counter(), Counter()
+    for ranks in itertools.product(range(8), repeat=4):
+        called = [client for client in range(4) if ranks[client] < eighths]
+        drawn[frozenset(sorted(called, key=lambda client: ranks[client])[:capacity])] += 1
+        choices = list(itertools.combinations(called, min(capacity, len(called))))
+        for choice in choices:
+            ideal[frozenset(choice)] += 1 / len(choices)
+    apart = sum(abs(drawn[each] - ideal[each]) for each in drawn | ideal) / 2 / 8**4
+    assert 0 < apart <= truncated_poisson(4, eighths / 8, capacity).distance <= 20 * apart
+
+
+def test_cohorts_are_exact_where_everybody_fits_and_else_nearly():
+    sampler = truncated_poisson(1000, 0.1)
+    pairs, likely = 1000 * 999 / 2, binom.sf(sampler.capacity - 2, 998, sampler.turn_rate)
+    assert sampler.distance == pytest.approx(pairs * 0.1 * likely * 2.0**-96)
+    assert likely < 1e-8
+    group = cyclic_poisson(1000, 0.1, groups=5, capacity=130)
+    assert group.distance == truncated_poisson(200, 0.5, 130).distance > 0
+    assert truncated_poisson(1000, 0.1, 1000).distance == 0
     assert full(1000).distance == fixed_size(1000, 10).distance == 0
-    # Ten million clients, a thousand rounds: below 1e-12.
-    assert 1000 * truncated_poisson(10**7, 1e-4).distance < 1e-12
+    # Ten million clients, a thousand rounds: below 1e-20.
+    assert 1000 * truncated_poisson(10**7, 1e-4).distance < 1e-20

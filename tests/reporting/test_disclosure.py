@@ -11,62 +11,76 @@ from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge
 from pride_jax.privacy.groups import group_epsilon
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure
+from pride_jax.reporting.terminal import show_disclosure
 from pride_jax.settings.build import build_plan
 from pride_jax.settings.experiment import Aggregation, Cohort, Data, Experiment, Privacy
 from pride_jax.settings.own import Code
 from pride_jax.settings.protocols import build_secure_sum
 
 
-def disclosed(**settings):
+def disclosed(clients=10, **settings):
     aggregation = Aggregation(**settings)
+    config = Experiment(aggregation=aggregation)
     if aggregation.protocol == "none":
-        return disclosure(Experiment(), None, None, None)
+        return disclosure(config, None, NoPlan(full(clients)), None, clients)
     protocol = build_secure_sum(aggregation)
     # What is disclosed does not depend on the keys.
     keys = protocol.keygen(os.urandom, Role.CLIENT)
     secure = SecureAggregation(protocol, keys)
-    return disclosure(Experiment(aggregation=aggregation), secure, None, None)
+    return disclosure(config, secure, NoPlan(full(clients)), None, clients)
 
 
-def sight_of(said, who):
-    (sight,) = [sight["sees"] for sight in said["sights"] if sight["who"].startswith(who)]
-    return sight
+def learnt(said, who):
+    """What that coalition learns, by the kind of adversary."""
+    return {each["adversary"]: each["learns"] for each in said["sights"] if each["who"] == who}
 
 
 @pytest.mark.parametrize("protocol", ["none", "plain"])
-def test_where_nothing_hides_updates_the_aggregator_sees_every_one(protocol):
-    assert "every client's" in sight_of(disclosed(protocol=protocol), "aggregator")
+def test_where_nothing_hides_updates_the_aggregator_learns_every_one(protocol):
+    (who, *_) = [each["who"] for each in disclosed(protocol=protocol)["sights"]]
+    assert who.startswith("aggregator")
+    for what in learnt(disclosed(protocol=protocol), who).values():
+        assert what.startswith("every client's")
 
 
-@pytest.mark.parametrize("protocol", ["paillier", "bfv", "ckks"])
-def test_one_key_holder_and_the_aggregator_together_see_everything(protocol):
+@pytest.mark.parametrize("protocol", ["two_servers", "bfv"])
+def test_one_key_holder_and_the_aggregator_together_learn_everything(protocol):
     said = disclosed(protocol=protocol)
-    assert "every client" not in sight_of(said, "aggregator, and")
-    assert sight_of(said, "key holder").startswith("the sum")
-    assert sight_of(said, "aggregator and key holder together") == "every client's values"
+    assert learnt(said, "aggregator")["curious"] == "the sum"
+    assert learnt(said, "key holder")["curious"] == "nothing"
+    together = learnt(said, "aggregator and key holder")
+    assert set(together.values()) == {"every client's vector"}
 
 
-def test_threshold_names_the_dealer_and_how_many_collude():
-    said = disclosed(protocol="threshold", holders=5, threshold=3)
-    assert sight_of(said, "trusted dealer") == "every client's values"
-    assert sight_of(said, "any 3 of 5 key holders") == "every client's values"
-    assert "nothing" in sight_of(said, "key holders, fewer")
+def test_bfv_holds_against_honest_clients_only():
+    def by(adversary, **settings):
+        return learnt(disclosed(**settings), "aggregator and clients")[adversary]
+
+    assert by("curious", protocol="bfv") == "the sum of the others' vectors"
+    assert "any other client's vector" in by("active", protocol="bfv")
+    assert "any other" not in by("active", protocol="two_servers")
 
 
-def test_where_two_groups_of_holders_could_open_two_sums_of_a_round_that_is_said():
-    def says(**settings):
-        sights = disclosed(protocol="threshold", **settings)["sights"]
-        return any("two sums of one round" in sight["sees"] for sight in sights)
+@pytest.mark.parametrize("protocol", ["none", "plain", "two_servers", "bfv"])
+def test_two_parties_are_told_that_each_learns_the_others_update(protocol, capsys):
+    """T12: in ``disclosure.json`` and on the terminal, and not where there are three."""
+    for clients, told in ((2, True), (3, False)):
+        said = disclosed(clients, protocol=protocol)
+        others = learnt(said, "other clients")
+        assert set(others) == {"curious", "active"}
+        for learns in others.values():
+            assert learns.startswith("the other party's update") is told
+        show_disclosure(said)
+        assert ("party's update" in capsys.readouterr().out) is told
 
-    assert says(holders=4, threshold=2)
-    assert not says(holders=3, threshold=2)
 
-
-def test_masking_names_the_clients_it_takes_and_what_it_leaves_out():
-    said = disclosed(protocol="masking")
-    assert sight_of(said, "aggregator and more than half") == "every client's values"
-    assert "different lists" in " ".join(sight["who"] for sight in said["sights"])
+def test_behind_noise_two_parties_do_not_learn_it():
+    plan = build_plan(POISSON, 30, 650)
+    said = disclosure(POISSON, None, plan, None, 2)
+    assert learnt(said, "other clients")["curious"] == "the sum of the others' vectors"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +127,7 @@ PRIVATE = {
 
 def said_of(config, holders=1, real=False):
     plan = build_plan(config, 30, 650)
-    return disclosure(config, None, plan, None, holders, real), plan
+    return disclosure(config, None, plan, None, 30, holders, real), plan
 
 
 @pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)
@@ -126,6 +140,18 @@ def test_it_says_for_whom_epsilon_holds_and_never_less_for_who_knows_more(config
     assert (number == models) == (config in (EVERYONE, FIXED, CORRELATED))
     for told in (models, number, cohort):
         assert f"ε = {told:.4g}" in said["guarantee"]
+
+
+@pytest.mark.parametrize("mechanism", ["skellam", "gaussian"])
+def test_it_says_whether_updates_are_rotated_and_what_becomes_of_those_out_of_range(mechanism):
+    privacy = replace(SHARES.privacy, mechanism=mechanism)
+    said = [
+        said_of(replace(SHARES, privacy=privacy, aggregation=Aggregation("plain", bits=bits)))[0]
+        for bits in (6, 12)
+    ]
+    told = ["rotated by Hadamard transforms" in each["guarantee"] for each in said]
+    assert told == [True, False]
+    assert "scaled down where a value then exceeds 0." in said[0]["guarantee"]
 
 
 @pytest.mark.parametrize("config", PRIVATE.values(), ids=PRIVATE)

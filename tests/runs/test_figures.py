@@ -192,7 +192,7 @@ def test_updates_that_are_all_broken_stop_no_private_run(tmp_path):
     prepared = prepare(FLOATS, tmp_path)
     state = prepared.algorithm.init(jax.random.key(0), secret_key())
     none, five = jnp.zeros((), jnp.int32), jnp.int32(5)
-    info = RoundInfo(five, none, none, none, five, none, none, None, none, None, None)
+    info = RoundInfo(five, none, none, none, five, none, none, None, none, none, None, None)
     assert row_of(prepared, state, info)["nonfinite_updates"] == 5
     study = replace(FLOATS, privacy=replace(FLOATS.privacy, seed=1))
     with pytest.raises(RunError, match="5 updates were NaN"):

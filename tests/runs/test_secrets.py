@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from pride_jax.aggregation.messages import question_of
 from pride_jax.aggregation.secure_sum import Directory, Role, Terms
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
@@ -15,8 +16,7 @@ from pride_jax.settings.protocols import build_key_files, build_secure_sum
 KEYED = [
     Aggregation("paillier", key_bits=1024),
     Aggregation("threshold", key_bits=1024, holders=3, threshold=2),
-    Aggregation("bfv"),
-    Aggregation("ckks"),
+    Aggregation("two_servers"),
 ]
 
 
@@ -42,12 +42,10 @@ def opened_by(protocol, secret, public):
         for client in (0, 1)
     ]
     vectors = ([1, -2, 3], [10, 20, -30])
-    total = protocol.combine(
-        directory,
-        [protocol.protect(directory, *pair) for pair in zip(prepared, vectors, strict=True)],
-    )
+    sent = [protocol.protect(directory, *pair) for pair in zip(prepared, vectors, strict=True)]
+    total = protocol.combine(directory, sent)
     holders = protocol.deal(secret)[: protocol.quorum(directory)]
-    shares = [protocol.share(directory, holder, total) for holder in holders]
+    shares = [protocol.share(directory, holder, question_of(sent)) for holder in holders]
     return protocol.open(directory, total, shares).tolist()
 
 
@@ -111,7 +109,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, keys):
         keep(tmp_path / "file" / "secrets", [saver(files, secret)])
 
 
-@pytest.mark.parametrize("protocol", ["plain", "masking"])
+@pytest.mark.parametrize("protocol", ["plain", "masking", "bfv"])
 def test_where_no_key_holder_has_keys_nothing_is_kept(tmp_path, protocol):
     assert build_key_files(Aggregation(protocol)) is None
     keep(tmp_path / "secrets", [])

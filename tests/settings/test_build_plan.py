@@ -10,17 +10,25 @@ from pride_jax.privacy.clipping import Adaptive, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.no_plan import NoPlan
+from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisson
-from pride_jax.privacy.values import DeviceIntegers, Floats, Integers
+from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, Rotated
 from pride_jax.settings.build import build_clipping, build_plan, build_sampler
 from pride_jax.settings.experiment import Aggregation, Cohort, Experiment, Privacy
 
 GAUSSIAN = Privacy(clipping_norm=0.5, mechanism="gaussian", noise_multiplier=2.0, delta=1e-5)
 
 
-def plan_of(privacy=GAUSSIAN, cohort=Cohort(), protocol="none", client_state=False):  # noqa: B008
+def plan_of(
+    privacy=GAUSSIAN,
+    cohort=Cohort(),  # noqa: B008
+    protocol="none",
+    client_state=False,
+    bits=12,
+):
     config = Experiment(
-        rounds=20, privacy=privacy, cohort=cohort, aggregation=Aggregation(protocol, bits=12)
+        rounds=20, privacy=privacy, cohort=cohort, aggregation=Aggregation(protocol, bits=bits)
     )
     return build_plan(config, 1000, 77, client_state)
 
@@ -67,13 +75,29 @@ def test_mechanisms_are_mechanisms(changes, cohort, protocol, mechanism):
     assert (plan.rounds, plan.delta, plan.clipping) == (20, 1e-5, Flat(0.5))
 
 
+@pytest.mark.parametrize(
+    ("changes", "bits", "values"),
+    [
+        ({}, 6, Rotated(77, 6)),
+        ({"mechanism": "skellam"}, 6, Rotated(77, 6)),
+        ({"mechanism": "skellam", "rotation": False}, 6, Integers(77, 6)),
+        ({"mechanism": "skellam"}, 12, Integers(77, 12)),
+        ({"mechanism": "banded", "noise": "floats"}, 6, Integers(77, 6)),
+    ],
+)
+def test_updates_are_rotated_where_their_grid_is_finer_for_it(changes, bits, values):
+    plan = plan_of(replace(GAUSSIAN, **changes), protocol="plain", bits=bits)
+    assert plan.mechanism.values == values
+    assert Plan.from_dict(plan.to_dict()) == plan
+
+
 def test_a_target_is_calibrated_and_state_is_accounted_for():
     poisson = Cohort("truncated_poisson", size=50)
     target = replace(GAUSSIAN, noise_multiplier=None, epsilon=2.0)
     plan = plan_of(target, poisson, client_state=True)
     assert plan.client_state
     assert 1.98 <= epsilon(plan) <= 2.0
-    assert plan_of(Privacy()) is None
+    assert isinstance(plan_of(Privacy()), NoPlan)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from pride_jax.aggregation.secure_sum import (
     Total,
     header,
 )
+from pride_jax.aggregation.sights import AGGREGATOR, EVERYTHING, OTHER_CLIENTS, both
 
 _NAME = "plain"
 _VALUE = np.dtype("<i4")
@@ -39,7 +40,15 @@ def plain() -> SecureSum:
     Returns:
       A protocol in which nobody holds a key and the one share is empty.
     """
-    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open)
+    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open, sights=_SIGHTS)
+
+
+_SHOWN = "tests/adversary/test_plain.py::test_the_aggregator_reads_every_vector"
+_SIGHTS = (
+    *both(AGGREGATOR, EVERYTHING, _SHOWN),
+    *OTHER_CLIENTS,
+    *both(f"{AGGREGATOR} and clients", EVERYTHING, _SHOWN),
+)
 
 
 def _keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:

@@ -5,13 +5,17 @@ seed for the key holder. The key holder returns the sum of the streams of all co
 the aggregator takes away. Nobody computes with ciphertexts, and nobody has both halves: this is the
 row that every other protocol must justify itself against.
 
+The client signs a digest of the masked vector, which the key holder sees and knows the stream of.
+So a salt, for the aggregator alone, stands before the masked vector: without the salt, the key
+holder could try whether a vector that it guesses has that digest.
+
 Formal guarantees:
   In the random oracle model, with X25519's gap Diffie–Hellman assumption and AES as a pseudorandom
-  permutation: the aggregator learns the sum; the key holder learns who took part. Neither learns
-  more by sending what it likes, together with any clients, as long as two honest clients are in the
-  sum: what is sealed names protocol, round, fingerprint and client, so that no other box and no
-  copy of one is opened in its place, and the client signs both halves together. The two servers
-  together learn every vector. The key holder can shift the sum unnoticed.
+  permutation: the aggregator learns the sum; the key holder learns who took part. Either, also
+  together with clients and sending what it likes, learns no more than that and the sum of the
+  honest clients' vectors: what is sealed names protocol, round, fingerprint and client, so that no
+  other box and no copy of one is opened in its place, and the client signs both halves together.
+  The two servers together learn every vector. The key holder can shift the sum unnoticed.
 
 References:
   Corrigan-Gibbs & Boneh 2017, Prio: private, robust, and scalable computation of aggregate
@@ -22,6 +26,7 @@ References:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -41,6 +46,7 @@ from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.refusals import DoesNotOpenError, OutOfRangeError
 from pride_jax.aggregation.secure_sum import (
     Directory,
+    Enclosed,
     Header,
     Message,
     Prepared,
@@ -51,14 +57,26 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
+    Sight,
     Total,
     header,
+)
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    EVERYTHING,
+    KEY_HOLDER,
+    OTHER_CLIENTS,
+    OTHERS,
+    SUM,
+    SUMS,
+    both,
 )
 from pride_jax.aggregation.words import (
     SEED_BYTES,
     from_bytes,
     is_canonical,
     stream,
+    sum_of_streams,
     to_bytes,
     to_signed,
     to_words,
@@ -72,6 +90,7 @@ _KEY_BYTES = 32
 _SEALED_BYTES = _KEY_BYTES + SEED_BYTES + 16
 _FILE = "two-servers-key"
 _CONTEXT = b"PRIDEbox"
+_SALT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -105,13 +124,62 @@ class BoxSecret(Secret):
         return BoxPublic(self.key.public_key().public_bytes_raw())
 
 
+class Drawn(NamedTuple):
+    """What a client draws for a message.
+
+    Attributes:
+      seed: of the stream.
+      salt: keeps the digest of the masked vector from whoever knows the stream.
+    """
+
+    seed: bytes
+    salt: bytes
+
+
 def two_servers() -> SecureSum:
     """A masked vector for the aggregator, the mask's seed sealed for the key holder.
 
     Returns:
       The protocol. ``keygen`` for ``Role.KEY_HOLDER`` gives a ``BoxSecret``; clients hold no key.
     """
-    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open)
+    return SecureSum(_NAME, _keygen, _prepare, _protect, _combine, _share, _open, sights=_SIGHTS)
+
+
+_TESTS = "tests/adversary/test_two_servers.py::"
+_SIGHTS = (
+    Sight(
+        AGGREGATOR,
+        "curious",
+        SUM,
+        f"{_TESTS}TestTheAggregatorReads::test_masked_vectors_and_the_sum_of_streams",
+    ),
+    Sight(AGGREGATOR, "active", SUMS, f"{_TESTS}TestTheAggregatorCheats"),
+    Sight(
+        KEY_HOLDER,
+        "curious",
+        "nothing",
+        f"{_TESTS}TestTheKeyHolder::test_has_every_stream_and_nothing_to_unmask",
+    ),
+    Sight(KEY_HOLDER, "active", "nothing; it can shift the sum", f"{_TESTS}TestTheKeyHolder"),
+    *OTHER_CLIENTS,
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "curious",
+        OTHERS,
+        f"{_TESTS}TestTheAggregatorReads::test_together_with_clients_what_is_left_without_theirs",
+    ),
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "active",
+        f"as the {AGGREGATOR}, and what is left of a sum without theirs",
+        f"{_TESTS}TestTheAggregatorAndClientsCheat",
+    ),
+    *both(
+        f"{AGGREGATOR} and {KEY_HOLDER}",
+        EVERYTHING,
+        f"{_TESTS}test_the_two_servers_together_have_every_vector",
+    ),
+)
 
 
 def _keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
@@ -121,31 +189,33 @@ def _keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
     return secret, secret.public
 
 
-def _prepare(rng: Rng, directory: Directory, secret: Secret, client: int) -> Prepared[bytes]:
+def _prepare(rng: Rng, directory: Directory, secret: Secret, client: int) -> Prepared[Drawn]:
     del secret
-    return Prepared(header(directory, _NAME), client, rng(SEED_BYTES))
+    return Prepared(header(directory, _NAME), client, Drawn(rng(SEED_BYTES), rng(_SALT_BYTES)))
 
 
 def _protect(
-    directory: Directory, prepared: Prepared[bytes], vector: Int[np.ndarray, "length"]
+    directory: Directory, prepared: Prepared[Drawn], vector: Int[np.ndarray, "length"]
 ) -> Message:
     values = check_vector(directory, prepared.client, vector)
     about, words = header(directory, _NAME), words_of(directory.terms)
     key = X25519PublicKey.from_public_bytes(_public_of(directory).key)
-    seed = prepared.take(about)
+    seed, salt = prepared.take(about)
     sealed = _SUITE.encrypt(seed, key, info=_info(about, prepared.client))
     masked = to_words(words, values) + stream(words, seed)
-    return Message(about, prepared.client, to_bytes(words, masked), sealed)
+    return Message(about, prepared.client, salt + to_bytes(words, masked), sealed)
 
 
 def _combine(directory: Directory, messages: Sequence[Message]) -> Total:
     words = words_of(directory.terms)
-    accepted = check_messages(directory, _NAME, messages, words.size, _SEALED_BYTES)
-    total = np.zeros(words.length, np.uint64)
+    size = _SALT_BYTES + words.size
+    accepted = check_messages(directory, _NAME, messages, size, _SEALED_BYTES)
+    total = words.zeros()
     for message in accepted:
-        if not is_canonical(words, message.body):
+        masked = message.body[_SALT_BYTES:]
+        if not is_canonical(words, masked):
             raise OutOfRangeError(message.client, "bits after its last value are not 0")
-        total += from_bytes(words, message.body)
+        total += from_bytes(words, masked)
     contributors = tuple(message.client for message in accepted)
     return Total(header(directory, _NAME), contributors, to_bytes(words, total))
 
@@ -158,18 +228,18 @@ def _share(directory: Directory, secret: Secret, question: Question) -> Share:
         )
     check_enclosed(directory, _NAME, question, _SEALED_BYTES)
     words = words_of(directory.terms)
-    total = np.zeros(words.length, np.uint64)
-    for each in question.enclosed:
-        try:
-            seed = _SUITE.decrypt(each.enclosed, secret.key, info=_info(each.header, each.client))
-        except (InvalidTag, ValueError):
-            raise DoesNotOpenError(
-                each.client, "what it sealed does not open as its own for this round"
-            ) from None
-        if len(seed) != SEED_BYTES:
-            raise DoesNotOpenError(each.client, f"it sealed {len(seed)} bytes, not {SEED_BYTES}")
-        total += stream(words, seed)
-    return Share(question.header, question.contributors, to_bytes(words, total))
+    streams = sum_of_streams(words, [_unsealed(secret, each) for each in question.enclosed])
+    return Share(question.header, question.contributors, to_bytes(words, streams))
+
+
+def _unsealed(secret: BoxSecret, sent: Enclosed) -> bytes:
+    """The seed that a client sealed for this round."""
+    try:
+        return _SUITE.decrypt(sent.enclosed, secret.key, info=_info(sent.header, sent.client))
+    except (InvalidTag, ValueError):
+        raise DoesNotOpenError(
+            sent.client, "what it sealed does not open as its own for this round"
+        ) from None
 
 
 def _open(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting, floats_of
 from pride_jax.privacy.mechanisms.server_noise import ServerNoise
-from pride_jax.privacy.values import Floats
+from pride_jax.privacy.values import Floats, Rotated
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -27,6 +27,15 @@ class Memory(NamedTuple):
 
 class Correlated(ServerNoise):
     """Noise in floats on each round's sum, some of which later rounds take back."""
+
+    def _check(self) -> None:
+        super()._check()
+        if isinstance(self.values, Rotated):
+            self._refuse(
+                "values",
+                "no Rotated integers: a round's rotation would turn what it takes back of the "
+                "noise of rounds before",
+            )
 
     def memory(self, setting: Setting) -> Memory:
         """The noise of the plan's matrix."""

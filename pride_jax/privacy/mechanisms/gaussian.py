@@ -18,7 +18,7 @@ from pride_jax.privacy.clipping import Adaptive
 from pride_jax.privacy.mechanisms.mechanism import Memoryless, PrivacyState, Setting, floats_of
 from pride_jax.privacy.mechanisms.server_noise import ServerNoise
 from pride_jax.privacy.sampling import CyclicPoisson, FixedSize
-from pride_jax.privacy.values import DeviceIntegers, Floats, Grid, Values, rounded_norm
+from pride_jax.privacy.values import DeviceIntegers, Floats, Grid, Values, levels_of, rounded_norm
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -100,14 +100,13 @@ class Gaussian(Memoryless, ServerNoise):
 
     def _coarser(self, grid: Grid, max_squared_norm: int) -> Grid:
         """The grid of the most levels whose integers are as short as that."""
-        left = max_squared_norm - rounded_norm(0, grid.dimension)
-        if left < 2:
+        if max_squared_norm - rounded_norm(0, grid.dimension) < 2:
             self._refuse(
                 "noise_multiplier",
                 f"at most {LARGEST_DEVIATION / math.sqrt(rounded_norm(1, grid.dimension) + 1):.3g} "
                 f"for {grid.dimension} parameters, which rounding would else lengthen too much",
             )
-        levels = (math.sqrt(1 + 4 * left) - 1) / 2
+        levels = levels_of(max_squared_norm, grid.dimension)
         return replace(grid, levels=levels, max_squared_norm=max_squared_norm)
 
     @property
@@ -187,7 +186,7 @@ class Gaussian(Memoryless, ServerNoise):
                 f"{self.noise_multiplier:.4g} clipping norms to the sum, in floating point."
             )
         return (
-            "it is rounded to integers of a public grid, on which the server adds rounded Gaussian "
+            f"{self.values.describe()} of a public grid, on which the server adds rounded Gaussian "
             f"noise of standard deviation {self.noise_multiplier:.4g} times their largest norm to "
             "the sum."
         )

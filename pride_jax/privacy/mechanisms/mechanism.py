@@ -47,6 +47,8 @@ def hidden(known: Profile, setting: Setting, releases: int, move: float, view: V
         return known
     turns = setting.sampler.turns(releases)
     bounds = setting.sampler.mixtures(move, view)
+    if not bounds:
+        return known
     return Least((known, *(LossProfile(mixture, turns) for mixture in bounds)))
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS
 from pride_jax.privacy.mechanisms.mechanism import Setting, hidden
+from pride_jax.privacy.mechanisms.shares import NO_SHARES, Shares
 from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.profile import GaussianProfile, Profile
 from pride_jax.privacy.readers import Reader, View
@@ -102,9 +103,10 @@ class ServerNoise(Validated):
         del announced
         return self.smallest_cohort(sampler)
 
-    def shares(self, setting: Setting, rng: Rng) -> None:
-        """None: the server adds the noise."""
+    def shares(self, setting: Setting, rng: Rng) -> Shares:
+        """No shares: the server adds the noise."""
         del setting, rng
+        return NO_SHARES
 
     def gaussian_move(self, setting: Setting, releases: int) -> float:
         """Most that a client moves all releases, in standard deviations of one Gaussian: exact."""

@@ -5,9 +5,8 @@ Nobody sees a sum without noise. The noise is drawn by `skellam_noise`.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -23,6 +22,7 @@ from pride_jax.privacy.mechanisms.mechanism import (
     floats_of,
     hidden,
 )
+from pride_jax.privacy.mechanisms.shares import Shares, integer_shares
 from pride_jax.privacy.mechanisms.skellam_noise import Rng, distance, skellam, wire_bits
 from pride_jax.privacy.profile import GaussianProfile, Least, Profile, RenyiProfile
 from pride_jax.privacy.readers import Reader, View
@@ -34,19 +34,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
     from pride_jax.types import Key, Update
-
-
-class IntegerShares(NamedTuple):
-    """The noise that clients add to their integers before they protect them.
-
-    Attributes:
-      bits: of the residues that are sent, and of the opened sum's.
-      draw: number of clients announced, at least the plan's smallest cohort, and how many of them
-        draw here -> these clients' shares. It can run while the device trains.
-    """
-
-    bits: int
-    draw: Callable[[int, int], Int64[np.ndarray, "clients length"]]
 
 
 @dataclass(frozen=True)
@@ -224,7 +211,7 @@ class Skellam(Memoryless, Validated):
         del round_key, within
         return floats_of(total, self.grid(setting).step(state.norm)), state
 
-    def shares(self, setting: Setting, rng: Rng) -> IntegerShares:
+    def shares(self, setting: Setting, rng: Rng) -> Shares:
         """The noise that clients add.
 
         Args:
@@ -238,18 +225,19 @@ class Skellam(Memoryless, Validated):
             # One client at a time: its numbers fit into the cache.
             return np.stack([skellam(rng, variance / announced, length) for _ in range(here)])
 
-        bits = wire_bits(
-            bits=self.values.bits,
+        bits = self.values.bits
+        wide = wire_bits(
+            largest=self.values.largest,
             clients=sampler.slots,
             variance=variance,
             values=setting.rounds * length,
         )
-        return IntegerShares(bits, draw)
+        return integer_shares(self.values.largest, wide, wide - bits, draw)
 
     def describe(self) -> str:
         """What is done to a clipped update, or to the sum, for a disclosure."""
         return (
-            f"it is rounded to integers of squared norm at most {self.values.max_squared_norm}, "
+            f"{self.values.describe()} of squared norm at most {self.values.max_squared_norm}, "
             "and each client adds a share of Skellam noise before protection, so that the sum of "
             f"those not missing (up to {self.dropouts}) nor telling their shares (up to "
             f"{self.colluders}) holds a variance of at least {self.noise_variance:.6g}; with more "

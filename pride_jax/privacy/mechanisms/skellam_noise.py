@@ -160,7 +160,9 @@ def tail_bound(variance: float, distance: int) -> float:
     return min(1.0, 2 * math.exp(distance * (math.tanh(tilt / 2) - tilt)))
 
 
-def wrap_probability(wire: int, *, bits: int, clients: int, variance: float, values: int) -> float:
+def wrap_probability(
+    wire: int, *, largest: int, clients: int, variance: float, values: int
+) -> float:
     """At least the probability that any noised sum of a run leaves the range of its residues.
 
     A wrapped sum is opened wrong by a multiple of 2^wire − 1. Its privacy is that of the sum that
@@ -168,22 +170,22 @@ def wrap_probability(wire: int, *, bits: int, clients: int, variance: float, val
 
     Args:
       wire: bits of a residue.
-      bits: of a client's integers, which lie in ±(2^(bits−1) − 1).
+      largest: most that a client's integer can be, in magnitude.
       clients: most that are added in a sum, all at their largest value.
       variance: of the noise in the sum when every announced client's share is in it.
       values: opened in a run: coordinates times rounds.
     """
-    room = 2 ** (wire - 1) - clients * (2 ** (bits - 1) - 1)
+    room = 2 ** (wire - 1) - clients * largest
     if room <= 0:
         return 1.0
     return min(1.0, values * tail_bound(variance, room))
 
 
-def wire_bits(*, bits: int, clients: int, variance: float, values: int) -> int:
+def wire_bits(*, largest: int, clients: int, variance: float, values: int) -> int:
     """The fewest bits of residues with which a run wraps with probability at most 2^-40.
 
     Args:
-      bits: see `wrap_probability`, as the others.
+      largest: see `wrap_probability`, as the others.
       clients: most that are added in a sum.
       variance: of all shares of a sum together.
       values: opened in a run.
@@ -191,11 +193,13 @@ def wire_bits(*, bits: int, clients: int, variance: float, values: int) -> int:
     Raises:
       ConfigError: more than 32 bits would be needed.
     """
-    for wire in range(bits, _WIDEST + 1):
-        wraps = wrap_probability(wire, bits=bits, clients=clients, variance=variance, values=values)
+    for wire in range(2, _WIDEST + 1):
+        wraps = wrap_probability(
+            wire, largest=largest, clients=clients, variance=variance, values=values
+        )
         if wraps <= LARGEST_WRAP_PROBABILITY:
             return wire
     raise ConfigError(
-        f"Sums of {clients} clients' {bits}-bit integers with noise of variance {variance:.4g} "
-        f"need residues of more than {_WIDEST} bits: quantise to fewer bits"
+        f"Sums of {clients} clients' integers of up to {largest} with noise of variance "
+        f"{variance:.4g} need residues of more than {_WIDEST} bits: quantise to fewer bits"
     )

@@ -1,0 +1,33 @@
+"""What a description of a protocol is made of, and what is learnt in every protocol alike."""
+
+from pride_jax.aggregation.secure_sum import Sight
+
+AGGREGATOR, KEY_HOLDER, CLIENTS = "aggregator", "key holder", "other clients"
+
+EVERYTHING = "every client's vector"
+SUM = "the sum"
+SUMS = (
+    "a sum a round, of clients that it chooses, smallest_cohort at least; differences of such sums "
+    "of nearly equal models"
+)
+OTHERS = "the sum of the others' vectors"
+
+_CLIENTS = "tests/adversary/test_other_clients.py::"
+OTHER_CLIENTS = (
+    Sight(CLIENTS, "curious", OTHERS, f"{_CLIENTS}test_take_their_own_away_from_the_sum"),
+    Sight(CLIENTS, "active", OTHERS, f"{_CLIENTS}test_that_send_what_they_like_learn_no_more"),
+)
+"""Clients alone: they see the models that sums make, and nothing that others send."""
+
+OTHER_PARTY = Sight(
+    CLIENTS,
+    "curious",
+    "the other party's update: of two, each takes its own from the sum",
+    f"{_CLIENTS}test_of_two_parties_each_learns_the_others_update",
+)
+"""Instead, where there are two."""
+
+
+def both(who: str, learns: str, shown_by: str) -> tuple[Sight, Sight]:
+    """The same for who is curious and who is active, shown by one test."""
+    return Sight(who, "curious", learns, shown_by), Sight(who, "active", learns, shown_by)

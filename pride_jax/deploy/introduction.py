@@ -1,0 +1,206 @@
+"""How the server comes to know who everyone is, and asks them."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pride_jax.aggregation.signatures import is_signed_by
+from pride_jax.deploy.agreement import Agreement, Record, shared_settings
+from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
+from pride_jax.deploy.roles import approval_bytes, hello_bytes
+from pride_jax.errors import RunError
+from pride_jax.reporting import metrics
+from pride_jax.runs.refusals import note
+from pride_jax.settings import protocols
+
+EXCHANGES = "exchanges.jsonl"
+PARTY, KEY_HOLDER = "party", "key holder"
+_HELLO_SECONDS, _LOOK_SECONDS = 30.0, 0.5
+REJOIN_SECONDS = 90.0
+"""For so long the SuperLink may take a node that was killed for one that is still there."""
+_REFUSED = "refused"
+
+
+class Replies(NamedTuple):
+    """What came of a request.
+
+    Attributes:
+      given: replies, by party.
+      refused: who refused; of those in neither nothing was heard.
+    """
+
+    given: dict[int, Record]
+    refused: frozenset[int]
+
+
+class Ask(NamedTuple):
+    """How the server speaks with everyone who said who it is.
+
+    Attributes:
+      parties: kind of request, its record, parties -> what came of it.
+      key_holders: kind of request, its record -> the number and reply of each key holder, as they
+        come, refusals included; whoever has enough of them closes it and waits no longer.
+    """
+
+    parties: Callable[[str, Record, Sequence[int]], Replies]
+    key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
+
+
+def is_refusal(reply: Record) -> bool:
+    """Whether a reply says that there is none."""
+    return _REFUSED in reply
+
+
+def introduced(
+    agreement: Agreement, network: Network, settings: dict[str, Any], notes: Path
+) -> Ask:
+    """Waits until everyone in the roster has said, and signed, who it is.
+
+    Nodes that the roster does not know are refused.
+
+    Raises:
+      RunError: a party has not, in time, or fewer key holders than it takes to open a sum.
+    """
+    roster = agreement.roster
+    keys = {(PARTY, party.id): party.signing_key for party in roster.parties}
+    keys |= {(KEY_HOLDER, holder.number): holder.signing_key for holder in roster.key_holders}
+    patience: float = settings["timeout"]
+    end = time.monotonic() + patience + REJOIN_SECONDS
+    known: dict[tuple[str, int], int] = {}
+    approvals: dict[int, bytes] = {}
+    strangers: set[int] = set()
+    why = "no node has connected"
+    shared = json.dumps(shared_settings(agreement.config))
+    while len(known) < len(keys) and (left := end - time.monotonic()) > 0:
+        asked = set(network.nodes()) - strangers - set(known.values())
+        challenge = os.urandom(32)
+        request = {
+            "kind": "hello",
+            "config": shared,
+            "roster": roster.digest,
+            "challenge": challenge,
+        }
+        replies = network.exchange(dict.fromkeys(asked, request), min(left, _HELLO_SECONDS))
+        for node, reply in replies:
+            name = _name(keys, roster.digest, challenge, reply)
+            if name is not None and name not in known:
+                known[name] = node
+                if name[0] == KEY_HOLDER and _is_approval(keys[name], roster.digest, reply):
+                    approvals[name[1]] = reply["approval"]
+                if len(known) == len(keys):
+                    break
+                continue
+            if UNREACHED in reply:
+                why = reply[UNREACHED]
+                continue
+            strangers.add(node)
+            why = str(reply.get(_REFUSED, "it has not the keys of anyone in the roster"))
+            note(notes, None, None, f"node {node} is not listened to: {why}")
+        if not asked:
+            time.sleep(_LOOK_SECONDS)
+    missing = [name for name in keys if name not in known]
+    holders = sum(role == KEY_HOLDER for role, _ in known)
+    needed = protocols.key_holders(agreement.config.aggregation).needed
+    if holders < needed or any(role == PARTY for role, _ in missing):
+        raise RunError(
+            f"{', '.join(f'{role} {number}' for role, number in missing)} did not join within "
+            f"{patience + REJOIN_SECONDS:g} s ({why}): start each with --join, and then this "
+            "again with --resume"
+        )
+    for role, number in missing:
+        note(notes, None, number, f"{role}: did not join in time ({why}); the others suffice")
+    return asking(network, known, approvals, patience, notes)
+
+
+def _name(
+    keys: Mapping[tuple[str, int], bytes], roster: str, challenge: bytes, reply: Record
+) -> tuple[str, int] | None:
+    """Who in the roster gave and signed a reply to ``hello``, if anyone."""
+    role, number, signature = (reply.get(name) for name in ("role", "number", "signature"))
+    if not (isinstance(role, str) and isinstance(number, int) and isinstance(signature, bytes)):
+        return None
+    public = keys.get((role, number))
+    signed = hello_bytes(roster, challenge, role, number)
+    return (role, number) if public and is_signed_by(public, signed, signature) else None
+
+
+def _is_approval(public: bytes, roster: str, reply: Record) -> bool:
+    """Whether a key holder's reply to ``hello`` holds its signature of the roster."""
+    approval = reply.get("approval")
+    return isinstance(approval, bytes) and is_signed_by(public, approval_bytes(roster), approval)
+
+
+def asking(
+    network: Network,
+    known: Mapping[tuple[str, int], int],
+    approvals: Mapping[int, bytes],
+    patience: float,
+    notes: Path,
+) -> Ask:
+    """How to ask those who are known.
+
+    Args:
+      network: reaches the nodes.
+      known: each one's node, by role and number.
+      approvals: what key holders signed of the roster; parties work for no other.
+      patience: seconds to wait for an answer.
+      notes: folder of what is written down.
+    """
+    approved = {"approved_by": list(approvals), "approvals": list(approvals.values())}
+
+    def replies(
+        role: str, kind: str, record: Record, numbers: Sequence[int]
+    ) -> Generator[tuple[int, Record], None, None]:
+        waiting = {known[role, number]: number for number in numbers}
+        request, start = {"kind": kind, **record}, time.monotonic()
+        why: dict[int, str] = {}
+        try:
+            while waiting and (left := start + patience - time.monotonic()) > 0:
+                for node, reply in network.exchange(dict.fromkeys(waiting, request), left):
+                    if UNREACHED in reply:
+                        # A cut is waited for.
+                        why[node] = reply[UNREACHED]
+                        continue
+                    number = waiting.pop(node)
+                    row = {"round": record["round"], "to": f"{role} {number}", "kind": kind}
+                    row |= {
+                        "seconds": time.monotonic() - start,
+                        PROCESSOR_SECONDS: _number_in(reply, PROCESSOR_SECONDS),
+                    }
+                    metrics.append(notes / EXCHANGES, row)
+                    if is_refusal(reply):
+                        reason = f"{role}, {kind}: {reply[_REFUSED]}"
+                        note(notes, record["round"], number, reason)
+                    yield number, reply
+                if waiting:
+                    time.sleep(_LOOK_SECONDS)
+        finally:
+            # Also of those whose answer whoever asked has not waited for.
+            waited = f"no answer within {time.monotonic() - start:.0f} s"
+            for node, number in waiting.items():
+                reason = f"{role}, {kind}: {why.get(node, waited)}"
+                note(notes, record["round"], number, reason)
+
+    def parties(kind: str, record: Record, ids: Sequence[int]) -> Replies:
+        given = dict(replies(PARTY, kind, record | approved, ids))
+        refused = frozenset(number for number, reply in given.items() if is_refusal(reply))
+        return Replies(
+            {number: given[number] for number in given if number not in refused}, refused
+        )
+
+    joined = [number for role, number in known if role == KEY_HOLDER]
+
+    def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
+        return replies(KEY_HOLDER, kind, record, joined)
+
+    return Ask(parties, key_holders)
+
+
+def _number_in(reply: Record, name: str) -> float | None:
+    """The number of that name in a reply, which can hold anything."""
+    value = reply.get(name)
+    return value if isinstance(value, float) and math.isfinite(value) else None

@@ -1,0 +1,85 @@
+"""Each protocol says for every coalition and both adversaries what is learnt, and shows it."""
+
+import ast
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from pride_jax.aggregation.secure_sum import Role, SecureSum, Sight
+from pride_jax.reporting.disclosure import disclosure
+from pride_jax.settings.experiment import Aggregation, Experiment
+from pride_jax.settings.protocols import build_secure_sum, key_holders
+
+ROOT = Path(__file__).parents[2]
+PENDING = {"paillier", "threshold", "masking"}
+"""Protocols whose descriptions are still to come."""
+NAMES = sorted({*get_args(get_type_hints(Aggregation)["protocol"])} - {"none"} - PENDING)
+
+Coalition = frozenset[str]
+
+
+def coalition_of(sight: Sight) -> Coalition:
+    """The roles that a sight names."""
+    return frozenset(role for role in ("aggregator", "key holder", "client") if role in sight.who)
+
+
+def expected(name: str, protocol: SecureSum) -> set[Coalition]:
+    """Every role alone, and the aggregator with each of the others."""
+    roles = {"client"}
+    if protocol.openers == Role.KEY_HOLDER and key_holders(Aggregation(name)).numbers:
+        roles.add("key holder")
+    alone = {frozenset({role}) for role in (*roles, "aggregator")}
+    return alone | {frozenset({"aggregator", role}) for role in roles}
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_no_coalition_and_no_adversary_is_left_out(name: str) -> None:
+    protocol = build_secure_sum(Aggregation(name))
+    said = {(coalition_of(sight), sight.adversary) for sight in protocol.sights}
+    wanted = {
+        (coalition, adversary)
+        for coalition in expected(name, protocol)
+        for adversary in ("curious", "active")
+    }
+    assert said >= wanted
+    assert len({(sight.who, sight.adversary) for sight in protocol.sights}) == len(protocol.sights)
+
+
+def named_in(path: Path) -> set[str]:
+    """The tests of a file, and their classes, as pytest names them."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            inner = [each.name for each in node.body if isinstance(each, ast.FunctionDef)]
+            tests = {f"{node.name}::{each}" for each in inner if each.startswith("test_")}
+            found |= tests | ({node.name} if tests else set())
+    return found
+
+
+def shown(sights: tuple[Sight, ...]) -> None:
+    for sight in sights:
+        path, _, test = sight.shown_by.partition("::")
+        assert test in named_in(ROOT / path), sight.shown_by
+
+
+def test_every_sight_is_shown_by_a_test_that_there_is(name: str) -> None:
+    shown(build_secure_sum(Aggregation(name)).sights)
+
+
+@pytest.mark.parametrize("clients", [2, 10])
+def test_so_is_every_sight_of_a_run_without_a_protocol(clients: int) -> None:
+    said = disclosure(Experiment(), None, None, None, clients)
+    shown(tuple(Sight(**sight) for sight in said["sights"]))
+
+
+def test_the_search_finds_what_is_missing() -> None:
+    nowhere = Sight("a role", "curious", "", "tests/aggregation/test_sights.py::no_such_test")
+    with pytest.raises(AssertionError, match="no_such_test"):
+        shown((nowhere,))
