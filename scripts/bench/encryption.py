@@ -12,9 +12,7 @@ What is timed, all through the seam and with signed messages, everybody present:
 - online: the last two of these alone, which need the update;
 - add: ``combine`` with all its checks, proofs included, for each message;
 - decrypt: the share of one holder, who checks and adds all messages and would work beside the
-  others, and ``open``.
-
-What blinds and proofs are of that is in ``proofs``.
+  others, and ``open``. What blinds and proofs are of all that is in ``proofs``.
 
 With one worker all of this is on one core, but for the quantisation, which is XLA's.
 """
@@ -49,13 +47,7 @@ from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
-from pride_jax.aggregation.secure_sum import (
-    Public,
-    Role,
-    Secret,
-    SecureSum,
-    Terms,
-)
+from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum, Terms
 from pride_jax.errors import ConfigError
 from pride_jax.runs.lines import as_line
 
