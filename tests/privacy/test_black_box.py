@@ -1,6 +1,6 @@
 """No event tells the K = 10,000 plan's noise from itself moved; of one normal in floats one does.
 
-80,000 releases each are in results/privacy/black_box.json.
+``python -m results.privacy.black_box`` looks at 80,000 releases of each.
 """
 
 import math

@@ -186,8 +186,8 @@ def test_what_is_drawn_is_charged_for_as_many_runs_as_are_expected():
         return tuning_epsilon(tuned(replace(FULL, mechanism=Far(5.0, apart=apart)), runs=runs))
 
     for runs in (NegativeBinomial(10.0), NegativeBinomial(20.0)):
-        # Twice the charge may be a thousandth of δ.
-        of_all = 1e-3 * FULL.delta / 2 / (1 + math.exp(cost(0.0, runs)))
+        # The charge may be a thousandth of δ.
+        of_all = 1e-3 * FULL.delta / (1 + math.exp(cost(0.0, runs)))
         allowed = of_all / runs.expected / FULL.rounds
         assert math.isfinite(cost(0.99 * allowed, runs))
         assert math.isinf(cost(1.01 * allowed, runs))
