@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from pride_jax.aggregation.secure_sum import Sight
+from pride_jax.aggregation.sights import Sight
 from pride_jax.reporting.markdown import table
 from pride_jax.settings.experiment import Aggregation
 from pride_jax.settings.protocols import build_secure_sum

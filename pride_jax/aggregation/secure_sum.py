@@ -39,11 +39,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 from jaxtyping import Int, Int64
 
+from pride_jax.aggregation.sights import Sight
 from pride_jax.errors import ConfigError, ProtocolError
 
 Rng = Callable[[int], bytes]
@@ -399,23 +400,6 @@ class Letters(NamedTuple):
     read: Callable[[Directory, Secret, int, Mapping[int, bytes]], Secret]
     ask: Callable[[Directory, Sequence[Message], Sequence[Message]], Mapping[int, Question]]
     consent: Callable[[Directory, Secret, Question], Message]
-
-
-class Sight(NamedTuple):
-    """What one role, or several who collude, learns of a client's values, beyond who took part.
-
-    Attributes:
-      who: the role or roles.
-      adversary: ``"curious"``, who follows the protocol and reads everything that reaches it, or
-        ``"active"``, who sends what it likes.
-      learns: what.
-      shown_by: the test that mounts the attack, as pytest names it; no claim stands without one.
-    """
-
-    who: str
-    adversary: Literal["curious", "active"]
-    learns: str
-    shown_by: str
 
 
 class SecureSum(NamedTuple):

@@ -1,6 +1,24 @@
 """What a description of a protocol is made of, and what is learnt in every protocol alike."""
 
-from pride_jax.aggregation.secure_sum import Sight
+from typing import Literal, NamedTuple
+
+
+class Sight(NamedTuple):
+    """What one role, or several who collude, learns of a client's values, beyond who took part.
+
+    Attributes:
+      who: the role or roles.
+      adversary: ``"curious"``, who follows the protocol and reads everything that reaches it, or
+        ``"active"``, who sends what it likes.
+      learns: what.
+      shown_by: the test that mounts the attack, as pytest names it; no claim stands without one.
+    """
+
+    who: str
+    adversary: Literal["curious", "active"]
+    learns: str
+    shown_by: str
+
 
 AGGREGATOR, KEY_HOLDER, CLIENTS = "aggregator", "key holder", "other clients"
 

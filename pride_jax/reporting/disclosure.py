@@ -3,8 +3,14 @@
 import math
 from typing import Any
 
-from pride_jax.aggregation.secure_sum import Sight
-from pride_jax.aggregation.sights import AGGREGATOR, CLIENTS, OTHER_CLIENTS, OTHER_PARTY, both
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    CLIENTS,
+    OTHER_CLIENTS,
+    OTHER_PARTY,
+    Sight,
+    both,
+)
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.privacy.accounting import epsilon, epsilons
 from pride_jax.privacy.charge import charge

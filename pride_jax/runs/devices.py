@@ -26,13 +26,18 @@ def use_cores(devices: int | None = None) -> int:
     available = len(cores())
     count = min(devices or available, available)
     for what in ("warn_stuck", "terminate"):
-        waits = f"--xla_cpu_collective_call_{what}_timeout_seconds={_PATIENCE}"
-        os.environ["XLA_FLAGS"] = f"{waits} {os.environ.get('XLA_FLAGS', '')}".strip()
+        _ask_xla(f"--xla_cpu_collective_call_{what}_timeout_seconds={_PATIENCE}")
     if count == available:
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+        _ask_xla("--xla_cpu_multi_thread_eigen=false")
     jax.config.update("jax_num_cpu_devices", count)
     return count
+
+
+def _ask_xla(flag: str) -> None:
+    """Adds a flag, once, before what the user asks, which counts."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if flag not in flags:
+        os.environ["XLA_FLAGS"] = " ".join([flag, *flags])
 
 
 def keep_programs() -> Path:

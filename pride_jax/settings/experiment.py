@@ -293,8 +293,7 @@ class Aggregation(Validated):
     protocol: Literal["none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv"] = (
         "none"
     )
-    """`none`: a float sum on the device; `plain`: integers in the clear; the others hide them,
-    `bfv` for honest clients only."""
+    """`none`: floats on the device; `plain`: integers in the clear; `bfv`: for honest clients."""
     bits: int = 16
     """Bits of a quantised value."""
     limit: float | None = None
@@ -315,8 +314,7 @@ class Aggregation(Validated):
     silent: float = 1 / 10
     """With `masking`, the largest share of a round's clients that falls silent."""
     smallest_cohort: int | None = None
-    """Fewest clients with examples whose sum is opened; half of those expected in a round, and at
-    least 2, if not given. A privacy.mechanism has its own."""
+    """Fewest clients with examples whose sum is opened; half of those expected if not given."""
     most_refused: int = 10
     """Sums that may be refused, each for a message that spoils it, before the run stops."""
     workers: int | None = None

@@ -99,6 +99,7 @@ def agree(roles, **changes):
         terms = content["terms"]
         content |= {name: value for name, value in changes.items() if name in content}
         terms |= {name: value for name, value in changes.items() if name in terms}
+        content["plan"] |= {"fewest": terms["smallest_cohort"]}
         (role / "agreed.json").write_text(json.dumps(content))
 
 

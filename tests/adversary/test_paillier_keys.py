@@ -12,6 +12,7 @@ from gmpy2 import mpz
 from parties import Party, party_of
 
 from pride_jax.aggregation import paillier_keys
+from pride_jax.aggregation.messages import question_of
 from pride_jax.aggregation.paillier_keys import PaillierSecret, load_secret, save_secret
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.secure_sum import Directory, Message
@@ -134,4 +135,4 @@ def test_a_key_other_than_the_enrolled_one_opens_nothing(
     other = party_of(paillier(1024))
     sent = [party.protect(directory, client, VECTOR) for client in CLIENTS]
     with pytest.raises(ProtocolError, match="secret is not that of"):
-        other.protocol.share(directory, other.secret, party.question(sent))
+        other.protocol.share(directory, other.secret, question_of(sent))

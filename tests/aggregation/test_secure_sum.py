@@ -353,7 +353,7 @@ class TestRefusals:
             party.protocol.combine(directory, messages),
             party.shares(directory, messages),
         )
-        for few in (shares[:-1], []):
+        for few in (shares[: party.protocol.quorum(directory) - 1], []):
             with pytest.raises(ProtocolError, match=f"{len(few)} shares"):
                 party.protocol.open(directory, total, few)
 

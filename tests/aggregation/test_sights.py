@@ -6,7 +6,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from pride_jax.aggregation.secure_sum import Role, SecureSum, Sight
+from pride_jax.aggregation.secure_sum import Role, SecureSum
+from pride_jax.aggregation.sights import Sight
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure

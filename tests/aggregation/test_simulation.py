@@ -74,7 +74,7 @@ def test_lost_and_damaged_messages(name: str, protocol_and_keys) -> None:
 
 def test_too_few_are_left(name: str, protocol_and_keys) -> None:
     protocol, keys = protocol_and_keys
-    for left, reason in ((1, "at least 2"), (0, "no messages")):
+    for left, reason in ((1, "expected at least"), (0, "no messages")):
         aggregator = simulate(
             protocol, TERMS, keys, os.urandom, lambda sent, left=left: sent[:left]
         )
@@ -117,7 +117,9 @@ def test_bytes_that_clients_send() -> None:
     overhead = 132 + 64
     assert sent["plain"] == 5 * (overhead + 4 * LENGTH)
     keys, letters = 5 * (96 + 64), 5 * (overhead + 5 * (82 + 8))
-    messages, consents = 5 * (overhead + 2 * LENGTH + LENGTH // 2 + 5 * 16), 5 * (overhead + 5 * 16)
+    # Words of 19 bits: planes of 16, 2 and 1.
+    words = 2 * LENGTH + -(-2 * LENGTH // 8) + -(-LENGTH // 8)
+    messages, consents = 5 * (overhead + words + 5 * 16), 5 * (overhead + 5 * 16)
     assert sent["masking-active"] == keys + letters + messages + consents + 5 * 5 * (8 + 33)
 
 

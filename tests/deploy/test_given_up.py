@@ -14,6 +14,7 @@ from test_serving import CONFIG
 
 from pride_jax.deploy import server
 from pride_jax.deploy.agreement import load_agreement
+from pride_jax.deploy.introduction import Replies
 from pride_jax.deploy.journal import journal
 from pride_jax.deploy.local import enrol_all
 from pride_jax.engine.rounds import Keys, ServerState
@@ -44,7 +45,7 @@ def a_round(roles, workdir, there, noise=0):
 
     def parties(kind, record, ids):
         asked.append(kind)
-        return {client: {"message": messages[client]} for client in there}
+        return Replies({client: {"message": messages[client]} for client in there}, frozenset())
 
     hidden = Hidden(study_key(noise), "key")
     state = ServerState(jnp.int32(0), (), Keys(hidden, hidden, hidden), (), (), {})

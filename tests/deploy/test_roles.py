@@ -195,8 +195,8 @@ def test_keys_of_a_round_are_for_that_round(masked):
     with pytest.raises(ProtocolError, match="No keys of round 6"):
         respond(party, {"kind": "letter", **cohort, **told, "round": 6})
     swapped = told | {"publics": publics[::-1]}
-    with pytest.raises(ProtocolError, match="not that of client 2"):
-        respond(masked / "party-2", {"kind": "letter", **cohort, **swapped})
+    with pytest.raises(ProtocolError, match="client 0 in the directory of round 5 are not signed"):
+        respond(masked / "party-1", {"kind": "letter", **cohort, **swapped})
     with pytest.raises(ProtocolError, match="96"):
         respond(party, {"kind": "letter", **cohort, **told, "publics": [b"", b"", b""]})
 

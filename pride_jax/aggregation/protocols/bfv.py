@@ -71,7 +71,6 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Sight,
     Terms,
     Total,
     header,
@@ -85,6 +84,7 @@ from pride_jax.aggregation.sights import (
     OTHERS,
     SUM,
     SUMS,
+    Sight,
     both,
 )
 from pride_jax.aggregation.words import SEED_BYTES, Words, from_bytes, is_canonical, keystream

@@ -111,7 +111,6 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Sight,
     Total,
     header,
 )
@@ -122,6 +121,7 @@ from pride_jax.aggregation.sights import (
     OTHERS,
     SUM,
     SUMS,
+    Sight,
     both,
 )
 from pride_jax.aggregation.words import (
@@ -393,7 +393,8 @@ def _check_share(directory: Directory, total: Total, share: Share) -> None:
             "those of different clients in the total"
         )
     writers = list(_shares_of(share))
-    if len(share.body) % _ROW_BYTES or writers != sorted(
+    # A client that is there twice, or half a row, makes the body longer.
+    if len(share.body) != _ROW_BYTES * len(writers) or writers != sorted(
         writer
         for writer in set(writers)
         if writer in directory.letters and share.holder in directory.letters[writer].readers

@@ -52,10 +52,10 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Sight,
     Total,
     header,
 )
+from pride_jax.aggregation.sights import Sight
 from pride_jax.errors import ProtocolError
 
 _MOUNTED = "tests/adversary/"

@@ -67,10 +67,10 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Sight,
     Total,
     header,
 )
+from pride_jax.aggregation.sights import Sight
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
 from pride_jax.errors import ConfigError, ProtocolError
 

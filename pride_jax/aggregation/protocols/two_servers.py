@@ -57,7 +57,6 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Sight,
     Total,
     header,
 )
@@ -70,6 +69,7 @@ from pride_jax.aggregation.sights import (
     OTHERS,
     SUM,
     SUMS,
+    Sight,
     both,
 )
 from pride_jax.aggregation.words import (

@@ -200,10 +200,10 @@ class TestOneSecretOfEachClient:
 
 
 class TestMasks:
-    def test_sixteen_bits_take_three_bytes_a_value_and_a_note_a_helper(self, party: Party) -> None:
+    def test_sixteen_bits_take_23_bits_a_value_and_a_note_a_helper(self, party: Party) -> None:
         directory = party.directory(range(3), 1000)
         message = party.protect(directory, 0, np.zeros(1000, int))
-        assert (len(message.body), len(message.enclosed)) == (3000, 3 * 16)
+        assert (len(message.body), len(message.enclosed)) == (2875, 3 * 16)
 
     def test_messages_are_uniform_bytes(self, party: Party) -> None:
         """Whatever the vector; that of a plain vector is far from it."""
