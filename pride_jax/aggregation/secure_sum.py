@@ -26,10 +26,9 @@ which ``directory`` means the one with letters, and in a consent before ``share`
     consent = protocol.letters.consent(directory, client_secret, question)      # a client; signed
     question = protocol.letters.ask(directory, messages, consents)[client]       # the aggregator
 
-What a role may see is in the types. ``Secret`` stays with its owner; ``Public`` and ``Share`` are
-for everyone. A ``Message`` has two parts: the ``body`` is for the aggregator alone, and what is
-``enclosed`` is for those who help to open the sum. They get an ``Enclosed``, which has a digest in
-the body's place, so no key holder is handed what its key could open a client's vector with.
+What a role may see is in the types. ``Secret`` stays with its owner. A ``Message`` has two parts:
+the ``body`` is for the aggregator alone, what is ``enclosed`` for those who help to open the sum.
+They get an ``Enclosed``, with a digest in the body's place: no key holder gets a client's vector.
 """
 
 import hashlib
@@ -63,8 +62,7 @@ class Role(StrEnum):
 class Secret:
     """What only its owner may see: it prints nothing and cannot be pickled or copied.
 
-    The class itself stands for having nothing to hide, in protocols where a role holds no key.
-    """
+    The class itself stands for nothing to hide, where a role holds no key."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: secret>"
@@ -448,5 +446,5 @@ class SecureSum(NamedTuple):
 
 
 def header(directory: Directory, protocol: str) -> Header:
-    """The header of everything that belongs to this directory's sum."""
+    """What tells this directory's sum from all others."""
     return Header(protocol, directory.round, directory.fingerprint, directory.terms)

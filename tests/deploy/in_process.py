@@ -66,10 +66,10 @@ def digest(workdir):
     return read_json(workdir / "summary.json")["parameters_sha256"]
 
 
-def asked_to_open(roles, round_, clients=(0, 1, 2), signer=None):
+def asked_to_open(roles, round_, clients=(0, 1, 2), signer=None, model=bytes(32)):
     """What a server writes down before it asks key holders: signed messages of ones."""
     agreement = load_agreement(roles / "server")
-    record = {"round": round_, "cohort": [0, 1, 2], "model": bytes(32)}
+    record = {"round": round_, "cohort": [0, 1, 2], "model": model}
     directory, protocol = directory_from(agreement, record), agreement.protocol
     messages = []
     for client in clients:
