@@ -62,7 +62,8 @@ class Role(StrEnum):
 class Secret:
     """What only its owner may see: it prints nothing and cannot be pickled or copied.
 
-    The class itself stands for nothing to hide, where a role holds no key."""
+    The class itself stands for nothing to hide, where a role holds no key.
+    """
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: secret>"

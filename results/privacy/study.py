@@ -6,10 +6,14 @@ from results.provenance import sources
 PICTURES = {"accuracy_against_epsilon.png": plots.accuracy_against_epsilon}
 TABLES = {
     "sources": sources(
-        "privacy/accuracy.json", "privacy/other_runs.json", "privacy/benchmark.json"
+        "privacy/accuracy.json",
+        "privacy/tuned.json",
+        "privacy/other_runs.json",
+        "privacy/benchmark.json",
     ),
     "setting": tables.setting,
     "accuracy": tables.accuracy,
+    "tuned": tables.tuned,
     "examples": tables.examples,
     "encrypted setting": tables.encrypted_setting,
     "mechanisms": tables.mechanisms,
