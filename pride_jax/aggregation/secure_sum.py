@@ -60,10 +60,7 @@ class Role(StrEnum):
 
 
 class Secret:
-    """What only its owner may see: it prints nothing and cannot be pickled or copied.
-
-    The class itself stands for nothing to hide, where a role holds no key.
-    """
+    """What only its owner may see: not printed, pickled or copied. Itself: nothing to hide."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: secret>"

@@ -35,6 +35,11 @@ def event_of(plan: Plan, releases: int) -> "DpEvent":
         each, times = (1, releases) if isinstance(mechanism, Memoryless) else (releases, 1)
         noise = 1 / mechanism.gaussian_move(setting, each)
         return dp_accounting.SelfComposedDpEvent(dp_accounting.GaussianDpEvent(noise), times)
+    if mechanism.dropouts:
+        raise ConfigError(
+            f"mechanism={mechanism}: expected no dropouts, since noise tells how many are missing "
+            "and no event of dp_accounting does; use an ε from pride_jax.epsilon"
+        )
     turns = sampler.turns(releases)
     shown = turns * sampler.shown(plan.smallest_cohort)
     if shown > _UNTOLD * plan.delta:

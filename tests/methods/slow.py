@@ -23,8 +23,8 @@ MOST_STEPS = 2 * 3
 KEY = jax.random.key(11)
 TASK = classification(logistic((FEATURES,), CLASSES), CLASSES)
 
-COHORTS = ((3, 1, 4), (1, 0, 2), (4, 3, 0))
-PRESENT = ((True, True, True), (True, False, True), (True, True, True))
+COHORTS = ((3, 1, 4, 0), (1, 0, 2, 4), (4, 3, 0, 1))
+PRESENT = ((True, True, True, False), (True, False, True, True), (True, True, True, False))
 """In round 1 the slot of client 0 is empty, and client 2 holds no example."""
 
 Weights = np.ndarray
@@ -34,7 +34,7 @@ Weights = np.ndarray
 class Listed:
     """The sampler of those cohorts."""
 
-    num_clients, slots, expected_cohort, rate = CLIENTS, 3, 3.0, 3 / CLIENTS
+    num_clients, slots, expected_cohort, rate = CLIENTS, 4, 4.0, 4 / CLIENTS
 
     def draw(self, key, round_):
         del key

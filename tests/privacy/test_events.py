@@ -11,7 +11,7 @@ import pride_jax
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Flat
-from pride_jax.privacy.events import plan_of_event
+from pride_jax.privacy.events import event_of, plan_of_event
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
@@ -122,3 +122,12 @@ def test_sums_that_show_a_call_have_no_event():
     )
     with pytest.raises(ConfigError, match=r"smallest_cohort=2 of .* no event of dp_accounting"):
         trade_off(plan).event()
+
+
+def test_sums_whose_noise_tells_how_many_are_missing_have_no_event():
+    """An event that hides the number of the called would halve ε."""
+    skellam = Skellam(3.0, Integers(1000, 16), dropouts=1, exchangeable=True)
+    sampler = truncated_poisson(1000, 0.1)
+    one = Plan(sampler=sampler, clipping=Flat(1.0), mechanism=skellam, rounds=10, delta=1e-5)
+    with pytest.raises(ConfigError, match="how many are missing"):
+        event_of(one, 10)

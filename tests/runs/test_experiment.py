@@ -496,7 +496,7 @@ _SHORTEST_COMPILATION_KEPT = "jax_persistent_cache_min_compile_time_secs"
     ("changes", "length", "file"),
     [
         ({}, 200, "config.json"),
-        ({"evaluation": Evaluation(every=1)}, 2100, "metrics.jsonl"),
+        ({"evaluation": Evaluation(every=1)}, 2200, "metrics.jsonl"),
         ({"model": Model("mlp", {"hidden": (100,)})}, 2600, "checkpoints/0.npz"),
         ({}, 5000, "plots/learning_curve.png"),
     ],

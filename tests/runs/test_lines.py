@@ -46,7 +46,7 @@ EMPTY = {
         audit.Report(8.0, 1e-3, 40, 1100, 100, 9.0, 0, 9, "pass", 1.0, []),
     ),
     "encryption": lambda: encryption.as_json(
-        encryption.Setting(), encryption.Report([], [], [], [])
+        encryption.Setting(), encryption.Report([], [], [], [], [])
     ),
     "engine": lambda: engine.as_json(engine.Setting(), engine.Report([], [])),
     "inversion": lambda: inversion.as_json(
