@@ -49,6 +49,7 @@ from .privacy.clipping import Adaptive, Flat, Unclipped
 from .privacy.dp_sgd import dp_sgd, example_epsilon
 from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.blt import BufferedToeplitz
+from .privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
@@ -78,6 +79,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DeviceIntegers",
+    "DiscreteGaussian",
     "Experiment",
     "FederatedData",
     "Flat",

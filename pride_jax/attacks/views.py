@@ -21,7 +21,7 @@ from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simul
 from pride_jax.engine.contribution import of_plan
 from pride_jax.engine.secure import SecureAggregation, add_shares, encode_of
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.mechanisms.integer_shares import Shares
 from pride_jax.privacy.norms import clip_by_norm
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.rotation import rotate_back
@@ -178,21 +178,21 @@ def _release(
 def noised_integers(
     key: Key, updates: Float[Array, "clients length"], plan: Plan, rng: Rng
 ) -> Float32[np.ndarray, "clients length"]:
-    """What clients of a ``skellam`` plan hand to the secure sum: integers with a share of noise.
+    """What clients that add shares of noise hand to the secure sum: integers with their share.
 
     The whole sum has the plan's noise; a client's own part has 1/clients of its variance.
 
     Args:
       key: of the rounding.
       updates: of all the plan's clients.
-      plan: with the mechanism `Skellam`.
+      plan: of a mechanism whose noise clients add.
       rng: of the noise; ``os.urandom``.
 
     Raises:
       ConfigError: the plan's server adds the noise.
     """
-    if not isinstance(plan.mechanism, Skellam):
-        raise ConfigError(f"mechanism={plan.mechanism}: expected Skellam, whose noise clients add")
+    if not isinstance(plan.mechanism, Shares):
+        raise ConfigError(f"mechanism={plan.mechanism}: expected one whose noise clients add")
     shares, bits = plan.mechanism.shares(plan.setting, rng), plan.mechanism.values.bits
     keys = plain().keygen(rng, Role.KEY_HOLDER)
     secure = SecureAggregation(plain(), keys, bits, plan.clipping.norm, rng)

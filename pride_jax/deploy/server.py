@@ -49,7 +49,7 @@ from pride_jax.engine.states import on_host
 from pride_jax.errors import PrideError, ProtocolError, RunError, TooFewError
 from pride_jax.files import claimed, read_json, write_json
 from pride_jax.methods.method import parts
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.mechanisms.share_noise import centre
 from pride_jax.privacy.plan import Plan
 from pride_jax.reporting import metrics
 from pride_jax.runs.devices import keep_programs, use_cores

@@ -19,8 +19,8 @@ from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState
 from pride_jax.engine.server import Server
 from pride_jax.engine.states import Kept
 from pride_jax.errors import ConfigError, ProtocolError
-from pride_jax.privacy.mechanisms.skellam import IntegerShares
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.mechanisms.integer_shares import IntegerShares
+from pride_jax.privacy.mechanisms.share_noise import centre
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import integers_of
 from pride_jax.types import Cohort

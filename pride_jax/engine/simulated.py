@@ -48,7 +48,7 @@ from pride_jax.engine.secure import (
 from pride_jax.engine.states import Kept, States, on_host
 from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.methods.method import State, Weighting
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.mechanisms.share_noise import centre
 from pride_jax.privacy.plan import smallest_sum
 from pride_jax.types import Cohort
 

@@ -8,10 +8,12 @@ from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.privacy.clipping import Adaptive, Clipping, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
+from pride_jax.privacy.mechanisms.integer_shares import IntegerShares
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
-from pride_jax.privacy.mechanisms.skellam import IntegerShares, Skellam
-from pride_jax.privacy.mechanisms.skellam_noise import Rng
+from pride_jax.privacy.mechanisms.share_noise import Rng
+from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.readers import Reader
 from pride_jax.privacy.sampling import (
     Accounted,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from pride_jax.types import Key, Update
 
-Mechanism = Gaussian | Skellam | Banded | BufferedToeplitz
+Mechanism = Gaussian | Skellam | DiscreteGaussian | Banded | BufferedToeplitz
 """The mechanisms that a plan may have."""
 
 
@@ -218,6 +220,7 @@ _KINDS: dict[str, type] = {
         Adaptive,
         Gaussian,
         Skellam,
+        DiscreteGaussian,
         Banded,
         BufferedToeplitz,
         Floats,

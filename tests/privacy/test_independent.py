@@ -9,6 +9,7 @@ from independent import bracket, hidden_call
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
@@ -37,6 +38,10 @@ CASES = {
     "skellam": (plan(full(300), Skellam(10.0, INTEGERS)), "models"),
     "skellam, coalition": (
         plan(truncated_poisson(100, 0.1, 30), Skellam(2.0, INTEGERS, colluders=2)),
+        "colluding_clients",
+    ),
+    "discrete Gaussian": (
+        plan(full(12), DiscreteGaussian(4.0, Integers(4, 7), dropouts=1, colluders=2)),
         "colluding_clients",
     ),
     "banded": (plan(full(300), Banded(10.0, band=4, values=Floats())), "models"),
