@@ -75,5 +75,6 @@ def _step(narrowness: float) -> float:
     The terms of η(c) after the first are no larger than a geometric series of ratio e^(−6π² c).
     """
     first = math.exp(-2 * math.pi**2 * narrowness)
-    ripple = 2 * first / (1 - first**3)
-    return 2 * math.atanh(ripple) * (1 + 1e-12) if ripple < 1 else math.inf
+    if first >= 0.4:
+        return math.inf
+    return 2 * math.atanh(2 * first / (1 - first**3)) * (1 + 1e-12)

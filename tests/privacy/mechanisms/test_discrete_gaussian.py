@@ -94,6 +94,31 @@ def test_a_sum_is_as_far_from_a_discrete_gaussian_as_is_claimed(share, clients):
         assert np.ptp(varies) == pytest.approx(variation_of(share, clients), rel=0.01, abs=1e-11)
 
 
+@pytest.mark.parametrize(("share", "clients"), [(1.0, 12), (0.7, 9), (0.8, 2), (2.0, 12)])
+def test_a_sums_distance_from_a_discrete_gaussian_is_charged_where_cohorts_are_secret(
+    share, clients
+):
+    """Who reads the number of shares off the noise would tell who came."""
+    masses = np.exp(log_masses(share, clients))
+    weights = np.exp(-(np.arange(len(masses)) ** 2) / (2 * share * clients))
+    total = weights / (2 * weights.sum() - 1)
+    apart = abs(masses - total)
+    assert apart.sum() - apart[0] / 2 <= math.expm1(variation_of(share, clients)) / 2 + 1e-12
+
+
+def test_shares_that_tell_how_many_were_called_have_no_amplified_epsilon():
+    narrow = DiscreteGaussian(2.0, Integers(1000, 2))
+    secret = plan_of(narrow, 2000, sampler=truncated_poisson(2000, 0.5))
+    share = narrow.total_variance(secret.sampler) / secret.sampler.slots
+    charged = 1000 * math.expm1(variation_of(share, secret.sampler.slots)) / 2
+    assert 1e-4 < charged <= narrow.distance(secret.setting)
+    assert math.isinf(epsilon(secret))
+    assert narrow.distance(plan_of(narrow, 2000).setting) < 1e-20
+    wide = replace(secret, mechanism=DiscreteGaussian(3.0, Integers(1000, 6)))
+    assert wide.mechanism.distance(wide.setting) < 1e-20
+    assert epsilon(wide) < 1
+
+
 def largest_step(log):
     """The largest h(m + 1) − h(m), of which `discrete_dominance` has the bound."""
     tails = np.logaddexp.accumulate(log[::-1])[::-1]
