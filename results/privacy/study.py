@@ -6,13 +6,19 @@ from results.provenance import sources
 PICTURES = {"accuracy_against_epsilon.png": plots.accuracy_against_epsilon}
 TABLES = {
     "sources": sources(
-        "privacy/accuracy.json", "privacy/other_runs.json", "privacy/benchmark.json"
+        "privacy/accuracy.json",
+        "privacy/other_runs.json",
+        "privacy/rounding.json",
+        "privacy/few_bits.json",
+        "privacy/benchmark.json",
     ),
     "setting": tables.setting,
     "accuracy": tables.accuracy,
     "examples": tables.examples,
     "encrypted setting": tables.encrypted_setting,
     "mechanisms": tables.mechanisms,
+    "rounding": tables.rounding,
+    "few bits": tables.few_bits,
     "populations": tables.populations,
     "overhead setting": tables.overhead_setting,
     "overhead": tables.overhead,

@@ -250,11 +250,10 @@ def test_dropouts_may_be_missing_from_an_announced_cohort():
     assert smallest_sum(one, 0, 90) == 87
 
 
-def test_without_a_plan_a_sum_is_opened_of_two_or_of_the_only_client_there_is():
-    assert smallest_sum(NoPlan(full(100)), 0, 90) == 2
-    assert smallest_sum(NoPlan(full(1)), 0, 1) == 1
+def test_without_a_plan_a_sum_is_opened_of_half_of_those_expected_and_of_no_client_alone():
+    assert smallest_sum(NoPlan(full(100)), 0, 90) == 50
     with pytest.raises(TooFewError, match="Round 4: 1 clients, expected 2"):
-        smallest_sum(NoPlan(full(100)), 4, 1)
+        smallest_sum(NoPlan(full(1)), 4, 1)
 
 
 @pytest.mark.parametrize("sampler", ["full", "poisson"])

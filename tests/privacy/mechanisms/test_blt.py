@@ -67,7 +67,9 @@ def test_nothing_is_amplified_where_banded_noise_is():
         assert epsilon(plan(SOME_IN_TURN), rounds) == epsilon_known_cohort(
             plan(SOME_IN_TURN), rounds
         )
-        assert epsilon(plan(SOME_IN_TURN), rounds) == epsilon(plan(), rounds)
+        # Where some are drawn, 1e-12 of δ is set aside for equal ranks: see `charge.charged`.
+        everybody = epsilon(plan(), rounds)
+        assert everybody < epsilon(plan(SOME_IN_TURN), rounds) < (1 + 1e-10) * everybody
     amplified = plan(SOME_IN_TURN, banded)
     assert epsilon(amplified) < 0.7 * epsilon_known_cohort(amplified)
 

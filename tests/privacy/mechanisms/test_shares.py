@@ -23,7 +23,7 @@ def test_a_sum_of_what_is_sent_is_the_noised_sum_as_long_as_there_is_room(intege
     room = 2 ** (BITS + extra - 1) - 1
     # Shares may leave the room one by one, as long as they add up within it.
     noise[-1] = -noise[:-1].sum(axis=0) + np.arange(LENGTH)
-    shares = integer_shares(BITS, extra, lambda announced, here: noise[:here])
+    shares = integer_shares(LARGEST, BITS + extra, extra, lambda announced, here: noise[:here])
     sent = shares.add(integers, shares.draw(CLIENTS, CLIENTS))
     assert np.abs(sent).max() <= room
     np.testing.assert_array_equal(
@@ -33,8 +33,9 @@ def test_a_sum_of_what_is_sent_is_the_noised_sum_as_long_as_there_is_room(intege
 
 @pytest.mark.parametrize("too_large", [LARGEST + 1, -LARGEST - 1, -(2**31)])
 def test_noise_never_hides_an_update_beyond_what_it_is_made_for(too_large):
-    shares = integer_shares(BITS, 8, lambda announced, here: np.zeros((here, 2), np.int64))
-    with pytest.raises(ProtocolError, match="exceeds the 8-bit integers ±127"):
+    zeros = np.zeros((1, 2), np.int64)
+    shares = integer_shares(LARGEST, BITS + 8, 8, lambda announced, here: zeros)
+    with pytest.raises(ProtocolError, match="exceeds the integers ±127"):
         shares.add(np.array([[0, too_large]], np.int32), shares.draw(1, 1))
 
 
