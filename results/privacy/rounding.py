@@ -45,11 +45,12 @@ def costs(size: int, bits: int, expected: float) -> dict[str, float | int]:
     for name, rotation in (("as they are", False), ("rotated", True)):
         values = integers_of(size, bits, rotation=rotation)
         plan = calibrate(lambda noise, values=values: Skellam(noise, values), EPSILON, **PLAN)
-        deviation = math.sqrt(plan.mechanism.noise_variance) / values.levels
+        mechanism = Skellam(plan.mechanism.noise_multiplier, values)
+        deviation = math.sqrt(mechanism.noise_variance) / values.levels
         found |= {
             f"levels {name}": values.levels,
             f"noise {name}": deviation / expected,
-            f"sent {name}": plan.mechanism.shares(plan.setting, bytes).bits,
+            f"sent {name}": mechanism.shares(plan.setting, bytes).bits,
         }
     return found
 
