@@ -50,6 +50,7 @@ from .privacy.dp_sgd import dp_sgd, example_epsilon
 from .privacy.events import plan_of_event
 from .privacy.mechanisms.banded import Banded
 from .privacy.mechanisms.blt import BufferedToeplitz
+from .privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from .privacy.mechanisms.gaussian import Gaussian
 from .privacy.mechanisms.skellam import Skellam
 from .privacy.plan import Plan
@@ -79,6 +80,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DeviceIntegers",
+    "DiscreteGaussian",
     "Experiment",
     "FederatedData",
     "Flat",

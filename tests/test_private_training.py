@@ -34,6 +34,7 @@ from pride_jax.models.networks import mlp
 from pride_jax.privacy.clipping import Adaptive, Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
@@ -114,9 +115,12 @@ def test_released_sums_have_the_planned_noise_and_no_other(plan):
     assert abs(np.corrcoef(noise[0], noise[1])[0, 1]) < 5 / np.sqrt(LENGTH)
 
 
-@pytest.mark.parametrize("survivors", [CLIENTS, CLIENTS - 1])
-def test_shares_of_integer_noise_add_up_to_the_plans(survivors):
-    plan = replace(FULL, mechanism=replace(SHARES, dropouts=1))
+@pytest.mark.parametrize(
+    ("kind", "survivors"),
+    [(Skellam, CLIENTS), (Skellam, CLIENTS - 1), (DiscreteGaussian, CLIENTS - 1)],
+)
+def test_shares_of_integer_noise_add_up_to_the_plans(kind, survivors):
+    plan = replace(FULL, mechanism=kind(2.0, SHARES.values, dropouts=1, colluders=1))
     lossy = secure(plain(), network=lambda messages: messages[:survivors])
     noise = steps_of(dp_fedavg(plan, adder=simulated(lossy)), 8)
     variance = plan.mechanism.total_variance(plan.sampler) * survivors / CLIENTS

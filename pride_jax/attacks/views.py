@@ -19,7 +19,7 @@ from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Term
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
 from pride_jax.engine.contribution import encoder
 from pride_jax.errors import ConfigError
-from pride_jax.privacy.mechanisms.skellam import Skellam
+from pride_jax.privacy.mechanisms.share_mechanism import ShareMechanism
 from pride_jax.privacy.norms import clip_by_norm
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.rotation import rotate_back
@@ -177,21 +177,21 @@ def _release(
 def noised_integers(
     key: Key, updates: Float[Array, "clients length"], plan: Plan, rng: Rng
 ) -> Float32[np.ndarray, "clients length"]:
-    """What clients of a ``skellam`` plan hand to the secure sum: integers with a share of noise.
+    """What clients that add shares of noise hand to the secure sum: integers with their share.
 
     The whole sum has the plan's noise; a client's own part has 1/clients of its variance.
 
     Args:
       key: of the rounding.
       updates: of all the plan's clients.
-      plan: with the mechanism `Skellam`.
+      plan: of a mechanism whose noise clients add.
       rng: of the noise; ``os.urandom``.
 
     Raises:
       ConfigError: the plan's server adds the noise.
     """
-    if not isinstance(plan.mechanism, Skellam):
-        raise ConfigError(f"mechanism={plan.mechanism}: expected Skellam, whose noise clients add")
+    if not isinstance(plan.mechanism, ShareMechanism):
+        raise ConfigError(f"mechanism={plan.mechanism}: expected one whose noise clients add")
     shares, limit = plan.shares(rng), plan.clipping.norm
     encode, norm = encoder(plan.added), jnp.float32(limit)
     start = jnp.zeros((), jnp.int32)

@@ -27,7 +27,8 @@ def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
       since no two of its turns share noise (Choquette-Choo et al. 2023, (Amplified) Banded Matrix
       Factorization).
     - Fixed size, Gaussian noise: privacy losses at twice the clipping norm (`pairs.Replaced`).
-    - Skellam noise: as Gaussian noise that costs no less (`dominance`).
+    - Skellam and discrete Gaussian shares: as Gaussian noise that costs no less (`dominance`,
+      `discrete_dominance`).
 
     Args:
       plan: what is released.
@@ -43,7 +44,7 @@ def epsilon_known_cohort(plan: Plan, rounds: int | None = None) -> float:
     """ε at the plan's δ against who also knows each round's cohort: nothing is amplified.
 
     For Gaussian and banded noise, which the server adds, the sums without noise are still unknown
-    to the adversary. For Skellam noise, which the clients add, it may be aggregator and key holder.
+    to the adversary. For noise that the clients add, it may be aggregator and key holder.
 
     Args:
       plan: what is released.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pride_jax.privacy.as_json import to_dict
 from pride_jax.privacy.clipping import Clipping, Unclipped
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState
+from pride_jax.privacy.mechanisms.share_noise import Rng
 from pride_jax.privacy.mechanisms.shares import NO_SHARES, Shares
-from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.sampler import Sampler
 from pride_jax.privacy.values import FixedPoint, Floats
 from pride_jax.validated import Validated

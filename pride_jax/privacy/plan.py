@@ -8,11 +8,12 @@ from pride_jax.privacy.as_json import from_dict, to_dict
 from pride_jax.privacy.clipping import Adaptive, Clipping, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState, Setting
+from pride_jax.privacy.mechanisms.share_noise import Rng
 from pride_jax.privacy.mechanisms.shares import Shares
 from pride_jax.privacy.mechanisms.skellam import Skellam
-from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.readers import Reader
 from pride_jax.privacy.sampling import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from pride_jax.types import Cohort, Key, Update
 
-Mechanism = Gaussian | Skellam | Banded | BufferedToeplitz
+Mechanism = Gaussian | Skellam | DiscreteGaussian | Banded | BufferedToeplitz
 """The mechanisms that a plan may have."""
 
 
@@ -343,6 +344,7 @@ _KINDS: dict[str, type] = {
         Unclipped,
         Gaussian,
         Skellam,
+        DiscreteGaussian,
         Banded,
         BufferedToeplitz,
         Floats,

@@ -20,6 +20,7 @@ from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.clipping import Adaptive, Clipping, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.no_plan import NoPlan
@@ -235,13 +236,14 @@ def _build_mechanism(
             "has buffers"
         )
     match privacy.mechanism:
-        case "skellam":
+        case "skellam" | "discrete_gaussian":
             if not isinstance(values, Integers) or isinstance(values, DeviceIntegers):
                 raise ConfigError(
-                    "privacy.mechanism='skellam' with aggregation.protocol='none': expected a "
-                    "protocol that adds integers, such as plain or masking"
+                    f"privacy.mechanism={privacy.mechanism!r} with aggregation.protocol='none': "
+                    "expected a protocol that adds integers, such as plain or masking"
                 )
-            return Skellam(
+            kind = Skellam if privacy.mechanism == "skellam" else DiscreteGaussian
+            return kind(
                 noise_multiplier,
                 values,
                 dropouts=privacy.dropouts,

@@ -203,9 +203,9 @@ class Privacy(Validated):
     """`adaptive` moves the norm, from `clipping_norm`, to a quantile (Andrew et al. 2021)."""
     quantile: float = 0.5
     """Share of updates within the clipping norm, for `adaptive`."""
-    mechanism: Literal["none", "gaussian", "skellam", "banded", "blt"] = "none"
-    """`gaussian` on the sum; `skellam`: integers, each client a share; `banded` and `blt`:
-    correlated over rounds, the latter over all of them and never amplified."""
+    mechanism: Literal["none", "gaussian", "skellam", "discrete_gaussian", "banded", "blt"] = "none"
+    """`gaussian` on the sum; `skellam` and `discrete_gaussian`: integers, each client a share;
+    `banded` and `blt`: correlated over rounds, the latter over all of them and never amplified."""
     noise: Literal["integers", "floats"] = "integers"
     """`integers` on the public grid of the sum, of a stated distance from what is accounted;
     `floats`, of none, for studies, as that of `banded` and `blt` always is."""
@@ -226,11 +226,11 @@ class Privacy(Validated):
     buffers: int = 2
     """Copies of the model in which `blt` remembers past noise."""
     dropouts: int = 0
-    """Clients that may be missing from a sum of `skellam`; with more, nothing is opened."""
+    """Clients that may be missing from a sum of shares of noise; with more, nothing is opened."""
     exchangeable_dropouts: bool = False
     """Whether those missing are any of the called alike; if not, `dropouts` void amplification."""
     colluders: int = 1
-    """Clients that may tell their shares of `skellam` noise, and how many were called."""
+    """Clients that may tell their shares of noise, and how many were called."""
     public_sizes: bool = False
     """Whether clients' numbers of examples are public: ε does not cover them, and updates may be
     weighed by them."""
@@ -244,7 +244,7 @@ class Privacy(Validated):
         self._below_one("quantile")
         self._at_least(1, "band")
         self._at_least(0, "dropouts", "colluders", "seed", "buffers")
-        if self.noise == "floats" and self.mechanism in ("none", "skellam"):
+        if self.noise == "floats" and self.mechanism in ("none", "skellam", "discrete_gaussian"):
             self._refuse("noise", f"'integers' with mechanism={self.mechanism!r}")
         if self.noise == "integers" and self.mechanism in ("banded", "blt"):
             self._refuse(

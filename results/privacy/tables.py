@@ -171,6 +171,39 @@ def _costs(runs: Sequence[Row]) -> list[str]:
     ]
 
 
+def rounding(results: Path) -> str:
+    """Noise of Skellam shares over Gaussian noise's at the same ε, and bits a value to send."""
+    lines = [
+        [
+            f"{row['model']}, {row['parameters']:,}",
+            str(row["bits"]),
+            f"{row['noise as they are']:.4f}",
+            f"{row['noise rotated']:.4f}",
+            str(row["sent as they are"]),
+            str(row["sent rotated"]),
+        ]
+        for row in _json(results, "rounding")["rows"]
+    ]
+    header = ["model, parameters", "bits", "noise, updates as they are", "noise, rotated"]
+    return table([*header, "bits sent, as they are", "bits sent, rotated"], lines)
+
+
+def few_bits(results: Path) -> str:
+    """Test accuracy with integers of few bits, with rotations and without."""
+    found = _json(results, "few_bits")
+    by_setting: dict[tuple[str, str], list[Row]] = {}
+    for run in found["few"]["runs"]:
+        asked = run["settings"]
+        key = asked["aggregation.bits"], asked["privacy.rotation"]
+        by_setting.setdefault(key, []).append(run)
+    fine = found["fine"]["runs"]
+    lines = [["12", _accuracy(fine), "the same: not rotated", str(len(fine))]]
+    for bits in sorted({bits for bits, _ in by_setting}, key=int, reverse=True):
+        plain, rotated = (by_setting[bits, may] for may in ("False", "True"))
+        lines.append([bits, _accuracy(plain), _accuracy(rotated), str(len(rotated))])
+    return table(["bits", "updates as they are", "rotated", "seeds"], lines)
+
+
 def populations(results: Path) -> str:
     """Smaller and natural populations."""
     lines = []

@@ -7,14 +7,17 @@ from independent import (
     bracket,
     chances_of,
     counted,
+    discrete_gaussian_sum,
     hidden_call,
+    integer_call,
+    integer_counted,
     replaced,
-    skellam_call,
-    skellam_counted,
+    skellam,
 )
 
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
+from pride_jax.privacy.mechanisms.share_mechanism import ShareMechanism
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.sampling import CyclicPoisson, FixedSize, Full
 
@@ -30,8 +33,8 @@ def bracket_of(plan, reader):
 def descriptions(plan, reader):
     """(events of a round, how many) that are no better for the client than the plan."""
     sampler, mechanism = plan.sampler, plan.mechanism
-    if isinstance(mechanism, Skellam):
-        called, seen = _of_skellam(mechanism)
+    if isinstance(mechanism, ShareMechanism):
+        called, seen = _of_shares(mechanism, sampler)
     else:
         move = 1 / mechanism.noise_multiplier
 
@@ -65,23 +68,28 @@ def descriptions(plan, reader):
     return [([seen(chances[size], size / rest) for size in likely], turns)]
 
 
-def _of_skellam(mechanism):
-    """All of the norm in one coordinate."""
+def _of_shares(mechanism, sampler):
+    """All of the norm in one coordinate; of discrete Gaussians, everybody's shares."""
     squared = mechanism.values.max_squared_norm
     variance, shift = mechanism.noise_multiplier**2 * squared, math.isqrt(squared)
+    if isinstance(mechanism, Skellam):
+        noise = skellam(variance)
+    else:
+        honest = sampler.num_clients - mechanism.dropouts - mechanism.colluders
+        noise = discrete_gaussian_sum(variance / honest, honest)
 
     def called(chance, rate):
-        return skellam_call(chance, rate, variance, shift)
+        return integer_call(chance, rate, noise, shift)
 
     def seen(chance, rate):
-        return skellam_counted(chance, rate, variance, shift)
+        return integer_counted(chance, rate, noise, shift)
 
     return called, seen
 
 
 def _fewest_opened(plan):
     mechanism, cohort = plan.mechanism, plan.sampler.expected_cohort
-    if isinstance(mechanism, Skellam):
+    if isinstance(mechanism, ShareMechanism):
         needed = mechanism.dropouts + max(2, mechanism.colluders + 1)
         return max(needed, math.floor(cohort - 6 * math.sqrt(cohort)))
     return mechanism.values.smallest_sum

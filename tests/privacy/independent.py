@@ -111,17 +111,40 @@ def _of_masses(chance, one, other):
     return Event(chance, one, other, ratios, ratios)
 
 
-def skellam_call(chance, rate, variance, shift):
-    """Exact probabilities of Skellam noise, which a called client's data moves by an integer."""
+def skellam(variance):
+    """Integers -> their probabilities, of Skellam noise; and its variance."""
+    return lambda line: ive(np.abs(line), variance), variance
+
+
+def discrete_gaussian_sum(share, clients):
+    """As `skellam`, of the sum of so many discrete Gaussians, added up one by one."""
+    far = _far(share * clients, 0)
+    line = np.arange(-far, far + 1)
+    one = np.exp(-(line**2) / (2 * share))
+    one = total = one / one.sum()
+    for _ in range(clients - 1):
+        total = np.convolve(total, one, "same")
+
+    def masses(at):
+        inside = np.abs(at) <= far
+        return np.where(inside, total[np.where(inside, at + far, 0)], 0.0)
+
+    return masses, share * clients
+
+
+def integer_call(chance, rate, noise, shift):
+    """Exact probabilities of integer noise, which a called client's data moves by an integer."""
+    masses, variance = noise
     line = np.arange(-_far(variance, shift), _far(variance, shift) + 1)
-    still, moved = (ive(np.abs(line - at), variance) for at in (0, shift))
+    still, moved = (masses(line - at) for at in (0, shift))
     return _of_masses(chance, (1 - rate) * still + rate * moved, still)
 
 
-def skellam_counted(chance, rate, variance, shift):
-    """As `counted`, with exact probabilities of Skellam noise."""
+def integer_counted(chance, rate, noise, shift):
+    """As `counted`, with exact probabilities of integer noise."""
+    masses, variance = noise
     line = np.arange(-_far(variance, shift), _far(variance, shift) + 1)
-    still, once, twice = (ive(np.abs(line - at), variance) for at in (0, shift, 2 * shift))
+    still, once, twice = (masses(line - at) for at in (0, shift, 2 * shift))
     first = _of_masses(1.0, (1 - rate) * still + rate * twice, (1 - rate) * still + rate * once)
     second = _of_masses(1.0, (1 - rate) * still + rate * once, still)
     up, down = first.low > 0, second.low > 0

@@ -10,6 +10,7 @@ from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.mechanisms.blt import BufferedToeplitz
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
@@ -41,6 +42,10 @@ CASES = {
         "colluding_clients",
     ),
     "skellam, rare": (plan(truncated_poisson(300, 0.01, 300), Skellam(1.0, INTEGERS)), "models"),
+    "discrete Gaussian": (
+        plan(full(12), DiscreteGaussian(4.0, Integers(4, 7), dropouts=1, colluders=2)),
+        "colluding_clients",
+    ),
     "banded": (plan(full(300), Banded(10.0, band=4, values=Floats())), "models"),
     "cyclic": (
         plan(cyclic_poisson(300, 0.1, groups=5), Banded(1.0, band=4, values=Floats())),

@@ -124,11 +124,13 @@ SHARES = replace(
 CORRELATED = replace(
     EVERYONE, privacy=replace(EVERYONE.privacy, mechanism="banded", band=2, noise="floats")
 )
+DISCRETE = replace(SHARES, privacy=replace(SHARES.privacy, mechanism="discrete_gaussian"))
 PRIVATE = {
     "poisson": POISSON,
     "everyone": EVERYONE,
     "fixed": FIXED,
     "shares": SHARES,
+    "discrete shares": DISCRETE,
     "correlated": CORRELATED,
 }
 

@@ -8,6 +8,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.clipping import Adaptive, Flat, Unclipped
 from pride_jax.privacy.mechanisms.banded import Banded
+from pride_jax.privacy.mechanisms.discrete_gaussian import DiscreteGaussian
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.no_plan import NoPlan
@@ -67,6 +68,12 @@ def test_clippings_are_clippings():
             "plain",
             Skellam(2.0, Integers(77, 12), dropouts=2, colluders=3),
         ),
+        (
+            {"mechanism": "discrete_gaussian", "dropouts": 2, "exchangeable_dropouts": True},
+            Cohort("truncated_poisson", size=50),
+            "plain",
+            DiscreteGaussian(2.0, Integers(77, 12), dropouts=2, colluders=1, exchangeable=True),
+        ),
     ],
 )
 def test_mechanisms_are_mechanisms(changes, cohort, protocol, mechanism):
@@ -104,6 +111,7 @@ def test_a_target_is_calibrated_and_state_is_accounted_for():
     ("changes", "cohort", "message"),
     [
         ({"mechanism": "skellam"}, Cohort(), "skellam' with aggregation.protocol='none'"),
+        ({"mechanism": "discrete_gaussian"}, Cohort(), "discrete_gaussian' with aggregation.prot"),
         ({"band": 2}, Cohort(), "privacy.band=2: expected 1, since only"),
         ({}, Cohort("truncated_poisson", groups=2), "cohort.groups=2: expected 1"),
         ({}, Cohort("full", capacity=9), "cohort.capacity=9: expected none"),

@@ -10,8 +10,8 @@ from jaxtyping import Float64
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.amplification import ORDERS
 from pride_jax.privacy.mechanisms.mechanism import Setting, hidden
+from pride_jax.privacy.mechanisms.share_noise import Rng
 from pride_jax.privacy.mechanisms.shares import NO_SHARES, Shares
-from pride_jax.privacy.mechanisms.skellam_noise import Rng
 from pride_jax.privacy.profile import GaussianProfile, Profile
 from pride_jax.privacy.readers import Reader, View
 from pride_jax.privacy.sampling import Accounted, Full
@@ -148,5 +148,5 @@ class ServerNoise(Validated):
             "No stated distance: noise in floating point has gaps that a reader of the last bits "
             "could use, and sums in floating point round, which one client's data may change a "
             "little for others'. Good for studies of utility; for a release, gaussian with "
-            "privacy.noise=integers, or skellam, has neither."
+            "privacy.noise=integers, or noise that clients add, has neither."
         )

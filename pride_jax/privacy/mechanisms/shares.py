@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64, Integer
 
 from pride_jax.errors import ProtocolError
-from pride_jax.privacy.mechanisms.skellam_noise import centre
+from pride_jax.privacy.mechanisms.share_noise import centre
 
 Rows = Integer[np.ndarray, "clients length"]
 """Integers of some clients, one a row."""

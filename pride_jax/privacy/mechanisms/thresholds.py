@@ -183,3 +183,43 @@ def _bernstein(variance: float, bits: int) -> float:
 
 _SKELLAM_PRECISION = 192
 """Bits of the floating point in which Skellam probabilities are computed, all sums of positives."""
+
+
+def discrete_gaussian(variance: float) -> Thresholds:
+    """Thresholds of integers k with probabilities proportional to exp(−k² / (2 variance)).
+
+    Canonne, Kamath & Steinke 2020, The Discrete Gaussian for Differential Privacy. Neighbouring
+    weights differ by exp((2k − 1) / (2 variance)), which changes from k to k by a common factor:
+    products all the way down from the last weight that counts, of rounded numbers whose relative
+    errors add up to less than (last + 2)² units of the last place.
+
+    Args:
+      variance: above 0.
+    """
+    last = math.ceil(_subgaussian(variance, 161)) + 1
+    with gmpy2.context(precision=_GAUSSIAN_PRECISION):
+        inverse = 1 / gmpy2.mpfr(variance)
+        weight = gmpy2.exp(-inverse * last * last / 2)
+        factor, change = gmpy2.exp(inverse * (2 * last - 1) / 2), gmpy2.exp(-inverse)
+        tails = [weight]
+        for _ in range(last, 1, -1):
+            weight *= factor
+            factor *= change
+            tails.append(tails[-1] + weight)
+        scale = gmpy2.mul_2exp(2 / (1 + 2 * tails[-1]), _GAUSSIAN_PRECISION)
+        values = (gmpy2.mpz(tail * scale) for tail in reversed(tails))
+        return thresholds_of(values, _GAUSSIAN_PRECISION, _ERROR)
+
+
+def discrete_gaussian_distance(variance: float) -> float:
+    """At least the distance of `discrete_gaussian`'s thresholds, without making them."""
+    return (_subgaussian(variance, 1 - _SMALLEST) + 2) * 2 * 2.0**-BITS + 2.0 ** (_SMALLEST + 1)
+
+
+def _subgaussian(variance: float, bits: int) -> float:
+    """Where the probability of a larger magnitude is at most 2^(1 − bits): 2 exp(−a² / (2 v))."""
+    return math.sqrt(2 * variance * bits * math.log(2))
+
+
+_GAUSSIAN_PRECISION = 256
+"""Bits of the floating point in which discrete Gaussian probabilities are computed."""

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pride_jax.errors import ConfigError
+from pride_jax.privacy.mechanisms.share_noise import (
+    centre,
+    magnitudes_of,
+    wire_bits,
+    wrap_probability,
+)
 from pride_jax.privacy.mechanisms.skellam_noise import (
     LARGEST_VARIANCE,
-    _magnitudes,
-    centre,
     distance,
     skellam,
     tail_bound,
-    wire_bits,
-    wrap_probability,
 )
 from pride_jax.privacy.mechanisms.thresholds import Thresholds, skellam_distance
 
@@ -129,7 +131,7 @@ def test_draws_that_63_bits_do_not_decide_take_64_more():
         asked.append(count)
         return np.array([[0, 2 << 62, 3 << 62][len(asked) - 1]], np.uint64)
 
-    np.testing.assert_array_equal(_magnitudes(table, draws, stream), [2, 1, 0, 2, 0, 3])
+    np.testing.assert_array_equal(magnitudes_of(table, draws, stream), [2, 1, 0, 2, 0, 3])
     assert asked == [1, 1, 1]
 
 
@@ -201,6 +203,7 @@ def test_the_tail_bound_does_not_cancel_at_large_variances():
 )
 def test_residues_are_as_narrow_as_the_probability_allows(largest, clients, variance, values):
     numbers = {"largest": largest, "clients": clients, "variance": variance, "values": values}
+    numbers["tail"] = tail_bound
     wire = wire_bits(**numbers)
     assert wrap_probability(wire, **numbers) <= 2.0**-40
     assert wrap_probability(wire - 1, **numbers) > 2.0**-40
@@ -208,7 +211,7 @@ def test_residues_are_as_narrow_as_the_probability_allows(largest, clients, vari
 
 def test_noised_sums_of_the_largest_values_survive_the_wire():
     clients, variance, values = 10, 1e4, 20_000
-    wire = wire_bits(largest=31, clients=clients, variance=variance, values=values)
+    wire = wire_bits(largest=31, clients=clients, variance=variance, values=values, tail=tail_bound)
     source = fixed(3)
     noised = 31 + np.stack([skellam(source, variance / clients, values) for _ in range(clients)])
     assert np.abs(noised.sum(axis=0)).max() > 2 ** (wire - 3)
@@ -218,4 +221,4 @@ def test_noised_sums_of_the_largest_values_survive_the_wire():
 
 def test_sums_too_large_for_the_wire_are_refused():
     with pytest.raises(ConfigError, match="more than 32 bits: quantise to fewer bits"):
-        wire_bits(largest=2**15 - 1, clients=100_000, variance=1.0, values=1)
+        wire_bits(largest=2**15 - 1, clients=100_000, variance=1.0, values=1, tail=tail_bound)

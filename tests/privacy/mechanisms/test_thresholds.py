@@ -9,6 +9,8 @@ import pytest
 
 from pride_jax.privacy.mechanisms.thresholds import (
     above,
+    discrete_gaussian,
+    discrete_gaussian_distance,
     gaussian_distance,
     rounded_gaussian,
     skellam,
@@ -60,14 +62,33 @@ def test_what_is_left_out_and_rounded_is_the_distance(deviation):
     assert thresholds.distance <= gaussian_distance(deviation) <= 4 * thresholds.distance
 
 
+def skellam_mass(k, variance):
+    return mpmath.besseli(k, variance) * mpmath.exp(-variance)
+
+
+def discrete_gaussian_mass(k, variance):
+    """By the theta function that all weights add up to."""
+    total = mpmath.jtheta(3, 0, mpmath.exp(-1 / (2 * mpmath.mpf(variance))))
+    return mpmath.exp(-(mpmath.mpf(k) ** 2) / (2 * mpmath.mpf(variance))) / total
+
+
+@pytest.mark.parametrize(
+    ("made_of", "distance", "mass"),
+    [
+        (skellam, skellam_distance, skellam_mass),
+        (discrete_gaussian, discrete_gaussian_distance, discrete_gaussian_mass),
+    ],
+)
 @pytest.mark.parametrize("variance", [1e-3, 0.7, 30.0, 2500.0])
-def test_skellam_thresholds_are_the_probabilities_rounded_down(variance):
-    thresholds = skellam(variance)
+def test_thresholds_of_integers_are_the_probabilities_rounded_down(
+    made_of, distance, mass, variance
+):
+    thresholds = made_of(variance)
     values = values_of(thresholds)
     with mpmath.workdps(80):
         masses, k = [], 1
         while not masses or masses[-1] > mpmath.mpf(2) ** -200:
-            masses.append(2 * mpmath.besseli(k, variance) * mpmath.exp(-variance))
+            masses.append(2 * mass(k, variance))
             k += 1
         tails = [mpmath.mpf(0)]
         for mass in reversed(masses):
@@ -76,7 +97,7 @@ def test_skellam_thresholds_are_the_probabilities_rounded_down(variance):
         for made, tail in zip(values, tails, strict=False):
             assert 0 <= tail * 2**127 - made < 1 + 2**-6
         assert thresholds.distance >= tails[len(values)]
-    assert thresholds.distance <= skellam_distance(variance) <= 4 * thresholds.distance
+    assert thresholds.distance <= distance(variance) <= 4 * thresholds.distance
 
 
 def test_wide_skellam_thresholds_agree_with_the_normal_distribution():
