@@ -25,6 +25,7 @@ from pride_jax.aggregation.signatures import SigningSecret, is_signed_by, sign
 from pride_jax.errors import ProtocolError
 
 KEY_BYTES = 32
+_ANYBODY = X25519PrivateKey.from_private_bytes(bytes(range(KEY_BYTES)))
 TAG_BYTES = 16
 BOX_BYTES = 2 * SHARE_BYTES + 16
 _SIGNED = b"PRIDEkey"
@@ -66,7 +67,14 @@ def public_from_bytes(data: bytes) -> MaskingPublic:
             f"Masking keys of {len(data)} bytes, expected {3 * KEY_BYTES}: they were cut short or "
             "are of another protocol"
         )
-    return MaskingPublic(*_cut(data, KEY_BYTES))
+    public = MaskingPublic(*_cut(data, KEY_BYTES))
+    for key in (public.sealing, public.pairing):
+        try:
+            _ANYBODY.exchange(X25519PublicKey.from_public_bytes(key))
+        except ValueError:
+            # Before anybody else meets it: whoever cannot agree with it would have to stop.
+            raise ProtocolError("A masking key with which nobody can agree: make another") from None
+    return public
 
 
 def sign_round_keys(

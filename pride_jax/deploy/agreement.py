@@ -1,6 +1,7 @@
 """What config and roster imply for every role, worked out once and kept beside them."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +58,16 @@ class Agreement(NamedTuple):
     terms: Terms
     rules: Rules
     plan: Plan | NoPlan
+
+    @property
+    def run(self) -> bytes:
+        """What names the run and all that its roles must have in common, 32 bytes.
+
+        It is in every signature: nothing of a role with other settings, another plan for instance,
+        passes for this run's.
+        """
+        shared = json.dumps(shared_settings(self.config), sort_keys=True).encode()
+        return hashlib.sha256(self.roster.run + shared).digest()
 
 
 def write_config(folder: Path, config: Experiment) -> None:
@@ -169,7 +180,7 @@ def directory_from(agreement: Agreement, record: Record) -> Directory:
         signatures,
         letters_from(record),
         record["model"],
-        agreement.roster.run,
+        agreement.run,
     )
 
 
@@ -182,7 +193,7 @@ def _holder_key(agreement: Agreement, record: Record) -> Public:
     if not agreement.protocol.renews:
         return agreement.public_key
     (holder,) = agreement.roster.key_holders
-    run, round_ = agreement.roster.run, record["round"]
+    run, round_ = agreement.run, record["round"]
     signed = record["holder_key"]
     return bfv_keys.public_from_bytes(key_from_bytes(signed, holder.signing_key, run, round_))
 

@@ -193,7 +193,7 @@ def _signed_keys(
     agreement: Agreement, given: Mapping[int, Record], notes: Path, round_: int
 ) -> Record:
     """The keys for a round that are keys, and signed by whose they are; others are noted."""
-    run, parties = agreement.roster.run, agreement.roster.parties
+    run, parties = agreement.run, agreement.roster.parties
     publics, signatures = {}, {}
     for client, reply in given.items():
         public, signature = bytes_in(reply, "public"), bytes_in(reply, "signature")

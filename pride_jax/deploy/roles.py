@@ -88,6 +88,16 @@ class Me(NamedTuple):
     number: int
 
 
+_WRONG_TYPES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
 def respond(folder: Path, request: Record) -> Record:
     """A role's reply.
 
@@ -112,7 +122,7 @@ def respond(folder: Path, request: Record) -> Record:
             return answers[kind](me, request)
         except PrideError:
             raise
-        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        except _WRONG_TYPES as error:
             raise ProtocolError(
                 f"A request of kind {kind!r} is incomplete or of wrong types ({error})"
             ) from None
@@ -211,7 +221,7 @@ def _keys(me: Me, request: Record) -> Record:
     if not isinstance(secret, RoundKeys):
         raise _not_spoken(me, "keys")
     _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
-    key, run = load_signing_key(me.folder), me.agreement.roster.run
+    key, run = load_signing_key(me.folder), me.agreement.run
     signature = sign_round_keys(key, run, round_, me.number, public)
     return {"public": public.to_bytes(), "signature": signature}
 
@@ -228,7 +238,7 @@ def _holder_keys(me: Me, request: Record) -> Record:
             "makes a new key for every round, as with bfv"
         )
     _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
-    signing, run = load_signing_key(me.folder), me.agreement.roster.run
+    signing, run = load_signing_key(me.folder), me.agreement.run
     return {"public": signed_key(signing, run, round_, public)}
 
 

@@ -122,6 +122,11 @@ def test_masking_keys():
     secret, public = masking().keygen(os.urandom, Role.CLIENT)
     assert isinstance(secret, round_keys.RoundKeys)
     assert round_keys.public_from_bytes(public.to_bytes()) == public
+    for place in (0, 1):
+        keys = [public.sealing, public.pairing, public.own]
+        keys[place] = bytes(32)
+        with pytest.raises(ProtocolError, match="nobody can agree"):
+            round_keys.public_from_bytes(b"".join(keys))
     secret.write_to([3, 5], 0)
     again = round_keys.round_keys_from_bytes(secret.to_bytes())
     assert (again.public, again.helpers) == (public, (3, 5))

@@ -33,7 +33,7 @@ from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.runs.refusals import REFUSALS
 from pride_jax.settings import own
-from pride_jax.settings.experiment import Aggregation, Data, Experiment, Model, Partition
+from pride_jax.settings.experiment import Aggregation, Data, Engine, Experiment, Model, Partition
 from pride_jax.settings.files import from_dict, load_config, to_dict, trust
 
 CONFIG = Experiment(
@@ -339,3 +339,16 @@ def test_a_key_holder_imports_no_code_of_others(own_code, monkeypatch):
     load_agreement(own_code / "key-holder")
     monkeypatch.setattr(own, "resolve", lambda *_: pytest.fail("a key holder trains nothing"))
     load_agreement(own_code / "key-holder")
+
+
+def test_nothing_passes_between_roles_whose_settings_differ(roles):
+    """Another plan, for instance, of which one party would count on more noise than there is."""
+    agreement = load_agreement(roles / "server")
+    other = agreement._replace(config=replace(agreement.config, seed=agreement.config.seed + 1))
+    own_cores = replace(agreement.config, engine=Engine(devices=1))
+    record = {"round": 0, "cohort": [0, 1, 2], "model": bytes(32)}
+    mine, same = (
+        directory_from(each, record).fingerprint
+        for each in (agreement, agreement._replace(config=own_cores))
+    )
+    assert mine == same != directory_from(other, record).fingerprint
