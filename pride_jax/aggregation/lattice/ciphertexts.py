@@ -6,14 +6,16 @@ of those that the vectors were hidden under, the errors are uniform in their roo
 in nine of them leaves its bound.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int, Int8, Int64, UInt32
 
+from pride_jax.aggregation.lattice import programs
 from pride_jax.aggregation.lattice.drawn import draw_errors
 from pride_jax.aggregation.lattice.parameters import Lattice
-from pride_jax.aggregation.lattice.transform import coefficients_of, primes_of, values_of
+from pride_jax.aggregation.lattice.programs import form_here
+from pride_jax.aggregation.lattice.transform import by_prime
 from pride_jax.aggregation.lattice.wire import from_bytes, to_bytes
 from pride_jax.aggregation.secure_sum import Rng
 from pride_jax.errors import ProtocolError
@@ -43,18 +45,7 @@ def masked(
     errors: Int8[np.ndarray, "rows lanes"],
 ) -> Residues:
     """As ``mask``, with errors that have been drawn."""
-    products = _products(lattice, public, key) + errors
-    return (products % primes_of(lattice)).astype(np.uint32)
-
-
-def _products(
-    lattice: Lattice, public: Polynomials, key: Int[np.ndarray, "degree"]
-) -> Int64[np.ndarray, "primes rows lanes"]:
-    """a·s."""
-    values = public.astype(np.int64) * values_of(lattice, key) % primes_of(lattice)
-    columns = np.moveaxis(coefficients_of(lattice, values), 0, 2)
-    lanes = columns.reshape(len(lattice.primes), lattice.rows, -1)
-    return lanes[..., : lattice.lanes]
+    return programs.masked(form_here(), lattice, public, key, errors)
 
 
 def hide(lattice: Lattice, masked: Residues, values: Int64[np.ndarray, "length"]) -> bytes:
@@ -65,27 +56,12 @@ def hide(lattice: Lattice, masked: Residues, values: Int64[np.ndarray, "length"]
       masked: from ``mask``, used for nothing else.
       values: of the vector, in ±``largest_value``.
     """
-    primes = primes_of(lattice)
-    total = masked.astype(np.int64)
-    for place, slot in enumerate(_in_slots(lattice, values)):
-        weight = 2 ** (lattice.error_bits + place * lattice.value_bits)
-        weights = np.array([weight % prime for prime in lattice.primes])[:, None, None]
-        total += slot * weights
-        total %= primes
-    return to_bytes(total.astype(np.uint32))
-
-
-def _in_slots(
-    lattice: Lattice, values: Int64[np.ndarray, "length"]
-) -> Int64[np.ndarray, "slots rows lanes"]:
-    padded = np.zeros(lattice.slots * lattice.coefficients, np.int64)
-    padded[: lattice.length] = values
-    return padded.reshape(lattice.slots, lattice.rows, lattice.lanes)
+    return programs.hidden(form_here(), lattice, masked, values).tobytes()
 
 
 def is_canonical(lattice: Lattice, body: bytes) -> bool:
     """Whether ``body``, of the lattice's size, is what ``hide`` may return: residues below p."""
-    return bool((from_bytes(lattice, body) < primes_of(lattice).astype(np.uint32)).all())
+    return bool((from_bytes(lattice, body) < by_prime(lattice.primes).astype(np.uint32)).all())
 
 
 def add(lattice: Lattice, bodies: Sequence[bytes]) -> bytes:
@@ -95,7 +71,7 @@ def add(lattice: Lattice, bodies: Sequence[bytes]) -> bytes:
       lattice: the parameters.
       bodies: at least one, canonical.
     """
-    primes = primes_of(lattice).astype(np.uint32)
+    primes = by_prime(lattice.primes).astype(np.uint32)
     total = from_bytes(lattice, bodies[0])
     for body in bodies[1:]:
         total += from_bytes(lattice, body)
@@ -125,13 +101,15 @@ def reveal(
         key; or a sum leaves what that many vectors can reach.
     """
     offset = 2 ** (lattice.error_bits - 1) + sum(
-        2 ** (bit + lattice.value_bits - 1) for bit in _bits(lattice)
+        2 ** (bit + lattice.value_bits - 1) for bit in lattice.bits
     )
     offsets = np.array([offset % prime for prime in lattice.primes])[:, None, None]
-    residues = from_bytes(lattice, body) - _products(lattice, public, summed_key) + offsets
-    limbs = _limbs(lattice, residues % primes_of(lattice))
+    none = np.zeros((lattice.rows, lattice.lanes), np.int8)
+    products = masked(lattice, public, summed_key, none)
+    residues = from_bytes(lattice, body) + offsets - products
+    limbs = _limbs(lattice, residues % by_prime(lattice.primes))
     error = _field(limbs, 0, lattice.error_bits)
-    slots = [_field(limbs, bit, lattice.value_bits) for bit in _bits(lattice)]
+    slots = [_field(limbs, bit, lattice.value_bits) for bit in lattice.bits]
     beyond = _field(limbs, lattice.error_bits + lattice.slots * lattice.value_bits, 63)
     largest = lattice.largest_error(count)
     outside = int(np.count_nonzero((np.abs(error) > largest) | (beyond != -(2**62))))
@@ -149,11 +127,6 @@ def reveal(
             "message was forged or damaged; discard the round"
         )
     return values[: lattice.length]
-
-
-def _bits(lattice: Lattice) -> Iterator[int]:
-    """The lowest bit of each slot."""
-    return (lattice.error_bits + slot * lattice.value_bits for slot in range(lattice.slots))
 
 
 def _limbs(

@@ -13,6 +13,9 @@ errors and all values of a coefficient side by side, and small enough for 128 bi
 Primes lie just below 2^26 and are 1 modulo 2N. Products of two residues are then exact in float64.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# gmpy2 has no type stubs.
+
 import functools
 import itertools
 import math
@@ -20,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-import gmpy2
+from gmpy2 import mpz
 
 from pride_jax.aggregation.secure_sum import Terms
 from pride_jax.aggregation.words import words_of
@@ -40,6 +43,12 @@ FAILURE = 2.0**-40
 
 KEY_BITS = 8
 """Width of a key's coefficient: ±127, and none beyond 79 is drawn, see `thresholds`."""
+
+
+def sides(degree: int) -> tuple[int, int]:
+    """Of the square, or half a square, that a polynomial's coefficients form."""
+    rows = 2 ** ((degree.bit_length() - 1) // 2)
+    return rows, degree // rows
 
 
 class Lattice(NamedTuple):
@@ -69,14 +78,14 @@ class Lattice(NamedTuple):
     largest_value: int
 
     @property
-    def columns(self) -> int:
-        """The second side of the square, or nearly so, that a polynomial's coefficients form."""
-        return 2 ** -(-(self.degree.bit_length() - 1) // 2)
+    def rows(self) -> int:
+        """The first of the sides of a polynomial, see `sides`."""
+        return sides(self.degree)[0]
 
     @property
-    def rows(self) -> int:
-        """The first side of it."""
-        return self.degree // self.columns
+    def columns(self) -> int:
+        """The second of them."""
+        return sides(self.degree)[1]
 
     @property
     def lanes(self) -> int:
@@ -97,6 +106,11 @@ class Lattice(NamedTuple):
     def modulus(self) -> int:
         """The number q."""
         return math.prod(self.primes)
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """The lowest bit of each slot: values are hidden times 2 to these powers."""
+        return tuple(self.error_bits + slot * self.value_bits for slot in range(self.slots))
 
     @property
     def size(self) -> int:
@@ -154,7 +168,7 @@ def _bytes_sent(lattice: Lattice, terms: Terms) -> int:
 def _primes(degree: int) -> Iterator[int]:
     """Primes that are 1 modulo 2N, from 2^26 down."""
     for candidate in range(2**RESIDUE_BITS + 1 - 2 * degree, 0, -2 * degree):
-        if gmpy2.is_prime(candidate):
+        if mpz(candidate).is_prime():
             yield candidate
 
 

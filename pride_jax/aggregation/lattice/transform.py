@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64
 
-from pride_jax.aggregation.lattice.parameters import Lattice
+from pride_jax.aggregation.lattice.parameters import Lattice, sides
 
 
 class Matrices(NamedTuple):
@@ -33,17 +33,15 @@ class Matrices(NamedTuple):
     columns: Int64[np.ndarray, "primes columns columns"]
 
 
-def primes_of(lattice: Lattice) -> Int64[np.ndarray, "primes 1 1"]:
-    """The primes, to be broadcast over rows and columns."""
-    return np.array(lattice.primes, np.int64)[:, None, None]
+def by_prime(primes: tuple[int, ...]) -> Int64[np.ndarray, "primes 1 1"]:
+    """Primes, or what there is one of for each, to be broadcast over rows and columns."""
+    return np.array(primes, np.int64)[:, None, None]
 
 
 @functools.lru_cache(maxsize=8)
-def matrices_of(
-    degree: int, primes: tuple[int, ...], rows: int, columns: int
-) -> tuple[Matrices, Matrices]:
+def matrices_of(degree: int, primes: tuple[int, ...]) -> tuple[Matrices, Matrices]:
     """The transform and its inverse."""
-    found = [_matrices(degree, prime, rows, columns) for prime in primes]
+    found = [_matrices(degree, prime) for prime in primes]
     forward, inverse = (
         Matrices(*(np.stack(each) for each in zip(*side, strict=True)))
         for side in zip(*found, strict=True)
@@ -51,9 +49,8 @@ def matrices_of(
     return forward, inverse
 
 
-def _matrices(
-    degree: int, prime: int, rows: int, columns: int
-) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+def _matrices(degree: int, prime: int) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    rows, columns = sides(degree)
     root = root_of(degree, prime)
     powers = np.array([pow(root, power, prime) for power in range(2 * degree)])
     i1, i2 = np.arange(rows), np.arange(columns)
@@ -78,17 +75,8 @@ def values_of(
     lattice: Lattice, polynomial: Int[np.ndarray, "degree"]
 ) -> Int64[np.ndarray, "primes rows columns"]:
     """A polynomial's values at the roots modulo each prime."""
-    matrices, _ = matrices_of(lattice.degree, lattice.primes, lattice.rows, lattice.columns)
-    primes = primes_of(lattice)
+    matrices, _ = matrices_of(lattice.degree, lattice.primes)
+    primes = by_prime(lattice.primes)
     # 2^52 times 128 terms at most: exact.
     square = polynomial.astype(np.int64).reshape(lattice.rows, lattice.columns) % primes
     return matrices.rows @ square % primes * matrices.factors % primes @ matrices.columns % primes
-
-
-def coefficients_of(
-    lattice: Lattice, values: Int64[np.ndarray, "*blocks primes rows columns"]
-) -> Int64[np.ndarray, "*blocks primes rows columns"]:
-    """Polynomials with these values."""
-    _, matrices = matrices_of(lattice.degree, lattice.primes, lattice.rows, lattice.columns)
-    primes = primes_of(lattice)
-    return matrices.rows @ (values @ matrices.columns % primes * matrices.factors % primes) % primes
