@@ -56,7 +56,7 @@ def hide(lattice: Lattice, masked: Residues, values: Int64[np.ndarray, "length"]
       masked: from ``mask``, used for nothing else.
       values: of the vector, in ±``largest_value``.
     """
-    return programs.hidden(form_here(), lattice, masked, values).tobytes()
+    return to_bytes(programs.hidden(form_here(), lattice, masked, values))
 
 
 def is_canonical(lattice: Lattice, body: bytes) -> bool:

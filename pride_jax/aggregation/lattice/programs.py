@@ -1,4 +1,4 @@
-"""The two compiled programs of a client: a·s + e, and the values added to it and packed.
+"""The two compiled programs of a client: a·s + e, and the values added to it.
 
 They run on JAX's default device, in `float64` on CPUs and in `integers` elsewhere. All arrays of
 one ring are computed by one program, some polynomials at a time.
@@ -17,7 +17,6 @@ from pride_jax.aggregation.lattice.float64 import FLOAT64
 from pride_jax.aggregation.lattice.integers import INTEGERS
 from pride_jax.aggregation.lattice.parameters import Lattice
 from pride_jax.aggregation.lattice.transform import by_prime, matrices_of, values_of
-from pride_jax.aggregation.lattice.wire import pack
 
 
 class Ring(NamedTuple):
@@ -123,14 +122,14 @@ def _weights_of(form: Arithmetic, lattice: Lattice) -> Constants:
 
 
 @functools.partial(jax.jit, static_argnames="form")
-def _hidden(
+def _weighted(
     form: Arithmetic,
     moduli: Moduli,
     weights: Constants,
     masked: UInt32[Array, "primes rows lanes"],
     values: Int32[Array, "slots rows lanes"],
-) -> UInt32[Array, "primes groups words lanes"]:
-    return pack(form.weighted(masked, values, weights, moduli))
+) -> UInt32[Array, "primes rows lanes"]:
+    return form.weighted(masked, values, weights, moduli)
 
 
 def hidden(
@@ -138,11 +137,11 @@ def hidden(
     lattice: Lattice,
     masked: UInt32[np.ndarray, "primes rows lanes"],
     values: Int64[np.ndarray, "length"],
-) -> UInt32[np.ndarray, "primes groups words lanes"]:
-    """The packed residues of a·s + e + 2^E·m."""
+) -> UInt32[np.ndarray, "primes rows lanes"]:
+    """The residues of a·s + e + 2^E·m."""
     padded = np.zeros((lattice.slots, lattice.rows, lattice.lanes), np.int32)
     padded.reshape(-1)[: lattice.length] = values
     with jax.enable_x64(True):
         ring = ring_of(form, lattice.degree, lattice.primes)
         weights = _weights_of(form, lattice)
-        return np.asarray(_hidden(form, ring.moduli, weights, masked, padded))
+        return np.asarray(_weighted(form, ring.moduli, weights, masked, padded))

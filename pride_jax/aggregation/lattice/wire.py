@@ -4,21 +4,25 @@ In each lane, bits 26·r … 26·r + 25 are those of row r, and bits 32·m … 3
 is little-endian. No bit is left over, so that residues have one encoding.
 """
 
-from typing import TypeVar
-
 import numpy as np
-from jaxtyping import Array, UInt32
+from jaxtyping import UInt32
 
 from pride_jax.aggregation.lattice.parameters import RESIDUE_BITS, Lattice
 
 _ROWS, _WORDS = 16, RESIDUE_BITS // 2
 
-Residues = TypeVar("Residues", np.ndarray, Array)
-
 
 def to_bytes(residues: UInt32[np.ndarray, "primes rows lanes"]) -> bytes:
     """Residues, packed."""
-    return np.asarray(pack(residues), "<u4").tobytes()
+    primes, rows, lanes = residues.shape
+    grouped = residues.reshape(primes, rows // _ROWS, _ROWS, lanes)
+    words = np.zeros((primes, rows // _ROWS, _WORDS, lanes), "<u4")
+    for row in range(_ROWS):
+        word, bit = divmod(RESIDUE_BITS * row, 32)
+        words[:, :, word] |= grouped[:, :, row] << np.uint32(bit)
+        if bit + RESIDUE_BITS > 32:
+            words[:, :, word + 1] |= grouped[:, :, row] >> np.uint32(32 - bit)
+    return words.tobytes()
 
 
 def from_bytes(lattice: Lattice, body: bytes) -> UInt32[np.ndarray, "primes rows lanes"]:
@@ -33,17 +37,3 @@ def from_bytes(lattice: Lattice, body: bytes) -> UInt32[np.ndarray, "primes rows
             found[:, :, row] |= words[:, :, word + 1] << np.uint32(32 - bit)
     found &= np.uint32(2**RESIDUE_BITS - 1)
     return found.reshape(primes, rows, lattice.lanes)
-
-
-def pack(residues: Residues) -> Residues:
-    """Words of residues, on the host or a device: arrays of the same kind."""
-    array = residues.__array_namespace__()
-    primes, rows, lanes = residues.shape
-    grouped = residues.reshape(primes, rows // _ROWS, _ROWS, lanes)
-    words = [array.zeros_like(grouped[:, :, 0])] * _WORDS
-    for row in range(_ROWS):
-        word, bit = divmod(RESIDUE_BITS * row, 32)
-        words[word] = words[word] | (grouped[:, :, row] << bit)
-        if bit + RESIDUE_BITS > 32:
-            words[word + 1] = words[word + 1] | (grouped[:, :, row] >> (32 - bit))
-    return array.stack(words, axis=2)
