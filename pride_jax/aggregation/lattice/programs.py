@@ -117,9 +117,8 @@ def masked(
             small = np.zeros((rows, step * columns), np.int8)
             part = errors[:, lanes]
             small[:, : part.shape[1]] = part
-            residues = masked_blocks(
-                form, ring, polynomials, values, small.reshape(rows, step, columns)
-            )
+            small = small.reshape(rows, step, columns)
+            residues = masked_blocks(form, ring, polynomials, values, small)
             into = found[:, :, lanes]
             into[:] = np.asarray(residues).reshape(count, rows, -1)[:, :, : into.shape[2]]
     return found
