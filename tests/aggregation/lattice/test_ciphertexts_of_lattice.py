@@ -174,4 +174,7 @@ def test_a_body_for_given_draws_does_not_change():
     errors = rng.integers(-20, 21, (LATTICE.rows, LATTICE.lanes)).astype(np.int8)
     vector = rng.integers(-30_000, 30_000, 300)
     body = hide(LATTICE, masked(LATTICE, PUBLIC, key, errors), vector)
-    assert hashlib.sha256(body).hexdigest() == "069f30d68b6c2e6c969ff9be93d46fda593df3ab6523c4a13f8929a1ccdb241e"
+    assert (
+        hashlib.sha256(body).hexdigest()
+        == "069f30d68b6c2e6c969ff9be93d46fda593df3ab6523c4a13f8929a1ccdb241e"
+    )
