@@ -86,6 +86,22 @@ def check_messages(
       MessageError: the first message found that must not be added.
       TooFewError: no messages at all.
     """
+    accepted = check_senders(directory, protocol, messages)
+    for message in accepted:
+        _check_size(directory, message.client, "body", message.body, body_size)
+        _check_size(directory, message.client, "enclosed", message.enclosed, enclosed_size)
+    return accepted
+
+
+def check_senders(
+    directory: Directory, protocol: str, messages: Sequence[Message]
+) -> list[Message]:
+    """As `check_messages`, of messages whose parts are still to be looked at.
+
+    Raises:
+      MessageError: the first message found that must not be added.
+      TooFewError: no messages at all.
+    """
     if not messages:
         raise TooFewError(f"Round {directory.round}: no messages to combine, expected at least 1")
     expected = header(directory, protocol)
@@ -102,8 +118,6 @@ def check_messages(
                 message.client, f"it already sent one in round {directory.round}; send one a round"
             )
         seen.add(message.client)
-        _check_size(directory, message.client, "body", message.body, body_size)
-        _check_size(directory, message.client, "enclosed", message.enclosed, enclosed_size)
         if directory.signers is not None:
             _check_signature(directory, message)
     return sorted(messages, key=lambda message: message.client)
@@ -242,10 +256,20 @@ def check_enclosed(
             f"Refused a question of round {directory.round}: expected what each contributor "
             "enclosed, in ascending order"
         )
-    expected = header(directory, protocol)
+    check_signed(directory, protocol, question.enclosed)
     for each in question.enclosed:
-        _check_header(each, expected)
         _check_size(directory, each.client, "enclosed", each.enclosed, enclosed_size)
+
+
+def check_signed(directory: Directory, protocol: str, enclosed: Sequence[Enclosed]) -> None:
+    """Refuses what is enclosed for another sum, or is not signed by the client that it names.
+
+    Raises:
+      MessageError: the first that is found.
+    """
+    expected = header(directory, protocol)
+    for each in enclosed:
+        _check_header(each, expected)
         if directory.signers is not None:
             _check_signature(directory, each)
 

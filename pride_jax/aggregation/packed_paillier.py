@@ -141,7 +141,7 @@ def packed_paillier(
         raise ConfigError(f'{scheme}: exponent={exponent!r}, expected "default" or "strict"')
     if workers < 1:
         raise ConfigError(f"{scheme}: workers={workers}, expected at least 1")
-    name = f"{scheme}-{key_bits}" + ("-breakable" if key_bits == 1024 else "")
+    name = f"{scheme}-{key_bits}" + ("-unsafe" if key_bits == 1024 else "")
     exponent_bytes = exponent_bits(key_bits, exponent) // 8
 
     def layout_of(directory: Directory) -> Layout:

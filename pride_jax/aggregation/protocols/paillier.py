@@ -106,7 +106,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
     ``if __name__ == "__main__":``.
 
     Args:
-      key_bits: bit length of n: 3072, 4096 or 2048; 1024 is breakable and says so in its name.
+      key_bits: bit length of n: 3072, 4096 or 2048; 1024 is unsafe and says so in its name.
       exponent: length of the obfuscators' exponents, see ``exponent_bits``.
       workers: processes that encrypt and check, and threads that decrypt; 1 stays in this process.
 

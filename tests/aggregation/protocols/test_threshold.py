@@ -414,7 +414,7 @@ class TestSettings:
             threshold_paillier(1024, 3, 3).open(two_of_three.directory, two_of_three.total, [])
 
     def test_small_keys_are_labelled(self) -> None:
-        assert threshold_paillier(1024).name == "threshold-1024-breakable"
+        assert threshold_paillier(1024).name == "threshold-1024-unsafe"
         assert threshold_paillier(3072).name == "threshold-3072"
 
     def test_every_number_of_the_key_is_in_the_fingerprint(self, two_of_three: Round) -> None:
