@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from jaxtyping import Int64, UInt
 
-from pride_jax.aggregation.secure_sum import Terms
+from pride_jax.aggregation.terms import Terms
 
 SEED_BYTES = 32
 

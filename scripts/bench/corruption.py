@@ -32,8 +32,9 @@ from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
-from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum, Terms
+from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum
 from pride_jax.aggregation.signatures import signing_key
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError
 from pride_jax.runs.lines import as_line
 

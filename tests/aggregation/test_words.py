@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pride_jax.aggregation.secure_sum import Terms
+from pride_jax.aggregation.terms import Terms
 from pride_jax.aggregation.words import (
     SEED_BYTES,
     Words,
