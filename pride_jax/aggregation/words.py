@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from jaxtyping import Int64, UInt
 
 from pride_jax.aggregation.terms import Terms
 
 SEED_BYTES = 32
+_BLOCK_BYTES = 16
 
 
 class Words(NamedTuple):
@@ -73,17 +74,26 @@ def sum_of_streams(
     words: Words, added: Iterable[bytes], taken: Iterable[bytes] = ()
 ) -> UInt[np.ndarray, "length"]:
     """The sum of the streams of some seeds, less those of others."""
-    total = words.zeros()
+    total, size = words.zeros(), words.dtype.itemsize * words.length
+    # One piece of memory for all streams: to make a new one takes longer than to fill it.
+    nothing, room = bytes(size), bytearray(size + _BLOCK_BYTES - 1)
+    drawn = np.frombuffer(room, words.dtype, words.length)
     for seed in added:
-        total += stream(words, seed)
+        _encryptor(seed).update_into(nothing, room)
+        total += drawn
     for seed in taken:
-        total -= stream(words, seed)
+        _encryptor(seed).update_into(nothing, room)
+        total -= drawn
     return total
 
 
 def keystream(seed: bytes, size: int) -> bytes:
     """That many bytes of AES-256 in counter mode, under 32 uniform bytes of no other use."""
-    return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor().update(bytes(size))
+    return _encryptor(seed).update(bytes(size))
+
+
+def _encryptor(seed: bytes) -> CipherContext:
+    return Cipher(algorithms.AES(seed), modes.CTR(bytes(_BLOCK_BYTES))).encryptor()
 
 
 def to_words(words: Words, values: Int64[np.ndarray, "length"]) -> UInt[np.ndarray, "length"]:

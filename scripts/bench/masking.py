@@ -11,16 +11,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.common.masked_round import CLIENT_STEPS, one_client, played
+from bench.common.masked_round import one_client, played
 from bench.common.masking_pieces import Piece, pieces
 from pride_jax.aggregation.neighbours import ServerModel, neighbourhood
 from pride_jax.errors import ConfigError, PrideError
@@ -217,48 +216,36 @@ def as_json(setting: Setting, report: Report) -> str:
 def show(report: Report) -> None:
     """The report as tables."""
     console = Console()
-    steps = list(report.rows[0].steps)
-    _print(
-        console,
-        "Whole rounds: processor seconds of everybody",
-        ["code", "server", "clients", "silent", "degree", "all", *steps, "bytes a client"],
-        (
-            [
-                *(row.code, row.server, row.clients, row.silent, row.degree, row.seconds),
-                *(row.steps.get(name, np.nan) for name in steps),
-                row.bytes,
-            ]
-            for row in report.rows
-        ),
-    )
-    _print(
-        console,
-        "One client of a large round: processor seconds",
-        ["clients", "degree", "letters read", "all", *CLIENT_STEPS, "bytes"],
-        (
-            [
-                *(one.clients, one.degree, one.letters, one.seconds),
-                *(one.steps[name] for name in CLIENT_STEPS),
-                one.bytes,
-            ]
-            for one in report.ones
-        ),
-    )
-    _print(
-        console,
-        "Pieces of a round of the first size",
-        ["piece", "µs", "times in a round", "seconds"],
-        (
-            [piece.name, piece.us, piece.count, piece.us * piece.count / 1e6]
-            for piece in report.pieces
-        ),
-    )
+    rounds = [
+        {name: value for name, value in row._asdict().items() if name != "steps"} | row.steps
+        for row in report.rows
+    ]
+    _print(console, "Whole rounds: processor seconds of everybody", _across(rounds))
+    ones = [one._asdict() | one.steps for one in report.ones]
+    _print(console, "One client of a large round: processor seconds", _across(ones))
+    lines = [["", "µs", "times in a round", "seconds"]]
+    lines += [
+        [each.name, _cell(each.us), _cell(each.count), _cell(each.us * each.count / 1e6)]
+        for each in report.pieces
+    ]
+    _print(console, "Pieces of a round of the first size", lines)
 
 
-def _print(
-    console: Console, title: str, names: list[str], lines: Iterable[list[str | int | float]]
-) -> None:
-    table = Table(*names, title=title)
-    for line in lines:
-        table.add_row(*(f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in line))
+def _across(columns: list[dict[str, Any]]) -> list[list[str]]:
+    """A line a figure."""
+    names = [name for name in columns[0] if name != "steps"]
+    return [["", *("" for _ in columns)]] + [
+        [name, *(_cell(column.get(name, "")) for column in columns)] for name in names
+    ]
+
+
+def _cell(value: str | int | float) -> str:
+    return f"{value:,.3g}" if isinstance(value, float) else str(value)
+
+
+def _print(console: Console, title: str, lines: list[list[str]]) -> None:
+    header, *rest = lines
+    table = Table(*header, title=title)
+    for line in rest:
+        table.add_row(*line)
     console.print(table)
