@@ -17,7 +17,7 @@ from jaxtyping import Int64, UInt
 from pride_jax.aggregation.terms import Terms
 
 SEED_BYTES = 32
-_BLOCK_BYTES = 16
+_BLOCK_BYTES, _AT_ONCE = 16, 2**15
 
 
 class Words(NamedTuple):
@@ -74,16 +74,17 @@ def sum_of_streams(
     words: Words, added: Iterable[bytes], taken: Iterable[bytes] = ()
 ) -> UInt[np.ndarray, "length"]:
     """The sum of the streams of some seeds, less those of others."""
-    total, size = words.zeros(), words.dtype.itemsize * words.length
-    # One piece of memory for all streams: to make a new one takes longer than to fill it.
-    nothing, room = bytes(size), bytearray(size + _BLOCK_BYTES - 1)
-    drawn = np.frombuffer(room, words.dtype, words.length)
-    for seed in added:
-        _encryptor(seed).update_into(nothing, room)
-        total += drawn
-    for seed in taken:
-        _encryptor(seed).update_into(nothing, room)
-        total -= drawn
+    streams = [(_encryptor(seed), np.add) for seed in added]
+    streams += [(_encryptor(seed), np.subtract) for seed in taken]
+    total = words.zeros()
+    for start in range(0, words.length, _AT_ONCE):
+        part = total[start : start + _AT_ONCE]
+        # One piece of memory, which stays in the cache: to make a new one takes longer than this.
+        nothing, room = bytes(part.nbytes), bytearray(part.nbytes + _BLOCK_BYTES - 1)
+        drawn = np.frombuffer(room, words.dtype, len(part))
+        for encryptor, change in streams:
+            encryptor.update_into(nothing, room)
+            change(part, drawn, out=part)
     return total
 
 
