@@ -303,10 +303,10 @@ class Aggregation(Validated):
     """Of the Paillier modulus; 3072 is 128-bit security, 4096 is 152-bit, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
     """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
-    holders: int = 3
+    holders: int = 4
     """Key holders of `threshold`."""
-    threshold: int = 2
-    """How many of them open a sum."""
+    threshold: int = 3
+    """How many of them open a sum: more than half. With 3 of 4 one may be corrupted, one absent."""
     server: Literal["curious", "active"] = "active"
     """Whom `masking` protects against: a server that follows the protocol, or one that does not."""
     corrupted: float = 1 / 3
@@ -326,8 +326,8 @@ class Aggregation(Validated):
         self._at_least(2, "threshold", "smallest_cohort")
         if self.protocol == "none" and self.smallest_cohort is not None:
             self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
-        if self.protocol == "threshold" and self.threshold > self.holders:
-            self._refuse("threshold", f"at most holders={self.holders}")
+        if self.protocol == "threshold" and not self.holders / 2 < self.threshold <= self.holders:
+            self._refuse("threshold", f"more than half of holders={self.holders}, and at most all")
         self._below_one("corrupted", "silent")
         each = 2 if self.server == "active" else 1
         if self.corrupted + each * self.silent >= 1:
