@@ -1,5 +1,6 @@
 """From settings to aggregation protocols, without JAX: processes that only encrypt start fast."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from pride_jax.errors import ConfigError
 
 
 def build_secure_sum(settings: config.Aggregation) -> SecureSum:
-    """The protocol that adds updates, other than ``none``."""
+    """The protocol that adds updates, other than ``none``, or the keys that they travel under."""
     # Each protocol's libraries are imported where it is chosen.
     workers = settings.workers or len(cores())
     match settings.protocol:
@@ -47,6 +48,38 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
 
             return bfv()
     raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
+
+
+CHEAPER_FROM = {"paillier": 8_193, "threshold": 8_193, "masking": 8_193}
+"""Protocol -> the shortest updates whose round costs less with their keys apart."""
+
+
+def with_key_apart(settings: config.Aggregation, protocol: SecureSum, length: int) -> SecureSum:
+    """The protocol, or updates under one-time keys that the protocol adds.
+
+    Args:
+      settings: say where.
+      protocol: from `build_secure_sum`.
+      length: of an update.
+
+    Raises:
+      ConfigError: keys are to be apart from updates that are no longer.
+    """
+    match settings.key_apart:
+        case "never":
+            return protocol
+        case "where_cheaper" if length < CHEAPER_FROM.get(settings.protocol, math.inf):
+            return protocol
+    # With what it computes with: JAX.
+    from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
+    from pride_jax.aggregation.protocols.lattice import lattice
+
+    if length <= LONGEST_KEY:
+        raise ConfigError(
+            f"aggregation.key_apart='always' with {length} values in an update: expected "
+            f"'where_cheaper' or 'never', since a key has up to {LONGEST_KEY}"
+        )
+    return lattice(protocol)
 
 
 class KeyHolders(NamedTuple):
