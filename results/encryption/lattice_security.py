@@ -1,9 +1,10 @@
 """The lattice estimator's figures for the rings of `lattice`, largest q each.
 
-Runs in a Python that has Sage, and the estimator (https://github.com/malb/lattice-estimator) on its
-path; it needs nothing of this project::
+Runs in a Python that has Sage, and the estimator (https://github.com/malb/lattice-estimator, here
+of commit 27a581bb) on its path; it needs nothing of this project::
 
-    python3 -m venv sage && sage/bin/pip install passagemath-standard-no-symbolics passagemath-symbolics
+    python3 -m venv sage
+    sage/bin/pip install passagemath-standard-no-symbolics passagemath-symbolics
     PYTHONPATH=lattice-estimator sage/bin/python results/encryption/lattice_security.py \
         > results/encryption/lattice_security.json
 

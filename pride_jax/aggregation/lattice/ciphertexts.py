@@ -100,66 +100,79 @@ def reveal(
       ProtocolError: a coefficient of the summed error leaves its bound, as it does under another
         key; or a sum leaves what that many vectors can reach.
     """
-    offset = 2 ** (lattice.error_bits - 1) + sum(
-        2 ** (bit + lattice.value_bits - 1) for bit in lattice.bits
-    )
-    offsets = np.array([offset % prime for prime in lattice.primes])[:, None, None]
-    none = np.zeros((lattice.rows, lattice.lanes), np.int8)
-    products = masked(lattice, public, summed_key, none)
-    residues = from_bytes(lattice, body) + offsets - products
-    limbs = _limbs(lattice, residues % by_prime(lattice.primes))
-    error = _field(limbs, 0, lattice.error_bits)
-    slots = [_field(limbs, bit, lattice.value_bits) for bit in lattice.bits]
-    beyond = _field(limbs, lattice.error_bits + lattice.slots * lattice.value_bits, 63)
-    largest = lattice.largest_error(count)
-    outside = int(np.count_nonzero((np.abs(error) > largest) | (beyond != -(2**62))))
+    hidden = from_bytes(lattice, body)
+    no_errors = np.zeros((lattice.rows, lattice.lanes), np.int8)
+    products = masked(lattice, public, summed_key, no_errors)
+    largest, reach = lattice.largest_error(count), count * lattice.largest_value
+    values = np.empty((lattice.slots, lattice.rows, lattice.lanes), np.int64)
+    outside = 0
+    # As many coefficients at a time as stay in a processor's cache.
+    step = max(1, _AT_A_TIME // lattice.lanes)
+    for rows in (slice(first, first + step) for first in range(0, lattice.rows, step)):
+        limbs = _limbs(lattice, hidden[:, rows], products[:, rows])
+        errors = _bits(limbs, 0, lattice.error_bits) - 2 ** (lattice.error_bits - 1)
+        for slot, bit in enumerate(lattice.bits):
+            values[slot, rows] = _bits(limbs, bit, lattice.value_bits)
+        above = _bits(limbs, lattice.bits[-1] + lattice.value_bits, _LARGEST_WIDTH)
+        outside += int(np.count_nonzero((np.abs(errors) > largest) | (above > 0)))
     if outside:
         raise ProtocolError(
-            f"{outside} of {error.size} coefficients of the summed error leave ±{largest}: the "
-            f"summed key is not that of these {count} vectors, or one was hidden wrongly; discard "
-            "the round"
+            f"{outside} of {lattice.coefficients} coefficients of the summed error leave "
+            f"±{largest}: the summed key is not that of these {count} vectors, or one was hidden "
+            "wrongly; discard the round"
         )
-    values = np.concatenate(slots, axis=None)
-    reached, reachable = int(np.abs(values).max()), count * lattice.largest_value
-    if reached > reachable:
+    values -= 2 ** (lattice.value_bits - 1)
+    summed, unused = np.split(values.reshape(-1), [lattice.length])
+    if unused.any() or max(-summed.min(), summed.max()) > reach:
         raise ProtocolError(
             f"The sum holds a value that {count} clients within their range cannot reach: a "
             "message was forged or damaged; discard the round"
         )
-    return values[: lattice.length]
+    return summed
+
+
+_AT_A_TIME = 2**15
+_LARGEST_WIDTH = 63
+"""Bits of a number that int64 holds, whatever they are."""
 
 
 def _limbs(
-    lattice: Lattice, residues: Int64[np.ndarray, "primes rows lanes"]
+    lattice: Lattice,
+    hidden: UInt32[np.ndarray, "primes rows lanes"],
+    products: UInt32[np.ndarray, "primes rows lanes"],
 ) -> list[Int64[np.ndarray, "rows lanes"]]:
-    """The numbers below q with these residues, 32 bits a limb, the lowest first.
+    """What was hidden, 32 bits a limb, the lowest first, all of it moved up to be above 0.
 
-    Mixed radix (Garner 1959): x = d0 + p0·(d1 + p1·(d2 + …)), one digit a prime.
+    The number below q is found in mixed radix (Garner 1959), one digit d a prime:
+    d0 + p0·(d1 + p1·(d2 + …)).
     """
-    digits: list[np.ndarray] = []
-    for prime, residue in zip(lattice.primes, residues, strict=True):
-        for digit, before in zip(digits, lattice.primes, strict=False):
-            residue = (residue - digit) * pow(before, -1, prime) % prime
-        digits.append(residue)
+    halves = (lattice.error_bits, *(bit + lattice.value_bits for bit in lattice.bits))
+    moved = sum(2 ** (bit - 1) for bit in halves)
+    digits: list[Int64[np.ndarray, "rows lanes"]] = []
+    for prime, one, other in zip(lattice.primes, hidden, products, strict=True):
+        digit = (one + np.int64(moved % prime) - other) % prime
+        for before, lower in zip(lattice.primes, digits, strict=False):
+            digit = (digit - lower) * pow(before, -1, prime) % prime
+        digits.append(digit)
     limbs = [digits[-1]]
     for digit, prime in zip(digits[-2::-1], lattice.primes[-2::-1], strict=True):
         carry = digit
         for number, limb in enumerate(limbs):
             carry = limb * prime + carry
             limbs[number] = carry & (2**32 - 1)
-            carry >>= 32
+            carry = carry >> 32
         limbs.append(carry)
     return limbs
 
 
-def _field(
+def _bits(
     limbs: Sequence[Int64[np.ndarray, "rows lanes"]], start: int, width: int
 ) -> Int64[np.ndarray, "rows lanes"]:
-    """``width`` bits from ``start`` on, less 2^(width − 1)."""
-    number, shift = divmod(start, 32)
-    found = np.zeros(limbs[0].shape, np.int64)
-    for place, limb in enumerate(limbs[number : number + 3]):
+    """The number in ``width`` bits from ``start`` on, up to 63."""
+    first, shift = divmod(start, 32)
+    found = np.zeros_like(limbs[0])
+    for place, limb in enumerate(limbs[first : first + 3]):
         moved = 32 * place - shift
-        if moved < 63:
+        if moved < _LARGEST_WIDTH:
             found |= limb << moved if moved >= 0 else limb >> -moved
-    return (found & (2**width - 1)) - 2 ** (width - 1)
+    return found & (2**width - 1)

@@ -122,7 +122,7 @@ class Lattice(NamedTuple):
 
     def largest_error(self, count: int) -> int:
         """The bound of sums of ``count`` errors: one leaves it with less than ``FAILURE``."""
-        return _largest_error(count, self.length)
+        return _largest_error(count, self.length + self.rows)
 
 
 def _largest_error(count: int, coefficients: int) -> int:
@@ -140,11 +140,11 @@ def lattice_of(terms: Terms) -> Lattice:
       terms: of the sum. Every sum that terms allow has parameters.
     """
     words = words_of(terms)
-    largest_error = _largest_error(terms.largest_cohort, terms.length)
-    # Under a wrong key errors are uniform: one in nine at least leaves its bound.
-    error_bits = (9 * largest_error // 8).bit_length() + 1
     fitting = []
     for degree, largest_bits in LARGEST_BITS.items():
+        largest_error = _largest_error(terms.largest_cohort, terms.length + sides(degree)[0])
+        # Under a wrong key errors are uniform: one in nine at least leaves its bound.
+        error_bits = (9 * largest_error // 8).bit_length() + 1
         for count in range(1, largest_bits // RESIDUE_BITS + 1):
             primes = tuple(itertools.islice(_primes(degree), count))
             room = math.prod(primes).bit_length() - 1 - error_bits

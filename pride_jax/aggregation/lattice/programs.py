@@ -54,13 +54,22 @@ def ring_of(form: Arithmetic, degree: int, primes: tuple[int, ...]) -> Ring:
 
 
 @functools.partial(jax.jit, static_argnames="form")
-def _masked(
+def masked_blocks(
     form: Arithmetic,
     ring: Ring,
     public: UInt32[Array, "blocks primes rows columns"],
     key: Constants,
     errors: Int8[Array, "rows blocks columns"],
 ) -> UInt32[Array, "primes rows blocks columns"]:
+    """The residues of a·s + e of some polynomials.
+
+    Args:
+      form: static.
+      ring: in that form.
+      public: a.
+      key: factors, the values of s at the roots, over blocks.
+      errors: e.
+    """
     x = form.times(jnp.moveaxis(form.load(public), 0, 2), key, ring.moduli)
     x = form.times(_right(form, x, ring), ring.factors, ring.moduli)
     return form.store(_left(form, ring, x), errors[None], ring.moduli)
@@ -95,7 +104,7 @@ def masked(
 ) -> UInt32[np.ndarray, "primes rows lanes"]:
     """The residues of a·s + e."""
     count, rows, columns = len(lattice.primes), lattice.rows, lattice.columns
-    step = max(1, form.residues // (count * lattice.degree))
+    step = min(max(1, form.residues // (count * lattice.degree)), lattice.blocks)
     found = np.empty((count, rows, lattice.lanes), np.uint32)
     with jax.enable_x64(True):
         ring = ring_of(form, lattice.degree, lattice.primes)
@@ -108,7 +117,8 @@ def masked(
             small = np.zeros((rows, step * columns), np.int8)
             part = errors[:, lanes]
             small[:, : part.shape[1]] = part
-            residues = _masked(form, ring, polynomials, values, small.reshape(rows, step, columns))
+            small = small.reshape(rows, step, columns)
+            residues = masked_blocks(form, ring, polynomials, values, small)
             into = found[:, :, lanes]
             into[:] = np.asarray(residues).reshape(count, rows, -1)[:, :, : into.shape[2]]
     return found
@@ -122,13 +132,22 @@ def _weights_of(form: Arithmetic, lattice: Lattice) -> Constants:
 
 
 @functools.partial(jax.jit, static_argnames="form")
-def _weighted(
+def with_values(
     form: Arithmetic,
     moduli: Moduli,
     weights: Constants,
     masked: UInt32[Array, "primes rows lanes"],
     values: Int32[Array, "slots rows lanes"],
 ) -> UInt32[Array, "primes rows lanes"]:
+    """The residues of a·s + e + 2^E·m.
+
+    Args:
+      form: static.
+      moduli: in that form.
+      weights: factors, of each slot.
+      masked: a·s + e.
+      values: m.
+    """
     return form.weighted(masked, values, weights, moduli)
 
 
@@ -144,4 +163,4 @@ def hidden(
     with jax.enable_x64(True):
         ring = ring_of(form, lattice.degree, lattice.primes)
         weights = _weights_of(form, lattice)
-        return np.asarray(_weighted(form, ring.moduli, weights, masked, padded))
+        return np.asarray(with_values(form, ring.moduli, weights, masked, padded))
