@@ -15,8 +15,9 @@ class Aggregation(Validated):
     )
     """`none`: floats on the device; `plain`: integers in the clear; `bfv`: for honest clients."""
     key_apart: Literal["where_cheaper", "always", "never"] = "where_cheaper"
-    """Whether updates travel under one-time keys, and the keys alone through `two_servers`,
-    `paillier`, `threshold` or `masking`: the sums are the same, and cost less for long updates."""
+    """Whether updates travel under one-time keys, and only the keys through `two_servers`,
+    `paillier`, `threshold` or `masking`: `where_cheaper`, with `paillier` and `threshold` where
+    updates are longer than keys. Sums are the same."""
     bits: int = 16
     """Bits of a quantised value."""
     limit: float | None = None

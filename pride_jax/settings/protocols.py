@@ -1,6 +1,5 @@
 """From settings to aggregation protocols, without JAX: processes that only encrypt start fast."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pride_jax import settings as config
 from pride_jax.aggregation.key_files import KeyFiles
+from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.engine.cores import cores
@@ -50,8 +50,9 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
     raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
 
 
-CHEAPER_FROM = {"paillier": 8_193, "threshold": 8_193, "masking": 8_193}
-"""Protocol -> the shortest updates whose round costs less with their keys apart."""
+CHEAPER = ("paillier", "threshold")
+"""Protocols whose rounds take fewer seconds and bytes where the keys of longer updates are apart;
+measured in results/encryption."""
 
 
 def with_key_apart(settings: config.Aggregation, protocol: SecureSum, length: int) -> SecureSum:
@@ -65,20 +66,16 @@ def with_key_apart(settings: config.Aggregation, protocol: SecureSum, length: in
     Raises:
       ConfigError: keys are to be apart from updates that are no longer.
     """
-    match settings.key_apart:
-        case "never":
-            return protocol
-        case "where_cheaper" if length < CHEAPER_FROM.get(settings.protocol, math.inf):
-            return protocol
-    # With what it computes with: JAX.
-    from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
-    from pride_jax.aggregation.protocols.lattice import lattice
-
+    is_cheaper = settings.protocol in CHEAPER and length > LONGEST_KEY
+    if settings.key_apart == "never" or not (is_cheaper or settings.key_apart == "always"):
+        return protocol
     if length <= LONGEST_KEY:
         raise ConfigError(
             f"aggregation.key_apart='always' with {length} values in an update: expected "
             f"'where_cheaper' or 'never', since a key has up to {LONGEST_KEY}"
         )
+    from pride_jax.aggregation.protocols.lattice import lattice
+
     return lattice(protocol)
 
 

@@ -5,7 +5,7 @@ import pytest
 from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
 from pride_jax.errors import ConfigError
 from pride_jax.settings.experiment import Aggregation
-from pride_jax.settings.protocols import CHEAPER_FROM, build_secure_sum, with_key_apart
+from pride_jax.settings.protocols import CHEAPER, build_secure_sum, with_key_apart
 
 
 def name(length: int, **settings: str) -> str:
@@ -13,24 +13,24 @@ def name(length: int, **settings: str) -> str:
     return with_key_apart(aggregation, build_secure_sum(aggregation), length).name
 
 
-@pytest.mark.parametrize("protocol", CHEAPER_FROM)
-def test_long_updates_have_their_keys_apart_where_that_is_cheaper(protocol: str) -> None:
+@pytest.mark.parametrize("protocol", CHEAPER)
+def test_updates_longer_than_keys_have_them_apart_where_that_is_cheaper(protocol: str) -> None:
     direct = build_secure_sum(Aggregation(protocol)).name
-    crossing = CHEAPER_FROM[protocol]
-    assert crossing > LONGEST_KEY
-    assert name(crossing - 1, protocol=protocol) == direct
-    assert name(crossing, protocol=protocol) == f"lattice({direct})"
-    assert name(crossing, protocol=protocol, key_apart="never") == direct
+    assert name(LONGEST_KEY, protocol=protocol) == direct
+    assert name(LONGEST_KEY + 1, protocol=protocol) == f"lattice({direct})"
+    assert name(LONGEST_KEY + 1, protocol=protocol, key_apart="never") == direct
 
 
-@pytest.mark.parametrize("protocol", ["plain", "two_servers", "bfv"])
-def test_others_never_by_themselves(protocol: str) -> None:
-    assert not name(10**8, protocol=protocol).startswith("lattice")
+@pytest.mark.parametrize("protocol", ["plain", "two_servers", "masking", "bfv"])
+def test_others_do_not_by_themselves(protocol: str) -> None:
+    assert name(10**8, protocol=protocol) == build_secure_sum(Aggregation(protocol)).name
 
 
-def test_where_it_is_asked_for() -> None:
-    asked = {"protocol": "two_servers", "key_apart": "always"}
-    assert name(LONGEST_KEY + 1, **asked) == "lattice(two_servers)"
+@pytest.mark.parametrize("protocol", ["two_servers", "paillier", "threshold", "masking"])
+def test_where_it_is_asked_for(protocol: str) -> None:
+    asked = {"protocol": protocol, "key_apart": "always"}
+    direct = build_secure_sum(Aggregation(protocol)).name
+    assert name(LONGEST_KEY + 1, **asked) == f"lattice({direct})"
     with pytest.raises(ConfigError, match=r"key_apart='always' with 83 values"):
         name(83, **asked)
 
