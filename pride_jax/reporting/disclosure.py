@@ -226,7 +226,7 @@ def _distance(plan: Plan, releases: int) -> list[str]:
 
 
 def _exponent_statement(name: str) -> list[str]:
-    if not name.startswith(("paillier", "threshold")):
+    if not name.removeprefix("lattice(").startswith(("paillier", "threshold")):
         return []
     return [
         "Obfuscators have short exponents, four times the security level, which assumes that such "

@@ -30,7 +30,7 @@ from pride_jax.aggregation.holder import help_open
 from pride_jax.aggregation.lattice.ciphertexts import Polynomials, add, masked, reveal
 from pride_jax.aggregation.lattice.drawn import draw_key, public_polynomials
 from pride_jax.aggregation.lattice.parameters import Lattice, key_terms
-from pride_jax.aggregation.lattice.transform import coefficients_of, primes_of, values_of
+from pride_jax.aggregation.lattice.transform import by_prime, matrices_of, values_of
 from pride_jax.aggregation.lattice.wire import from_bytes, to_bytes
 from pride_jax.aggregation.messages import enclosed_of, header_bytes, question_of
 from pride_jax.aggregation.protocols import lattice as module
@@ -144,7 +144,7 @@ def less(ring: Lattice, one: bytes, other: bytes) -> bytes:
     """The difference of two hidden vectors."""
     residues = (from_bytes(ring, body).astype(np.int64) for body in (one, other))
     first, second = residues
-    return to_bytes(((first - second) % primes_of(ring)).astype(np.uint32))
+    return to_bytes(((first - second) % by_prime(ring.primes)).astype(np.uint32))
 
 
 def summed_key(party: Party, directory: Directory, sent: list[Message], shares: list[Share]):
@@ -226,14 +226,15 @@ class TestTheAggregatorReads:
         ring, public = ring_of(directory), public_of(party, directory)
         block = from_bytes(ring, hidden)[:, :, : ring.columns].astype(np.int64)
         values = np.stack([values_of(ring, each.reshape(-1))[k] for k, each in enumerate(block)])
-        primes = primes_of(ring)
+        primes, (_, back) = by_prime(ring.primes), matrices_of(ring.degree, ring.primes)
         inverses = np.array(
             [
                 [pow(int(each), -1, prime) for each in row.reshape(-1)]
                 for row, prime in zip(public[0], ring.primes, strict=True)
             ]
         ).reshape(values.shape)
-        key = coefficients_of(ring, values * inverses % primes)[0].reshape(-1)
+        at_roots = values * inverses % primes @ back.columns % primes * back.factors % primes
+        key = (back.rows @ at_roots % primes)[0].reshape(-1)
         return np.where(key > ring.primes[0] // 2, key - ring.primes[0], key)
 
     def test_values_that_it_knows_do_not_tell_the_key(
