@@ -42,7 +42,7 @@ FAILURE = 2.0**-40
 """At least the probability that any coefficient of a summed error leaves its bound."""
 
 KEY_BITS = 8
-"""Width of a key's coefficient: ±127, and none beyond 79 is drawn, see `thresholds`."""
+"""Width of a key's coefficient: ±127, and none beyond 78 is drawn, see `thresholds`."""
 
 
 def sides(degree: int) -> tuple[int, int]:
