@@ -21,6 +21,7 @@ from pride_jax.aggregation.lattice.parameters import (
 )
 from pride_jax.aggregation.secure_sum import Terms
 from pride_jax.files import read_json
+from pride_jax.privacy.mechanisms.discrete_gaussian_noise import tail_bound
 from pride_jax.privacy.mechanisms.thresholds import discrete_gaussian
 
 FIGURES = Path(__file__).parents[3] / "results/encryption/lattice_security.json"
@@ -48,6 +49,8 @@ def test_every_sum_has_a_secure_ring_with_room_for_it(terms):
     value = terms.largest_cohort * terms.largest_value
     error = lattice.largest_error(terms.largest_cohort)
     assert value < 2 ** (lattice.value_bits - 1)
+    variance = terms.largest_cohort * VARIANCE
+    assert lattice.coefficients * tail_bound(variance, error + 1) < FAILURE
     assert 9 * error // 8 < 2 ** (lattice.error_bits - 1)
     together = error + sum(value * 2**bit for bit in lattice.bits)
     assert together < lattice.modulus / 2
