@@ -16,6 +16,8 @@ from jaxtyping import Int, Int64
 from pride_jax.aggregation.messages import signed_bytes
 from pride_jax.aggregation.refusals import (
     DuplicateClientError,
+    FalseShareError,
+    FalseSharesError,
     ForeignSignatureError,
     MessageError,
     MissingSignatureError,
@@ -34,6 +36,7 @@ from pride_jax.aggregation.secure_sum import (
     Header,
     Message,
     Question,
+    SecureSum,
     Share,
     Total,
     header,
@@ -229,6 +232,36 @@ def sift(
             f"Not one of {len(messages)} messages can be taken: {'; '.join(map(str, refused))}"
         )
     return Sifted(check(kept), kept, tuple(refused))
+
+
+class Opened(NamedTuple):
+    """What came of shares, some of which may be false.
+
+    Attributes:
+      total: the sum.
+      refused: why each share that the sum was opened without was refused.
+    """
+
+    total: Int64[np.ndarray, "length"]
+    refused: tuple[FalseShareError, ...]
+
+
+def open_sum(
+    protocol: SecureSum, directory: Directory, total: Total, shares: Sequence[Share]
+) -> Opened:
+    """The sum that shares open, without those that the others show to be false.
+
+    Raises:
+      BurntError: the sum is never opened; it says because of whom.
+      ProtocolError: too few shares are left, or the sum cannot be right.
+    """
+    refused: list[FalseShareError] = []
+    while True:
+        try:
+            return Opened(protocol.open(directory, total, shares), tuple(refused))
+        except FalseSharesError as error:
+            refused.extend(error.refusals())
+            shares = [share for share in shares if share.holder not in error.holders]
 
 
 def check_question(directory: Directory, protocol: str, question: Question) -> None:

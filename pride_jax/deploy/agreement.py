@@ -9,13 +9,8 @@ from typing import Any, NamedTuple
 from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.holder_keys import key_from_bytes
-from pride_jax.aggregation.secure_sum import (
-    Directory,
-    Public,
-    Role,
-    SecureSum,
-    Terms,
-)
+from pride_jax.aggregation.secure_sum import Directory, Public, Role, SecureSum
+from pride_jax.aggregation.terms import Terms
 from pride_jax.deploy.mail import keys_from, letters_from
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError

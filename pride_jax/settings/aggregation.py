@@ -27,10 +27,10 @@ class Aggregation(Validated):
     """Of the Paillier modulus; 3072 is 128-bit security, 4096 is 152-bit, 2048 is 112-bit."""
     exponent: Literal["default", "strict"] = "default"
     """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
-    holders: int = 3
+    holders: int = 4
     """Key holders of `threshold`."""
-    threshold: int = 2
-    """How many of them open a sum."""
+    threshold: int = 3
+    """How many of them open a sum: more than half. With 3 of 4 one may be corrupted, one absent."""
     server: Literal["curious", "active"] = "active"
     """Whom `masking` protects against: a server that follows the protocol, or one that does not."""
     corrupted: float = 1 / 3
@@ -56,8 +56,8 @@ class Aggregation(Validated):
                 f"'where_cheaper' or 'never' with protocol={self.protocol!r}, through which no key "
                 "can be sent: two_servers, paillier, threshold and masking hide keys",
             )
-        if self.protocol == "threshold" and self.threshold > self.holders:
-            self._refuse("threshold", f"at most holders={self.holders}")
+        if self.protocol == "threshold" and not self.holders / 2 < self.threshold <= self.holders:
+            self._refuse("threshold", f"more than half of holders={self.holders}, and at most all")
         self._below_one("corrupted", "silent")
         each = 2 if self.server == "active" else 1
         if self.corrupted + each * self.silent >= 1:

@@ -30,10 +30,10 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Terms,
     Total,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.aggregation.terms import Terms
 
 
 class Case(NamedTuple):

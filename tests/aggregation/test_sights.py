@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 import pytest
 
@@ -15,9 +15,7 @@ from pride_jax.settings.experiment import Aggregation, Experiment
 from pride_jax.settings.protocols import build_secure_sum, key_holders
 
 ROOT = Path(__file__).parents[2]
-PENDING = {"paillier", "threshold"}
-"""Protocols whose descriptions are still to come."""
-NAMES = sorted({*get_args(get_type_hints(Aggregation)["protocol"])} - {"none"} - PENDING)
+NAMES = sorted({*get_args(get_type_hints(Aggregation)["protocol"])} - {"none"})
 
 Coalition = frozenset[str]
 
@@ -53,6 +51,13 @@ def test_no_coalition_and_no_adversary_is_left_out(name: str) -> None:
     assert len(set(protocol.sights)) == len(protocol.sights)
 
 
+def test_whoever_is_named_is_described_curious_and_active(name: str) -> None:
+    """So no cell of the table is empty."""
+    sights = build_secure_sum(Aggregation(name)).sights
+    for who in {sight.who for sight in sights}:
+        assert {each.adversary for each in sights if each.who == who} == {"curious", "active"}, who
+
+
 def named_in(path: Path) -> set[str]:
     """The tests of a file, and their classes, as pytest names them."""
     found = set()
@@ -74,6 +79,16 @@ def shown(sights: tuple[Sight, ...]) -> None:
 
 def test_every_sight_is_shown_by_a_test_that_there_is(name: str) -> None:
     shown(build_secure_sum(Aggregation(name)).sights)
+
+
+@pytest.mark.parametrize(("holders", "threshold"), [(2, 2), (3, 2), (5, 3)])
+def test_so_is_every_sight_of_other_numbers_of_key_holders(holders: int, threshold: int) -> None:
+    shown(build_secure_sum(Aggregation("threshold", holders=holders, threshold=threshold)).sights)
+
+
+@pytest.mark.parametrize("server", ["curious", "active"])
+def test_and_of_either_server(server: Literal["curious", "active"]) -> None:
+    shown(build_secure_sum(Aggregation("masking", server=server)).sights)
 
 
 @pytest.mark.parametrize("clients", [2, 10])

@@ -1,6 +1,7 @@
 """A whole run of roles that answer in this process: the server's way through it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from in_process import CONFIG, digest, served
@@ -59,21 +60,34 @@ def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
 
 
-def test_what_each_answer_took_is_told_whatever_parties_say_of_it(tmp_path):
+def test_how_long_each_answer_was_waited_for_is_told(tmp_path):
     config = replace(CONFIG, rounds=1)
     enrol_all(config, tmp_path / "roles")
-    said = {"party-0": 1.5, "party-1": b"none", "party-2": float("nan")}
-
-    def answer(role, request):
-        return respond(role, request) | {"processor_seconds": said[role.name]}
-
-    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    assert served(tmp_path / "roles", tmp_path / "run") is None
     rows = metrics.read(tmp_path / "run" / EXCHANGES)
     assert {(row["round"], row["to"], row["kind"]) for row in rows} == {
         (0, f"party {number}", "train") for number in range(3)
     }
-    assert [row["processor_seconds"] for row in rows] == [1.5, None, None]
     assert all(row["seconds"] > 0 for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_an_answer_took_of_a_processor_stays_with_the_node(tmp_path, monkeypatch):
+    """Also of a refusal: with a secret at hand, it could tell something of it."""
+    app = pytest.importorskip("flwr.app")
+    from pride_jax.deploy import flower
+
+    # Flower makes messages for a task of its own only.
+    monkeypatch.setattr(flower, "Message", lambda content, reply_to: content)
+    enrol_all(CONFIG, tmp_path / "roles")
+    party = tmp_path / "roles" / "party-0"
+    context = SimpleNamespace(node_config={"folder": str(party)})
+    for record in ({"pride": app.ConfigRecord({"kind": "no such kind"})}, {}):
+        reply = flower.answer(SimpleNamespace(content=app.RecordDict(record)), context)
+        assert list(reply["pride"]) == ["refused"]
+    rows = metrics.read(party / flower.ANSWERS)
+    assert [row["kind"] for row in rows] == ["no such kind", "None"]
+    assert all(row["processor_seconds"] > 0 for row in rows)
 
 
 def test_a_round_in_which_nobody_answers_stops_and_says_how_to_go_on(tmp_path):

@@ -1,7 +1,8 @@
 """What a device must be able to do with residues modulo primes below 2^26, in one form or another.
 
-A form is a kind of numbers on a device whose products and sums are exact: `float64` or `integers`.
-Both give the same residues to the bit.
+A form is a kind of numbers whose sums and products a device computes exactly: `float64` or
+`integers`. Both give the same residues to the bit. Matrices are multiplied by digits of residues,
+which are so small that sums of their products stay exact.
 """
 
 from collections.abc import Callable
@@ -10,35 +11,33 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Int8, Int32, Int64, Num, UInt32
 
+Primes = Int64[np.ndarray, "primes 1 1"]
+
 Moduli = tuple[Num[Array, "primes 1 1 1"], ...]
 """Primes, and what a form needs to reduce modulo them."""
 
 Elements = Num[Array, "primes rows blocks columns"]
-"""Residues as a form has them on a device, not always the least."""
-
-Primes = Int64[np.ndarray, "primes 1 1"]
+"""Residues as a form has them on a device: not always the least that there are."""
 
 Constants = Num[Array, "primes ..."]
-"""Residues as a form has them to multiply by."""
+"""Residues as a form multiplies by them."""
 
 
 class Arithmetic(NamedTuple):
     """A form.
 
-    Products with matrices are of digits: numbers so small that sums of their products are exact.
-
     Attributes:
       moduli: primes -> what elements are reduced by.
-      constants: residues, primes -> factors.
-      matrix: residues, primes -> the digits of a matrix that multiplies from the left: digits of
-        its rows, for what is given, times those of its columns, for what is taken.
+      constants: residues, primes -> constants.
+      matrix: residues, primes -> a matrix that takes digits, and gives digits, of a vector on its
+        right, ordered as by ``digits``.
       load: residues -> elements.
-      times: elements, factors, moduli -> their products.
-      digits: elements, axis -> their digits, one after the other along the axis.
-      join: sums of products of digits, axis, moduli -> elements, as the digits stand.
-      store: elements, small integers, moduli -> their sums, as residues.
-      weighted: residues, integers of 32 bits, factors, moduli -> the residues, plus the integers
-        times their factors.
+      times: elements, constants, moduli -> their products.
+      digits: elements, axis -> their digits, along that axis: all first ones, all second ones, ….
+      join: sums of products of digits, axis, moduli -> the elements that have them as digits.
+      store: elements, small integers, moduli -> residues of their sums.
+      weighted: residues, integers of 32 bits, constants, moduli -> the residues plus the integers
+        times the constants.
       sums: type of sums of products of digits.
       residues: how many are computed at a time.
     """

@@ -1,8 +1,9 @@
 """Residues as float64: the form for CPUs, and the fastest on them.
 
-A product of two residues is below 2^52, and so exact. An element is any integer x that is congruent
-to its residue, and a little beyond ±p/2 at most: x − round(x/p)·p is one, however the quotient is
-rounded. Matrices have two digits of 13 bits, so that 128 products add up to less than 2^46.
+A product of two residues is below 2^52, and so exact. An element is any integer x congruent to its
+residue, at most little beyond ±p/2: x − round(x/p)·p is one, whichever way the quotient is rounded.
+So no step depends on how a device rounds. Only what is stored is made the least residue. A matrix
+has two digits of 13 bits, an element is its own digit: 128 products add up to less than 2^46.
 """
 
 import functools
@@ -11,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float64, Int8, Int32, Int64, UInt32
 
-from pride_jax.aggregation.lattice.arithmetic import Arithmetic, Elements, Moduli
+from pride_jax.aggregation.lattice.arithmetic import Arithmetic, Elements, Moduli, Primes
 
 _DIGIT = 2**13
 
 
-def _moduli(primes: Int64[np.ndarray, "primes 1 1"]) -> Moduli:
+def _moduli(primes: Primes) -> Moduli:
     exact = primes[..., None].astype(np.float64)
     return jnp.asarray(exact), jnp.asarray(1 / exact)
 
@@ -27,19 +28,19 @@ def _reduced(x: Float64[Array, "..."], moduli: Moduli) -> Float64[Array, "..."]:
 
 
 def _centred(
-    residues: Int64[np.ndarray, "primes ..."], primes: Int64[np.ndarray, "primes 1 1"]
+    residues: Int64[np.ndarray, "primes ..."], primes: Primes
 ) -> Int64[np.ndarray, "primes ..."]:
     return np.where(residues > primes // 2, residues - primes, residues)
 
 
 def _constants(
-    residues: Int64[np.ndarray, "primes ..."], primes: Int64[np.ndarray, "primes 1 1"]
+    residues: Int64[np.ndarray, "primes ..."], primes: Primes
 ) -> Float64[Array, "primes ..."]:
     return jnp.asarray(_centred(residues, primes).astype(np.float64))
 
 
 def _matrix(
-    residues: Int64[np.ndarray, "primes given taken"], primes: Int64[np.ndarray, "primes 1 1"]
+    residues: Int64[np.ndarray, "primes given taken"], primes: Primes
 ) -> Float64[Array, "primes digits taken"]:
     high, low = np.divmod(_centred(residues, primes) + _DIGIT // 2, _DIGIT)
     both = np.concatenate([high, low - _DIGIT // 2], axis=1)

@@ -1,10 +1,12 @@
 """Residues as 32-bit integers: the form for accelerators, few of which are fast in float64.
 
-An element is the least residue. Elements are multiplied by constants as Montgomery (1985) did, the
-upper half of a product being made of products of 16-bit halves. Products with matrices are of four
-digits of 7 bits: int8 numbers, with sums in int32, for which accelerators have units. A matrix has
-the digits of its entries times 1, 2^7, 2^14 and 2^21 modulo p, one for each digit of an element, so
-that four sums are left of sixteen.
+An element is the least residue. It is multiplied by a constant as Montgomery (1985) does, with the
+upper halves of products made of products of 16-bit halves. Of two words that differ by p, one of
+which is the residue, it is the lesser: the other is p too large, or negative and so wraps.
+
+Digits have 7 bits: a residue is four int8 numbers, and products of them are summed in int32, for
+which accelerators have units. A matrix holds the digits of its entries times 1, 2^7, 2^14 and 2^21
+modulo p, one for each digit that it is multiplied by, so that four sums are left of sixteen.
 """
 
 import jax
@@ -12,31 +14,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int8, Int32, Int64, UInt32
 
-from pride_jax.aggregation.lattice.arithmetic import Arithmetic, Elements, Moduli
+from pride_jax.aggregation.lattice.arithmetic import Arithmetic, Elements, Moduli, Primes
 
 _BITS, _DIGITS = 7, 4
 _WORD = 2**32
 
 
-def _moduli(primes: Int64[np.ndarray, "primes 1 1"]) -> Moduli:
-    """The primes, their inverses modulo 2^32, and the factors 2^14 and 1."""
-    inverses = [pow(prime, -1, _WORD) for prime in primes.ravel().tolist()]
-    factors = (_constants(np.full_like(primes, number), primes) for number in (2 ** (2 * _BITS), 1))
-    numbers = (primes, np.reshape(inverses, primes.shape))
-    return tuple(
-        jnp.asarray(each)[..., None] for each in (*(n.astype(np.uint32) for n in numbers), *factors)
-    )
+def _moduli(primes: Primes) -> Moduli:
+    """The primes, their inverses modulo 2^32, and the constants 2^14 and 1, see ``_join``."""
+    inverses = np.vectorize(lambda prime: pow(prime, -1, _WORD), otypes=[np.int64])(primes)
+    words = (jnp.asarray(each.astype(np.uint32)) for each in (primes, inverses))
+    ones = np.ones_like(primes)
+    constants = (_constants(each, primes) for each in (ones << 2 * _BITS, ones))
+    return tuple(each[..., None] for each in (*words, *constants))
 
 
 def _constants(
-    residues: Int64[np.ndarray, "primes ..."], primes: Int64[np.ndarray, "primes 1 1"]
+    residues: Int64[np.ndarray, "primes ..."], primes: Primes
 ) -> UInt32[Array, "primes ..."]:
     # 2^26 · 2^26 and less: exact.
     return jnp.asarray((residues * (_WORD % primes) % primes).astype(np.uint32))
 
 
 def _matrix(
-    residues: Int64[np.ndarray, "primes given taken"], primes: Int64[np.ndarray, "primes 1 1"]
+    residues: Int64[np.ndarray, "primes given taken"], primes: Primes
 ) -> Int8[Array, "primes digits digits"]:
     moved = np.concatenate([(residues << _BITS * i) % primes for i in range(_DIGITS)], axis=2)
     digits = [moved >> _BITS * i & (2**_BITS - 1) for i in range(_DIGITS)]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pride_jax.aggregation.lattice import programs
+from pride_jax.aggregation.lattice.ciphertexts import hide, masked, reveal
 from pride_jax.aggregation.lattice.drawn import draw_errors, draw_key, public_polynomials
 from pride_jax.aggregation.lattice.float64 import FLOAT64
 from pride_jax.aggregation.lattice.integers import INTEGERS
@@ -49,14 +50,14 @@ def test_masks_are_products_in_the_ring(form, lattice):
     public = np.stack([values_of(lattice, each) for each in factors]).astype(np.uint32)
     key = draw_key(lattice, os.urandom)
     errors = draw_errors(lattice, os.urandom)
-    masked = programs.masked(form, lattice, public, key, errors)
+    residues = programs.masked(form, lattice, public, key, errors)
     for block, factor in enumerate(factors):
         # Below 2^26 · 2^7 · 2^13: exact.
         full = np.convolve(factor, key)
         full = np.pad(full, (0, 1))
         product = (full[: lattice.degree] - full[lattice.degree :]).reshape(lattice.rows, -1)
         lanes = slice(block * lattice.columns, (block + 1) * lattice.columns)
-        found, small = masked[..., lanes], errors[:, lanes]
+        found, small = residues[..., lanes], errors[:, lanes]
         expected = (product[:, : small.shape[1]] + small) % by_prime(lattice.primes)
         np.testing.assert_array_equal(found, expected)
 
@@ -91,10 +92,10 @@ def test_values_are_added_times_powers_of_two(terms, values, residues, seed):
     bits, cohort = terms
     lattice, rng = lattice_of(Terms(700, bits, 1.0, 1, cohort)), np.random.default_rng(seed)
     largest, primes = lattice.largest_value, by_prime(lattice.primes)
-    masked = rng.integers(0, primes, (len(primes), lattice.rows, lattice.lanes))
+    mask = rng.integers(0, primes, (len(primes), lattice.rows, lattice.lanes))
     if residues != "any":
-        masked[:] = residues % primes
-    masked = masked.astype(np.uint32)
+        mask[:] = residues % primes
+    mask = mask.astype(np.uint32)
     vector = rng.integers(-largest, largest, lattice.length, endpoint=True)
     if values != "any":
         vector[:] = values * largest
@@ -102,9 +103,9 @@ def test_values_are_added_times_powers_of_two(terms, values, residues, seed):
     slots[: lattice.length] = vector.tolist()
     slots = slots.reshape(lattice.slots, lattice.rows, lattice.lanes)
     added = sum(slot * 2**bit for slot, bit in zip(slots, lattice.bits, strict=True))
-    expected = (masked.astype(object) + added) % primes
+    expected = (mask.astype(object) + added) % primes
     for form in FORMS:
-        found = programs.hidden(form, lattice, masked, vector)
+        found = programs.hidden(form, lattice, mask, vector)
         np.testing.assert_array_equal(found, expected.astype(np.uint32))
 
 
@@ -157,3 +158,16 @@ def test_many_clients_at_once_get_what_each_gets_alone():
         alone = programs.masked(FLOAT64, lattice, public, key, error)
         together = np.asarray(together).reshape(4, lattice.rows, -1)[..., : lattice.lanes]
         np.testing.assert_array_equal(together, alone)
+
+
+def test_away_from_cpus_integers_do_all_that_a_round_needs(monkeypatch):
+    """The same bodies, and the same sum."""
+    lattice, seed = RINGS[4096], bytes(32)
+    public, key = public_polynomials(lattice, seed), draw_key(lattice, os.urandom)
+    errors, vector = draw_errors(lattice, os.urandom), np.arange(lattice.length) - 7
+    assert programs.form_here() is FLOAT64
+    body = hide(lattice, masked(lattice, public, key, errors), vector)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert programs.form_here() is INTEGERS
+    assert hide(lattice, masked(lattice, public, key, errors), vector) == body
+    np.testing.assert_array_equal(reveal(lattice, public, key, body, 1), vector)
