@@ -18,6 +18,7 @@ from pride_jax.settings.experiment import (
     Aggregation,
     Cohort,
     Engine,
+    Model,
     Privacy,
 )
 
@@ -28,6 +29,18 @@ def test_roles_train_as_the_simulation_does(protocol, tmp_path):
     config = replace(CONFIG, rounds=1, aggregation=aggregation)
     enrol_all(config, tmp_path / "roles")
     assert served(tmp_path / "roles", tmp_path / "run") is None
+    experiment.run(config, tmp_path / "simulated")
+    assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+
+
+@pytest.mark.parametrize("protocol", ["paillier", "masking"])
+def test_with_keys_apart_they_train_to_the_bits_of_plain_integers(protocol, tmp_path):
+    config = replace(CONFIG, rounds=1, model=Model("mlp", {"hidden": (1100,)}))
+    apart = replace(config.aggregation, protocol=protocol, key_apart="always")
+    enrol_all(replace(config, aggregation=apart), tmp_path / "roles")
+    assert served(tmp_path / "roles", tmp_path / "run") is None
+    disclosed = read_json(tmp_path / "run" / "disclosure.json")
+    assert disclosed["protocol"].startswith(f"lattice({protocol}")
     experiment.run(config, tmp_path / "simulated")
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
 
