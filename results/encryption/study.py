@@ -1,6 +1,6 @@
 """Encryption: what adding updates unseen costs."""
 
-from results.encryption import choice, plots, tables
+from results.encryption import choice, lattice_tables, plots, tables
 from results.provenance import sources
 
 PICTURES = {"client_costs.png": plots.client_costs, "stages.png": plots.stage_costs}
@@ -11,6 +11,8 @@ TABLES = {
         "encryption/mnist_ten_party_compared.json",
         "encryption/mnist_ten_party_threshold.json",
         "encryption/mnist_cnn_encrypted.json",
+        "encryption/lattice.json",
+        "encryption/lattice_sums.json",
     ),
     "setting": tables.setting,
     "a parameter": tables.costs,
@@ -20,6 +22,9 @@ TABLES = {
     "seconds": tables.of_models("encrypt_seconds"),
     "bytes": tables.of_models("bytes"),
     "in training": tables.training,
+    "steps under keys of one message": lattice_tables.steps,
+    "rings": lattice_tables.rings,
+    "schedule of a GPU": lattice_tables.schedule,
     "by trust": choice.by_trust,
     "without CKKS": choice.without_ckks,
 }

@@ -9,7 +9,7 @@ in nine of them leaves its bound.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int, Int8, Int64, UInt32
+from jaxtyping import Array, Int, Int8, Int64, UInt32
 
 from pride_jax.aggregation.lattice import programs
 from pride_jax.aggregation.lattice.drawn import draw_errors
@@ -21,7 +21,7 @@ from pride_jax.aggregation.secure_sum import Rng
 from pride_jax.errors import ProtocolError
 
 Polynomials = UInt32[np.ndarray, "blocks primes rows columns"]
-Residues = UInt32[np.ndarray, "primes rows lanes"]
+Residues = UInt32[Array, "primes rows lanes"]
 
 
 def mask(
@@ -102,7 +102,7 @@ def reveal(
     """
     hidden = from_bytes(lattice, body)
     no_errors = np.zeros((lattice.rows, lattice.lanes), np.int8)
-    products = masked(lattice, public, summed_key, no_errors)
+    products = np.asarray(masked(lattice, public, summed_key, no_errors))
     largest, reach = lattice.largest_error(count), count * lattice.largest_value
     values = np.empty((lattice.slots, lattice.rows, lattice.lanes), np.int64)
     outside = 0

@@ -14,6 +14,8 @@ from pride_jax.privacy.mechanisms.discrete_gaussian_noise import discrete_gaussi
 def draw_key(lattice: Lattice, rng: Rng) -> Int64[np.ndarray, "degree"]:
     """A key for one vector: independent discrete Gaussians of variance parameter ``VARIANCE``.
 
+    Each is within 2^-111 of the distribution, in total variation, and none is beyond ±78.
+
     Args:
       lattice: the parameters.
       rng: gives 32 bytes; in production ``os.urandom``.

@@ -27,7 +27,6 @@ from gmpy2 import mpz
 
 from pride_jax.aggregation.secure_sum import Terms
 from pride_jax.aggregation.words import words_of
-from pride_jax.privacy.mechanisms.discrete_gaussian_noise import tail_bound
 
 RESIDUE_BITS = 26
 """Of a residue on the wire: primes lie below 2^26."""
@@ -45,7 +44,7 @@ FAILURE = 2.0**-40
 """At least the probability that any coefficient of a summed error leaves its bound."""
 
 KEY_BITS = 8
-"""Width of a key's coefficient: ±127, and none beyond 79 is drawn, see `thresholds`."""
+"""Width of a key's coefficient: ±127, and none beyond 78 is drawn, see `thresholds`."""
 
 
 def sides(degree: int) -> tuple[int, int]:
@@ -126,41 +125,38 @@ class Lattice(NamedTuple):
 
 
 def _largest_error(count: int, coefficients: int) -> int:
-    """The least bound that a subgaussian tail gives, see `tail_bound`."""
-    variance = count * VARIANCE
-    bound = math.floor(math.sqrt(2 * variance * math.log(2 * coefficients / FAILURE)))
-    return bound if coefficients * tail_bound(variance, bound + 1) < FAILURE else bound + 1
+    """Where ``coefficients`` times the tail of a sum of errors is below ``FAILURE``.
+
+    Discrete Gaussians are subgaussian, and so are their sums: the tail is at most
+    2 exp(−bound² / (2 count·σ²)), see `discrete_gaussian_noise.tail_bound`.
+    """
+    return math.ceil(math.sqrt(2 * count * VARIANCE * math.log(2 * coefficients / FAILURE)))
 
 
 @functools.lru_cache(maxsize=64)
 def lattice_of(terms: Terms) -> Lattice:
     """The parameters with which a client sends the fewest bytes, those of its key included.
 
+    Of several, the first: that of the smallest ring, with the fewest primes.
+
     Args:
       terms: of the sum. Every sum that terms allow has parameters.
     """
-    words = words_of(terms)
-    fitting = []
+    return min(_fitting(terms), key=lambda lattice: _bytes_sent(lattice, terms))
+
+
+def _fitting(terms: Terms) -> Iterator[Lattice]:
+    """All that are secure and have room, with as many slots as have room."""
+    width, length, largest_value = words_of(terms).bits, terms.length, terms.largest_value
     for degree, largest_bits in LARGEST_BITS.items():
-        largest_error = _largest_error(terms.largest_cohort, terms.length + sides(degree)[0])
+        largest_error = _largest_error(terms.largest_cohort, length + sides(degree)[0])
         # Under a wrong key errors are uniform: one in nine at least leaves its bound.
         error_bits = (9 * largest_error // 8).bit_length() + 1
         for count in range(1, largest_bits // RESIDUE_BITS + 1):
             primes = tuple(itertools.islice(_primes(degree), count))
             room = math.prod(primes).bit_length() - 1 - error_bits
-            if slots := room // words.bits:
-                fitting.append(
-                    Lattice(
-                        degree,
-                        primes,
-                        slots,
-                        words.bits,
-                        error_bits,
-                        terms.length,
-                        terms.largest_value,
-                    )
-                )
-    return min(fitting, key=lambda lattice: _bytes_sent(lattice, terms))
+            if slots := room // width:
+                yield Lattice(degree, primes, slots, width, error_bits, length, largest_value)
 
 
 def _bytes_sent(lattice: Lattice, terms: Terms) -> int:

@@ -101,8 +101,8 @@ def masked(
     public: UInt32[np.ndarray, "blocks primes rows columns"],
     key: Int[np.ndarray, "degree"],
     errors: Int8[np.ndarray, "rows lanes"],
-) -> UInt32[np.ndarray, "primes rows lanes"]:
-    """The residues of a·s + e."""
+) -> UInt32[Array, "primes rows lanes"]:
+    """The residues of a·s + e, on the device."""
     count, rows, columns = len(lattice.primes), lattice.rows, lattice.columns
     step = min(max(1, form.residues // (count * lattice.degree)), lattice.blocks)
     found = np.empty((count, rows, lattice.lanes), np.uint32)
@@ -121,7 +121,8 @@ def masked(
             residues = masked_blocks(form, ring, polynomials, values, small)
             into = found[:, :, lanes]
             into[:] = np.asarray(residues).reshape(count, rows, -1)[:, :, : into.shape[2]]
-    return found
+        # Copied now, and not when the values are at hand.
+        return jax.block_until_ready(jnp.asarray(found))
 
 
 @functools.lru_cache(maxsize=8)
@@ -154,13 +155,15 @@ def with_values(
 def hidden(
     form: Arithmetic,
     lattice: Lattice,
-    masked: UInt32[np.ndarray, "primes rows lanes"],
+    masked: UInt32[Array, "primes rows lanes"],
     values: Int64[np.ndarray, "length"],
 ) -> UInt32[np.ndarray, "primes rows lanes"]:
     """The residues of a·s + e + 2^E·m."""
-    padded = np.zeros((lattice.slots, lattice.rows, lattice.lanes), np.int32)
-    padded.reshape(-1)[: lattice.length] = values
+    padded = np.empty(lattice.slots * lattice.coefficients, np.int32)
+    padded[: lattice.length] = values
+    padded[lattice.length :] = 0
+    slots = padded.reshape(lattice.slots, lattice.rows, lattice.lanes)
     with jax.enable_x64(True):
         ring = ring_of(form, lattice.degree, lattice.primes)
         weights = _weights_of(form, lattice)
-        return np.asarray(with_values(form, ring.moduli, weights, masked, padded))
+        return np.asarray(with_values(form, ring.moduli, weights, masked, slots))

@@ -10,6 +10,7 @@ from scipy import stats
 from pride_jax.aggregation.lattice.drawn import draw_errors, draw_key, public_polynomials
 from pride_jax.aggregation.lattice.parameters import VARIANCE, lattice_of
 from pride_jax.aggregation.secure_sum import Terms
+from pride_jax.privacy.mechanisms.thresholds import discrete_gaussian
 
 LATTICE = lattice_of(Terms(400_000, 16, 1.0, 1, 128))
 SEED = bytes(range(32))
@@ -44,6 +45,12 @@ def test_draws_have_the_stated_deviation_and_no_other(what):
     # The deviation that is left for two honest clients, and one that is little off.
     assert p_value(drawn, 4.5) < 1e-9
     assert p_value(drawn, 1.02 * VARIANCE**0.5) < 1e-6
+
+
+def test_draws_are_as_far_from_their_distribution_as_stated_and_go_as_far():
+    table = discrete_gaussian(VARIANCE)
+    assert table.distance < 2.0**-111
+    assert len(table.high) == 78
 
 
 def test_draws_come_from_the_generator_that_is_given():

@@ -4,6 +4,7 @@ import os
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,7 +51,7 @@ def test_masks_are_products_in_the_ring(form, lattice):
     public = np.stack([values_of(lattice, each) for each in factors]).astype(np.uint32)
     key = draw_key(lattice, os.urandom)
     errors = draw_errors(lattice, os.urandom)
-    residues = programs.masked(form, lattice, public, key, errors)
+    residues = np.asarray(programs.masked(form, lattice, public, key, errors))
     for block, factor in enumerate(factors):
         # Below 2^26 · 2^7 · 2^13: exact.
         full = np.convolve(factor, key)
@@ -73,7 +74,7 @@ def test_forms_agree_at_the_extremes(lattice, extreme):
     key = np.full(lattice.degree, 2**62 - 1)
     small = np.full((lattice.rows, lattice.lanes), -127, np.int8)
     for errors in (small, -small):
-        masks = [programs.masked(form, lattice, public, key, errors) for form in FORMS]
+        masks = [np.asarray(programs.masked(form, lattice, public, key, errors)) for form in FORMS]
         np.testing.assert_array_equal(*masks)
         assert (masks[0] < primes).all()
 
@@ -105,7 +106,7 @@ def test_values_are_added_times_powers_of_two(terms, values, residues, seed):
     added = sum(slot * 2**bit for slot, bit in zip(slots, lattice.bits, strict=True))
     expected = (mask.astype(object) + added) % primes
     for form in FORMS:
-        found = programs.hidden(form, lattice, mask, vector)
+        found = programs.hidden(form, lattice, jnp.asarray(mask), vector)
         np.testing.assert_array_equal(found, expected.astype(np.uint32))
 
 
