@@ -19,7 +19,8 @@ from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import ShareError, threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.aggregation.refusals import WrongBodySizeError
-from pride_jax.aggregation.secure_sum import Directory, Terms
+from pride_jax.aggregation.secure_sum import Directory
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError, ProtocolError
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.skellam import Skellam
