@@ -214,8 +214,9 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
         key = draw_key(sums.ring, rng)
         prepared = inner.prepare(rng, sums.of_keys, secret, client)
         message = inner.protect(sums.of_keys, prepared, key)
-        hidden = Hidden(mask(sums.ring, sums.public, key, rng), message)
-        return Prepared(sums.about, client, hidden)
+        masked = mask(sums.ring, sums.public, key, rng)
+        # Of what needs no vector, nothing is left for when there is one.
+        return Prepared(sums.about, client, Hidden(masked.block_until_ready(), message))
 
     def protect(
         directory: Directory, prepared: Prepared[Hidden], vector: Int[np.ndarray, "length"]
