@@ -103,6 +103,8 @@ def disclosure(
         statements += _of_examples(plan, releases or plan.rounds, holders, real)
     if secure is not None and config.aggregation.exponent == "default":
         statements += _exponent_statement(secure.protocol.name)
+    if secure is not None and secure.protocol.name.startswith("lattice("):
+        statements.append(_KEYS_APART)
     return {
         "protocol": "none" if secure is None else secure.protocol.name,
         "sights": [sight._asdict() for sight in sights],
@@ -223,6 +225,12 @@ def _distance(plan: Plan, releases: int) -> list[str]:
         f"are together within {distance:.1e} in total variation of what is accounted for, of which "
         f"(1 + e^ε) times as much is charged to δ: {charge(epsilon(plan, releases), distance):.1e}."
     ]
+
+
+_KEYS_APART = (
+    "Updates travel under keys for one message, and the protocol adds the keys. That updates are "
+    "hidden assumes ring learning with errors, too, at an estimated 128 bits of security."
+)
 
 
 def _exponent_statement(name: str) -> list[str]:

@@ -29,6 +29,24 @@ def steps(results: Path) -> str:
     return table(["seconds", *(f"{row['params']:,} values" for row in rows)], lines)
 
 
+def rounds(results: Path) -> str:
+    """A line a protocol and length: a client, a message's addition, opening, a client's bytes."""
+    lines = [
+        [
+            f"`{row['protocol']}`",
+            f"{row['params']:,}",
+            rounded(row["before"] + row["online"]),
+            rounded(row["online"]),
+            rounded(row["add"]),
+            rounded(row["open"]),
+            f"{row['bytes']:,}",
+        ]
+        for row in _json(results, "key_apart")["rows"]
+    ]
+    header = ["protocol", "values", "a client", "of which with the update at hand"]
+    return table([*header, "add a message", "open", "a client's bytes"], lines)
+
+
 def rings(results: Path) -> str:
     """Bits of security of each ring at its largest modulus, by the estimator's attacks."""
     found = _json(results, "lattice_security")

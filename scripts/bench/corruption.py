@@ -34,6 +34,7 @@ from pride_jax.aggregation.corruption import (
 from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import sign_message
 from pride_jax.aggregation.protocols.bfv import bfv
+from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
@@ -46,7 +47,18 @@ from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError, PrideError, ProtocolError
 from pride_jax.runs.lines import as_line
 
-Protocol = Literal["plain", "two_servers", "masking", "bfv", "paillier", "threshold_paillier"]
+Protocol = Literal[
+    "plain",
+    "two_servers",
+    "masking",
+    "bfv",
+    "paillier",
+    "threshold_paillier",
+    "lattice(two_servers)",
+    "lattice(masking)",
+    "lattice(paillier)",
+    "lattice(threshold_paillier)",
+]
 
 _MAKE: dict[str, Callable[[], SecureSum]] = {
     "plain": plain,
@@ -55,6 +67,10 @@ _MAKE: dict[str, Callable[[], SecureSum]] = {
     "bfv": bfv,
     "paillier": lambda: paillier(2048),
     "threshold_paillier": lambda: threshold_paillier(2048),
+    "lattice(two_servers)": lambda: lattice(two_servers()),
+    "lattice(masking)": lambda: lattice(masking()),
+    "lattice(paillier)": lambda: lattice(paillier(2048)),
+    "lattice(threshold_paillier)": lambda: lattice(threshold_paillier(2048)),
 }
 
 
@@ -77,6 +93,10 @@ class Setting:
         "bfv",
         "paillier",
         "threshold_paillier",
+        "lattice(two_servers)",
+        "lattice(masking)",
+        "lattice(paillier)",
+        "lattice(threshold_paillier)",
     )
     tries: int = 100_000
     clients: int = 3

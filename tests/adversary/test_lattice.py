@@ -23,7 +23,7 @@ from ciphertexts import (
     unblinded,
     vector_in,
 )
-from parties import Party, breakable_ring, party_of_case
+from parties import Party, breakable_ring, party_apart, party_of_case
 
 from pride_jax.aggregation import plaintext_proofs
 from pride_jax.aggregation.holder import help_open
@@ -49,22 +49,22 @@ HOLDERS = ("two_servers", "paillier", "threshold")
 
 @pytest.fixture(scope="module", params=[*HOLDERS, "masking"])
 def party(request: pytest.FixtureRequest) -> Party:
-    return party_of_case(f"lattice({request.param})")
+    return party_apart(request.param)
 
 
 @pytest.fixture(scope="module", params=HOLDERS)
 def with_holder(request: pytest.FixtureRequest) -> Party:
-    return party_of_case(f"lattice({request.param})")
+    return party_apart(request.param)
 
 
 @pytest.fixture(scope="module")
 def through_paillier() -> Party:
-    return party_of_case("lattice(paillier)")
+    return party_apart("paillier")
 
 
 @pytest.fixture(scope="module")
 def through_two_servers() -> Party:
-    return party_of_case("lattice(two_servers)")
+    return party_apart("two_servers")
 
 
 @pytest.fixture

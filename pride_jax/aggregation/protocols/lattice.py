@@ -11,9 +11,33 @@ With polynomials modulo X^N + 1 and q, of which one, a, is public for each block
     the aggregator adds up what it is sent                           Σc = a·Σs + Σe + 2^E·Σm
     the inner protocol tells the sum of the keys; what is left is         Σe + 2^E·Σm
 
-The sum of the errors stays within a bound that leaves the sum of the vectors exact, but for a
-probability that ``lattice.parameters`` computes. The bound is a check, too: under any other key
-than the sum of the senders' own, what is left is random, and the sum is refused.
+Formal guarantees:
+  In the random oracle model, which a comes from, under ring-LWE with keys and errors of standard
+  deviation 4.5, while two honest clients are in the sum: who learns nothing of their keys but the
+  sum learns nothing of their vectors but the sum. It also learns the sum of their errors. Given
+  both sums, what one of two honest clients drew is a discrete Gaussian about half of each, of a
+  deviation smaller by √2; so √2·4.5 is drawn (hint-LWE: Kim et al. 2023). Whoever has no hidden
+  vector learns nothing of vectors from keys. So each role, curious or active, alone or with others,
+  learns of vectors what it learns of keys in the inner protocol, and only if the aggregator is one
+  of them. That is an argument, and no proof of both protocols as one.
+
+  Active adversaries: a client's signature covers hidden vector and key. The inner protocol's proofs
+  or boxes tie a key to its sender, so nobody sends what it makes of another's. A key hides one
+  vector and is opened in one sum: `prepare` draws a new one, its result is used once, and holders
+  and clients open one sum a round (``books``).
+
+  Integrity: under a wrong sum of keys the errors that are left are random, and one in nine at least
+  is out of bounds. So the sum is refused where a holder lies, where vectors and keys are not of the
+  same clients, and where a client hid its vector under another key than it sent. What passes by
+  chance has a probability below (8/9)^coefficients; to make a wrong sum that passes otherwise is to
+  find short polynomials whose product with every block's a is small in its lowest bits. Clients can
+  still send what is out of range.
+
+Availability:
+  That of the inner protocol. A client that does not follow the protocol spoils the sum.
+
+References:
+  ``pride_jax.aggregation.lattice`` has those of the scheme, and a published patent application.
 """
 
 import hashlib
@@ -57,11 +81,11 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Terms,
     Total,
     header,
 )
 from pride_jax.aggregation.sights import AGGREGATOR, DIFFERENCES, OTHER_CLIENTS, Sight
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError
 
 _PUBLIC = b"PRIDElat"
@@ -71,7 +95,6 @@ _NOT_APART = {
     "lattice": "a key apart from a key hides nothing more",
 }
 """Protocols that no keys are sent through, and why."""
-
 
 _TESTS = "tests/adversary/test_lattice.py::"
 _SHIFT = "; it can shift the sum"
@@ -191,8 +214,9 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
         key = draw_key(sums.ring, rng)
         prepared = inner.prepare(rng, sums.of_keys, secret, client)
         message = inner.protect(sums.of_keys, prepared, key)
-        hidden = Hidden(mask(sums.ring, sums.public, key, rng), message)
-        return Prepared(sums.about, client, hidden)
+        masked = mask(sums.ring, sums.public, key, rng)
+        # Of what needs no vector, nothing is left for when there is one.
+        return Prepared(sums.about, client, Hidden(masked.block_until_ready(), message))
 
     def protect(
         directory: Directory, prepared: Prepared[Hidden], vector: Int[np.ndarray, "length"]

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from parties import Party, breakable_ring, party_of, party_of_case
+from parties import Party, breakable_ring, party_apart, party_of
 
 from pride_jax.aggregation.lattice.parameters import key_terms, lattice_of
 from pride_jax.aggregation.messages import question_of
@@ -16,11 +16,12 @@ from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
-from pride_jax.aggregation.protocols.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.threshold import ShareError, threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.aggregation.refusals import WrongBodySizeError
-from pride_jax.aggregation.secure_sum import Directory, Terms
-from pride_jax.errors import ConfigError
+from pride_jax.aggregation.secure_sum import Directory
+from pride_jax.aggregation.terms import Terms
+from pride_jax.errors import ConfigError, ProtocolError
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
@@ -38,7 +39,7 @@ CLIENTS = range(4)
 
 @pytest.fixture(scope="module")
 def party() -> Party:
-    return party_of_case("lattice(two_servers)")
+    return party_apart("two_servers")
 
 
 def vectors_of(directory: Directory, seed: int = 0) -> dict[int, np.ndarray]:
@@ -164,3 +165,28 @@ def test_shares_of_noise_add_up_as_in_plain(party: Party) -> None:
     summed = party.sum(directory, rows)
     assert (summed == noised.sum(axis=0)).all()
     assert (shares.centred(summed) == shares.centred(noised.sum(axis=0).astype(np.int64))).all()
+
+
+def test_a_share_of_keys_can_be_seen_to_be_wrong_where_it_can_be_inside() -> None:
+    """So that another holder's takes its place, and the sum is opened all the same."""
+    party = party_apart("threshold")
+    directory = party.directory(CLIENTS, length=300)
+    vectors = vectors_of(directory)
+    sent = [party.protect(directory, c, v) for c, v in vectors.items()]
+    total = party.protocol.combine(directory, sent)
+    question = question_of(sent)
+    first, second, third = (
+        party.protocol.share(directory, secret, question)
+        for secret in party.protocol.deal(party.secret)
+    )
+    party.protocol.check_share(directory, total, first)
+    wrong = first._replace(body=second.body)
+    other = first._replace(header=first.header._replace(round=9))
+    for bad, why in ((wrong, "proof does not hold"), (other, "another total")):
+        with pytest.raises(ShareError, match=why):
+            party.protocol.check_share(directory, total, bad)
+    with pytest.warns(UserWarning, match="holder 1"):
+        summed = party.protocol.open(directory, total, [wrong, second, third])
+    assert (summed == sum(vectors.values())).all()
+    with pytest.raises(ProtocolError, match="expected round"):
+        party.protocol.check_share(directory, total._replace(header=other.header), first)
