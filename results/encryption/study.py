@@ -1,12 +1,15 @@
 """Encryption: what adding updates unseen costs."""
 
-from results.encryption import choice, plots, tables
+from results.encryption import choice, plots, rounds, tables, threats
 from results.provenance import sources
 
 PICTURES = {"client_costs.png": plots.client_costs, "stages.png": plots.stage_costs}
 TABLES = {
     "sources": sources(
         "encryption/benchmark.json",
+        "encryption/beside.json",
+        "encryption/masking.json",
+        "encryption/corruption.json",
         "encryption/ckks.json",
         "encryption/mnist_ten_party_compared.json",
         "encryption/mnist_ten_party_threshold.json",
@@ -20,6 +23,13 @@ TABLES = {
     "seconds": tables.of_models("encrypt_seconds"),
     "bytes": tables.of_models("bytes"),
     "in training": tables.training,
+    "beside": rounds.beside,
+    "proofs": rounds.proofs,
+    "masked rounds": rounds.masked_rounds,
+    "pieces of masking": rounds.pieces,
+    "one client of many": rounds.one_client,
+    "damaged": rounds.damaged,
+    "threats": threats.threats,
     "by trust": choice.by_trust,
     "without CKKS": choice.without_ckks,
 }
