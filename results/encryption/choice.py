@@ -46,7 +46,7 @@ TRUST = {
         "1",
     ),
     "threshold_paillier": Trust(
-        "aggregator and as many key holders as open a sum, or the dealer",
+        "aggregator and three of four key holders (two, if they cheat), or the dealer",
         "active servers, active clients",
         _RANGE,
         _ENOUGH,
@@ -57,7 +57,7 @@ TRUST = {
         "an active aggregator, active clients",
         _RANGE,
         "a tenth of the clients",
-        "4: key, letter, vector, share",
+        "5: key, letter, vector, consent, share",
     ),
     "bfv": Trust(
         "aggregator and key holder; or aggregator and a client, if they cheat",

@@ -14,6 +14,7 @@ from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.settings.experiment import Aggregation, Experiment
 from pride_jax.settings.protocols import build_secure_sum, key_holders
+from results.encryption.threats import THREATS
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted({*get_args(get_type_hints(Aggregation)["protocol"])} - {"none"})
@@ -106,6 +107,13 @@ def test_and_of_either_server(server: Literal["curious", "active"]) -> None:
 def test_so_is_every_sight_of_a_run_without_a_protocol(clients: int) -> None:
     said = disclosure(Experiment(), None, NoPlan(full(10)), None, clients)
     shown(tuple(Sight(**sight) for sight in said["sights"]))
+
+
+def test_so_is_every_threat() -> None:
+    """What results/encryption tells of T1 to T13."""
+    assert list(THREATS) == [f"T{number}" for number in range(1, 14)]
+    for threat in THREATS.values():
+        shown(tuple(Sight("", "active", threat.got, test) for test in threat.tests))
 
 
 def test_the_search_finds_what_is_missing() -> None:

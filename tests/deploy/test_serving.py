@@ -6,6 +6,9 @@ from types import SimpleNamespace
 import pytest
 from in_process import CONFIG, digest, served
 
+from pride_jax.aggregation.masking_shares import ROW_BYTES
+from pride_jax.aggregation.shares import share_from_bytes, signed_share
+from pride_jax.deploy.enrolment import load_signing_key
 from pride_jax.deploy.introduction import EXCHANGES
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.roles import respond
@@ -19,6 +22,7 @@ from pride_jax.settings.experiment import (
     Cohort,
     Engine,
     Model,
+    Partition,
     Privacy,
 )
 
@@ -58,6 +62,33 @@ def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
     assert served(tmp_path / "roles", tmp_path / "run") is None
     experiment.run(CONFIG, tmp_path / "simulated")
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+
+
+def test_a_party_that_gives_false_shares_is_named_and_the_sum_is_opened(tmp_path):
+    """Of five helpers any two open: two more show which of the others lies."""
+    aggregation = replace(CONFIG.aggregation, protocol="masking", server="curious", corrupted=0.2)
+    config = replace(
+        CONFIG, rounds=1, aggregation=aggregation, partition=Partition("iid", clients=5)
+    )
+    enrol_all(config, tmp_path / "roles")
+
+    def answer(role, request):
+        reply = respond(role, request)
+        if role.name != "party-1" or request["kind"] != "share":
+            return reply
+        key = load_signing_key(role)
+        share = share_from_bytes(reply["share"], {1: key.public})
+        body = bytearray(share.body)
+        for row in range(0, len(body), ROW_BYTES):
+            body[row + ROW_BYTES - 1] ^= 1
+        return {"share": signed_share(key, share._replace(body=bytes(body)))}
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    experiment.run(config, tmp_path / "simulated")
+    assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+    (row,) = metrics.read(tmp_path / "run" / REFUSALS)
+    assert (row["round"], row["from"]) == (0, 1)
+    assert "its share is false" in row["reason"]
 
 
 def test_how_long_each_answer_was_waited_for_is_told(tmp_path):
