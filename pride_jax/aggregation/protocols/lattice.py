@@ -140,12 +140,14 @@ class _Sums(NamedTuple):
       ring: how vectors are hidden.
       about: what tells the sum of the vectors from all others.
       of_keys: the round in which keys are summed.
+      signed: the same, with signers, for letters and consents.
       about_keys: what tells the sum of the keys from all others.
     """
 
     ring: Lattice
     about: Header
     of_keys: _OfKeys
+    signed: _OfKeys
     about_keys: Header
 
     @property
@@ -194,7 +196,16 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
         )
     name = f"lattice({inner.name})"
 
+    # Every client of a simulated round asks for the same: its letters are looked through once.
+    latest: dict[str, _Sums] = {}
+
     def sums_of(directory: Directory) -> _Sums:
+        found = latest.get(name)
+        if found is None or found.of_keys.of_vectors is not directory:
+            found = latest[name] = sums_in(directory)
+        return found
+
+    def sums_in(directory: Directory) -> _Sums:
         ring = ring_of(directory.terms)
         of_keys = _OfKeys(
             directory.round,
@@ -207,7 +218,9 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
             run=directory.run,
             of_vectors=directory,
         )
-        return _Sums(ring, header(directory, name), of_keys, header(of_keys, inner.name))
+        signed = replace(of_keys, signers=directory.signers)
+        about_keys = header(of_keys, inner.name)
+        return _Sums(ring, header(directory, name), of_keys, signed, about_keys)
 
     def prepare(rng: Rng, directory: Directory, secret: Secret, client: int) -> Prepared[Hidden]:
         sums = sums_of(directory)
@@ -284,32 +297,31 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
 def _letters_of_keys(letters: Letters, sums_of: Callable[[Directory], _Sums]) -> Letters:
     """Letters and consents, which the sum of the keys has and the sum of the vectors needs not."""
 
-    def signed(directory: Directory) -> Directory:
-        return replace(sums_of(directory).of_keys, signers=directory.signers)
-
     def write(rng: Rng, directory: Directory, secret: Secret, client: int) -> Message:
-        return letters.write(rng, signed(directory), secret, client)
+        return letters.write(rng, sums_of(directory).signed, secret, client)
 
     def collect(directory: Directory, written: Sequence[Message]) -> Directory:
-        return replace(directory, letters=letters.collect(signed(directory), written).letters)
+        return replace(
+            directory, letters=letters.collect(sums_of(directory).signed, written).letters
+        )
 
     def read(
         directory: Directory, secret: Secret, client: int, mail: Mapping[int, bytes]
     ) -> Secret:
-        return letters.read(signed(directory), secret, client, mail)
+        return letters.read(sums_of(directory).signed, secret, client, mail)
 
     def ask(
         directory: Directory, messages: Sequence[Message], consents: Sequence[Message]
     ) -> Mapping[int, Question]:
         sums = sums_of(directory)
         keys = [sums.key_in(message) for message in messages]
-        asked = letters.ask(signed(directory), keys, consents)
+        asked = letters.ask(sums.signed, keys, consents)
         return {client: question._replace(header=sums.about) for client, question in asked.items()}
 
     def consent(directory: Directory, secret: Secret, question: Question) -> Message:
         sums = sums_of(directory)
         check_question(directory, sums.about.protocol, question)
-        return letters.consent(signed(directory), secret, sums.asked_of_keys(question))
+        return letters.consent(sums.signed, secret, sums.asked_of_keys(question))
 
     return Letters(write, collect, letters.deliver, read, ask, consent)
 
