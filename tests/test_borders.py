@@ -106,6 +106,19 @@ WRONG = {
     "an optimizer as rate": lambda: pride.scaffold(TASK, SGD),  # type: ignore
     "a number as server": lambda: pride.fedavg(TASK, SGD, 1.0),  # type: ignore
     "a swapped evaluator": lambda: pride.evaluator(DATASET, TASK),  # type: ignore
+    "a protocol as sum": lambda: pride.simulated(pride.plain()),  # type: ignore
+    "a number as plan": lambda: pride.epsilon(8.0),  # type: ignore
+    "a plan by name": lambda: pride.trade_off("gaussian"),  # type: ignore
+    "a mechanism as its maker": lambda: pride.calibrate(
+        pride.Gaussian(1.0),  # type: ignore
+        8.0,
+        sampler=pride.full(9),
+        clipping=pride.Flat(1.0),
+        rounds=3,
+        delta=1e-3,
+    ),
+    "a number as data set": lambda: pride.load_dataset(3),  # type: ignore
+    "a text as count": lambda: pride.load_dataset("iris", test_examples="30"),  # type: ignore
     "a width as hidden": lambda: pride.mlp((4,), 3, 8),  # type: ignore
     "4 as features": lambda: pride.logistic(4, 3),  # type: ignore
 }

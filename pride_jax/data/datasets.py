@@ -16,6 +16,7 @@ from pride_jax.data.npz import load_npz
 from pride_jax.data.tables import TABLES
 from pride_jax.data.text import load_text
 from pride_jax.errors import DataError
+from pride_jax.validated import expect
 
 _IDX_SETS = ("mnist", "fashion_mnist")
 _IDX_SETS_VERSION = "3.0.1"
@@ -86,6 +87,10 @@ def load_dataset(
         et al., "MedMNIST v2", Scientific Data, 2023. Krizhevsky, "Learning multiple layers of
         features from tiny images", 2009 (CIFAR-10).
     """
+    expect("name", name, (str, Path), "a data set's name or a path")
+    expect("seed", seed, int, "a whole number")
+    if test_examples is not None:
+        expect("test_examples", test_examples, (int, float), "a number or a share of examples")
     if isinstance(name, Path):
         # A folder's name is told from a set's by its slash.
         name = str(name) if name.is_absolute() else f"./{name}"
