@@ -6,8 +6,11 @@ from .aggregation.protocols.threshold import threshold_paillier
 from .aggregation.secure_sum import Role, SecureSum
 from .attacks.audit_round import AuditReport, audit_round
 from .data.augment import Augment, borrowed_scatter, flips_and_crops
-from .data.datasets import Dataset, load_dataset
+from .data.columns import Columns
+from .data.dataset import Dataset
+from .data.datasets import load_dataset
 from .data.federated import Batch, FederatedData, federate, federate_each
+from .data.hints import DataHint
 from .data.partition import (
     Partition,
     by_group,
@@ -77,8 +80,10 @@ __all__ = [
     "BufferedToeplitz",
     "ClientRule",
     "Cohort",
+    "Columns",
     "ConfigError",
     "DataError",
+    "DataHint",
     "Dataset",
     "DeviceIntegers",
     "DiscreteGaussian",

@@ -1,10 +1,12 @@
 """Federated training: a method, clients' data, who takes part, and how their updates are added."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from pride_jax.data.federated import FederatedData
+from pride_jax.data.augment import Augment
+from pride_jax.data.federated import FederatedData, normalize
 from pride_jax.engine.cohort import Clients
 from pride_jax.engine.federation import Adder, Federation
 from pride_jax.engine.local import extent_of
@@ -12,13 +14,14 @@ from pride_jax.engine.on_device import on_device
 from pride_jax.engine.rounds import Algorithm
 from pride_jax.engine.server import Server, keeps_state, server_part
 from pride_jax.errors import ConfigError
-from pride_jax.methods.method import Hyper, Method, MethodOf, uniform
+from pride_jax.methods.method import Hyper, LocalTraining, Method, MethodOf, uniform
 from pride_jax.privacy.client_state import check_client_state
-from pride_jax.privacy.clipping import Clipping, Unclipped
+from pride_jax.privacy.clipping import Adaptive, Clipping, Flat, Unclipped
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampler import Sampler
 from pride_jax.privacy.sampling import full
+from pride_jax.validated import expect, expect_whole
 
 
 def federated(
@@ -48,8 +51,17 @@ def federated(
     Raises:
       ConfigError: the arguments contradict one another.
     """
+    expect("data", data, FederatedData, "FederatedData, such as federate(dataset, partition)")
+    if adder is not None and not callable(adder):
+        raise ConfigError(
+            f"adder is of type {type(adder).__name__}: expected on_device(), or "
+            "simulated(SecureAggregation(protocol, keys)) for a protocol"
+        )
     sizes = np.asarray(data.sizes)
     server, clients = halves_of(method, sizes, sampler, clipping=clipping, hyper=hyper)
+    one = clients.method(server.hyper)
+    shapes = jax.eval_shape(normalize, data.inputs, data.shift, data.scale)
+    one.check(shapes, np.asarray(data.targets))
     return (adder or on_device())(Federation(server, clients, data))
 
 
@@ -70,9 +82,15 @@ def halves_of(
     Raises:
       ConfigError: the arguments contradict one another.
     """
+    if not isinstance(method, Method) and (isinstance(method, tuple) or not callable(method)):
+        raise ConfigError(
+            f"method is of type {type(method).__name__}: expected a Method, such as "
+            "fedavg(task, optax.sgd(0.1))"
+        )
     of_numbers: MethodOf = (lambda _: method) if isinstance(method, Method) else method
     numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
     training = of_numbers(numbers).training
+    _check_training(training, of_numbers(numbers).weighting)
     plan = _plan_of(sampler, clipping, len(sizes))
     if isinstance(plan, Plan):
         check_client_state(plan, keeps_state(of_numbers(numbers)))
@@ -80,6 +98,22 @@ def halves_of(
     extent = extent_of(sizes, training.batch_size)
     clients = Clients(of_numbers, training.epochs, extent, plan.public_sizes)
     return server_part(of_numbers, numbers, clients, plan), clients
+
+
+def _check_training(training: LocalTraining, weighting: object) -> None:
+    """Refuses training of no steps, and weights by a name.
+
+    Raises:
+      ConfigError: as above.
+    """
+    expect("training", training, LocalTraining, "LocalTraining(epochs, batch_size)")
+    expect_whole("training.epochs", training.epochs)
+    if training.batch_size is None:
+        raise ConfigError("training.batch_size=None: expected WHOLE for all of a client's examples")
+    expect_whole("training.batch_size", training.batch_size)
+    expect("training.augment", training.augment, Augment, "an Augment, such as flips_and_crops()")
+    if not callable(weighting):
+        raise ConfigError(f"weighting={weighting!r}: expected by_examples or uniform, the function")
 
 
 def _plan_of(
@@ -90,6 +124,13 @@ def _plan_of(
     Raises:
       ConfigError: there are two, or it is of other clients.
     """
+    if not isinstance(clipping, Flat | Adaptive | Unclipped):
+        raise ConfigError(f"clipping={clipping!r}: expected Flat(norm), Adaptive(norm) or none")
+    if sampler is not None and not (hasattr(sampler, "draw") or isinstance(sampler, Plan | NoPlan)):
+        raise ConfigError(
+            f"sampler is of type {type(sampler).__name__}: expected a sampler, such as "
+            "fixed_size(clients, size), or a Plan"
+        )
     given = isinstance(sampler, Plan | NoPlan)
     plan = sampler if given else NoPlan(sampler or full(num_clients), clipping)
     if given and clipping != Unclipped():

@@ -1,17 +1,20 @@
 """What is learned from an example: its loss, and how well it is answered."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
 from pride_jax.data.federated import Batch
-from pride_jax.errors import ConfigError
+from pride_jax.errors import ConfigError, PrideError
 from pride_jax.types import Key, Model, Params
+from pride_jax.validated import expect, expect_whole
 
 
 class Scores(NamedTuple):
@@ -28,6 +31,15 @@ class Scores(NamedTuple):
     answer: Int[Array, "batch"] | tuple[()]
 
 
+Check = Callable[[jax.ShapeDtypeStruct, Shaped[np.ndarray, "examples ..."]], None]
+"""``(inputs as a model sees them, targets)``: refuses what a task cannot learn from."""
+
+
+def anything(inputs: jax.ShapeDtypeStruct, targets: Shaped[np.ndarray, "examples ..."]) -> None:
+    """Accepts all examples."""
+    del inputs, targets
+
+
 class Task(NamedTuple):
     """The only place that knows what a target is.
 
@@ -35,11 +47,13 @@ class Task(NamedTuple):
       init: key -> parameters.
       loss: parameters, batch, key of dropout -> the loss of each example, float32.
       score: parameters, batch -> how well each example is answered.
+      check: refuses examples, before a program is compiled, that the task cannot learn from.
     """
 
     init: Callable[[Key], Params]
     loss: Callable[[Params, Batch, Key], Float[Array, "batch"]]
     score: Callable[[Params, Batch], Scores]
+    check: Check = anything
 
 
 def classification(
@@ -52,9 +66,13 @@ def classification(
       outputs: classes.
       label_smoothing: share of each target that is spread evenly over all classes, in training.
 
-    Raises (when traced):
-      ConfigError: the model gives other shapes, or the targets are no classes.
+    Raises:
+      ConfigError: an argument is of another kind. When traced: the model gives other shapes, or the
+        targets are no classes.
     """
+    if isinstance(label_smoothing, int | float) and not 0 <= label_smoothing < 1:
+        raise ConfigError(f"label_smoothing={label_smoothing}: expected at least 0 and below 1")
+    _check_arguments(model, outputs)
 
     def logits_for(answers: Array, batch: Batch) -> Float[Array, "batch classes"]:
         _expect(answers, (*batch.mask.shape, outputs), "logits [batch, classes]")
@@ -72,7 +90,7 @@ def classification(
         right = (answer == batch.targets).astype(jnp.float32)
         return Scores(jnp.ones_like(losses), {"accuracy": right, "loss": losses}, answer)
 
-    return Task(model.init, loss, score)
+    return Task(model.init, loss, score, _check_of(model, outputs, "class"))
 
 
 def regression(model: Model, outputs: int = 1) -> Task:
@@ -87,6 +105,7 @@ def regression(model: Model, outputs: int = 1) -> Task:
     Raises (when traced):
       ConfigError: the model or the targets have other shapes.
     """
+    _check_arguments(model, outputs)
 
     def errors(answers: Array, batch: Batch) -> Float[Array, "batch quantities"]:
         _expect(answers, (*batch.mask.shape, outputs), "quantities [batch, outputs]")
@@ -106,7 +125,7 @@ def regression(model: Model, outputs: int = 1) -> Task:
         }
         return Scores(jnp.ones(batch.mask.shape), sums, ())
 
-    return Task(model.init, loss, score)
+    return Task(model.init, loss, score, _check_of(model, outputs, "quantity"))
 
 
 def next_token(model: Model, outputs: int) -> Task:
@@ -122,6 +141,7 @@ def next_token(model: Model, outputs: int) -> Task:
     Raises (when traced):
       ConfigError: the model or the targets have other shapes.
     """
+    _check_arguments(model, outputs)
 
     def logits_for(answers: Array, batch: Batch) -> Float[Array, "batch length vocabulary"]:
         shape = (*batch.mask.shape, batch.targets.shape[-1])
@@ -141,7 +161,7 @@ def next_token(model: Model, outputs: int) -> Task:
         sums = {"accuracy": jnp.sum(right, axis=-1), "loss": jnp.sum(losses, axis=-1)}
         return Scores(tokens, sums, ())
 
-    return Task(model.init, loss, score)
+    return Task(model.init, loss, score, _check_of(model, outputs, "token"))
 
 
 Gradient = Callable[[Params, Batch, Key], tuple[Params, Float[Array, ""]]]
@@ -157,6 +177,7 @@ def mean_gradient(task: Task) -> Gradient:
     Raises (when traced):
       ConfigError: the task's loss is not one number an example.
     """
+    expect("task", task, Task, "a Task, such as classification(model, outputs)")
 
     def objective(params: Params, batch: Batch, key: Key) -> tuple[Array, Array]:
         losses = task.loss(params, batch, key)
@@ -188,6 +209,65 @@ def _cross_entropy(
         return losses
     spread = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
     return (1 - smoothing) * losses + smoothing * spread
+
+
+def _check_arguments(model: Model, outputs: int) -> None:
+    expect("model", model, Model, "a Model, such as mlp(features, outputs, hidden)")
+    expect_whole("outputs", outputs)
+
+
+def _check_of(model: Model, outputs: int, what: str) -> Check:
+    """The check that the model takes the inputs, and that classes or tokens are below its outputs.
+
+    Args:
+      model: of the task.
+      outputs: of the task.
+      what: one of them, in words.
+    """
+
+    def check(inputs: jax.ShapeDtypeStruct, targets: Shaped[np.ndarray, "examples ..."]) -> None:
+        # Whoever knows the shapes alone has no example.
+        answers = _answers(model, (1, *inputs.shape[1:]), str(inputs.dtype))
+        if answers[-1:] != (outputs,):
+            raise ConfigError(
+                f"The model gives {list(answers[1:])} for an example, and the task has {outputs} "
+                f"outputs: expected {outputs} numbers, one for each {what}; change the model's "
+                "outputs, or the task's"
+            )
+        if what == "quantity" or targets.dtype.kind not in "iu" or not targets.size:
+            return
+        low, high = int(targets.min()), int(targets.max())
+        if low < 0 or high >= outputs:
+            raise ConfigError(
+                f"Targets go from {low} to {high}, and the task has {outputs} outputs: expected a "
+                f"{what} from 0 to {outputs - 1}; give model and task {max(high, 0) + 1} outputs, "
+                "or mend the targets"
+            )
+
+    return check
+
+
+@functools.cache
+def _answers(model: Model, shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+    """The shape of what a model gives, without computing any.
+
+    Raises:
+      ConfigError: it cannot take such inputs.
+    """
+    inputs = jax.ShapeDtypeStruct(shape, dtype)
+    try:
+        given = jax.eval_shape(
+            lambda key, inputs: model.apply(model.init(key), inputs), jax.random.key(0), inputs
+        )
+    except PrideError:
+        raise
+    except Exception as error:  # whatever JAX or Flax raises of shapes that do not fit
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"The model cannot take inputs {list(shape[1:])} ({dtype}): {reason}; expected a model "
+            "of these features"
+        ) from None
+    return given.shape
 
 
 def _expect(answers: Shaped[Array, "..."], shape: tuple[int, ...], what: str) -> None:

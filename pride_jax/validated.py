@@ -1,6 +1,7 @@
-"""Frozen settings that check themselves when they are made."""
+"""Frozen settings that check themselves when they are made, and arguments of public functions."""
 
 import math
+import numbers
 import typing
 
 import typeguard
@@ -8,6 +9,33 @@ import typeguard
 from pride_jax.errors import ConfigError
 
 _ALL = typeguard.CollectionCheckStrategy.ALL_ITEMS
+
+
+def expect(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    """Refuses an argument of another kind.
+
+    Args:
+        name: of the argument.
+        value: the argument; only its type is told.
+        kind: as for `isinstance`.
+        expected: the kind, in the caller's words.
+
+    Raises:
+        ConfigError: as above.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is of type {type(value).__name__}: expected {expected}")
+
+
+def expect_whole(name: str, value: object, least: int = 1) -> None:
+    """Refuses an argument that is no whole number, or is too small.
+
+    Raises:
+        ConfigError: as above.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or int(value) < least:  # type: ignore[call-overload]
+        raise ConfigError(f"{name}={value!r}: expected a whole number of at least {least}")
 
 
 class Validated:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-TRAINING, METHOD, CONFIG, PRIVACY, AUDIT = re.findall(
+OWN, TRAINING, METHOD, CONFIG, PRIVACY, AUDIT = re.findall(
     r"```python\n(.*?)```", README, flags=re.DOTALL
 )
 
@@ -30,6 +30,13 @@ def printed(example, folder):
         [sys.executable, file], capture_output=True, text=True, cwd=folder, check=True
     )
     return [float(number) for number in re.findall(r"\d+\.\d+", answer.stdout)]
+
+
+def test_own_arrays_are_clients_by_their_groups(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-c", OWN], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert answer.stdout == "('ill', 'well') ('Bergen', 'Narvik', 'Oslo')\n"
 
 
 def test_the_training_example_runs_and_learns(tmp_path):

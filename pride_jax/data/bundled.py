@@ -9,7 +9,7 @@ from pride_jax.data.examples import NO_SHIFT, Examples, PublishedSet
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 
-_VERSION = 3
+_VERSION = 4
 """Of what is made of the sets; files of another are not read."""
 
 _MIDDLES = {
@@ -78,5 +78,13 @@ def _read_bundled(name: str) -> PublishedSet:
     if name == "diabetes":
         examples = Examples(bundled.data, (bundled.target - 150) / 100)
         return PublishedSet(name, examples, None, 1, shift, scale)
-    examples = Examples(bundled.data, bundled.target)
-    return PublishedSet(name, examples, None, len(bundled.target_names), shift, scale)
+    return PublishedSet(
+        name=name,
+        train=Examples(bundled.data, bundled.target),
+        test=None,
+        outputs=len(bundled.target_names),
+        shift=shift,
+        scale=scale,
+        class_names=tuple(map(str, bundled.target_names)),
+        input_names=tuple(map(str, bundled.feature_names)),
+    )

@@ -39,6 +39,9 @@ def read_cache(key: str) -> PublishedSet | Absent:
             shift=arrays["shift"],
             scale=arrays["scale"],
             notes=tuple(map(str, arrays["notes"])),
+            # Sets that were kept before classes had names.
+            class_names=tuple(map(str, arrays.get("class_names", ()))),
+            input_names=tuple(map(str, arrays.get("input_names", ()))),
         )
     except FileNotFoundError:
         return Absent(f"cache: no {path}")
@@ -61,6 +64,8 @@ def write_cache(key: str, published: PublishedSet) -> None:
         "shift": published.shift,
         "scale": published.scale,
         "notes": np.array(published.notes, np.str_),
+        "class_names": np.array(published.class_names, np.str_),
+        "input_names": np.array(published.input_names, np.str_),
     }
     if published.test is not None:
         arrays |= {"test_inputs": published.test.inputs, "test_targets": published.test.targets}

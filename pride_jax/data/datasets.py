@@ -4,25 +4,19 @@ import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from pride_jax.data.bundled import BUNDLED, load_bundled
 from pride_jax.data.cache import read_cache
-from pride_jax.data.examples import (
-    NO_SCALE,
-    NO_SHIFT,
-    Absent,
-    PublishedSet,
-    check_published,
-    hold_out,
-)
+from pride_jax.data.columns import Columns, load_table
+from pride_jax.data.dataset import Dataset, split
+from pride_jax.data.examples import Absent, PublishedSet
 from pride_jax.data.idx import IDX_FILES, load_idx_folder
 from pride_jax.data.images import ARCHIVES, load_images
-from pride_jax.data.medmnist import load_medmnist
+from pride_jax.data.npz import load_npz
+from pride_jax.data.tables import TABLES
 from pride_jax.data.text import load_text
 from pride_jax.errors import DataError
+from pride_jax.validated import expect
 
 _IDX_SETS = ("mnist", "fashion_mnist")
 _IDX_SETS_VERSION = "3.0.1"
@@ -33,50 +27,12 @@ _FILE_SETS = {
 """Sets that are one file, and where it lies in a folder of data; or it lies there directly."""
 
 
-class Dataset(NamedTuple):
-    """A data set in memory.
-
-    Targets are classes (one whole number an example), quantities (floats, one or several an
-    example), or sequences (a class or token for each position of an input). Bytes and floats among
-    the inputs are seen by the model as `(inputs - shift) * scale`; ids stay as they are. Nothing in
-    `shift` and `scale` is estimated from the clients' shares: both are public constants.
-
-    Attributes:
-        name: what the set is called.
-        train_inputs: uint8 or float32, `[n, *features]`, images `[n, height, width, channels]`; or
-            int32 ids, `[n, length]`.
-        train_targets: int32 `[n]`, from 0 to `outputs - 1`; float32 `[n]` or `[n, outputs]`; or
-            int32 `[n, length]`, from 0 to `outputs - 1`.
-        test_inputs: as `train_inputs`, `[m, ...]`; the validation examples if some were asked for.
-        test_targets: as `train_targets`, `[m, ...]`.
-        outputs: how many numbers a model gives for an example, or for each position of it: classes,
-            quantities or tokens.
-        shift: float32, `[]` for images and `[*features]` for tables.
-        scale: float32, as `shift`.
-        groups: int32, `[n]`, who made each training example (QMNIST's writers, a text's speakers);
-            None where nobody knows.
-        test_groups: int32, `[m]`, likewise of each test example.
-        notes: what of the source is not in the set, a sentence each.
-    """
-
-    name: str
-    train_inputs: np.ndarray
-    train_targets: np.ndarray
-    test_inputs: np.ndarray
-    test_targets: np.ndarray
-    outputs: int
-    shift: np.ndarray = NO_SHIFT
-    scale: np.ndarray = NO_SCALE
-    groups: np.ndarray | None = None
-    test_groups: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-
-
 def load_dataset(
-    name: str,
+    name: str | Path,
     *,
     directory: Path | None = None,
-    test_examples: int | None = None,
+    columns: Columns = Columns(),
+    test_examples: int | float | None = None,
     validation_examples: int = 0,
     length: int = 80,
     seed: int = 0,
@@ -92,7 +48,10 @@ def load_dataset(
     - `cifar10_jpeg` and `shakespeare` are one file each, `cifar10-jpeg.tar.xz` and
       `tinyshakespeare.txt`, in a folder of data or in its folder `cifar10` or `shakespeare`.
       CIFAR-10 is a copy in JPEG, which loses detail: its accuracies are not the original's.
-    - A path that ends in `.npz` is a file laid out as MedMNIST's. Its validation split is left out.
+    - A path that ends in `.csv` or `.parquet` is a table with a row for each example, see
+      `load_table`; `columns` says what is what.
+    - A path that ends in `.npz` holds arrays, laid out as MedMNIST's, whose validation split is
+      left out, or one's own, see `load_npz`.
     - A path of a folder, written with a slash (`./flowers`), or of an archive (`.tar`, `.tar.xz`,
       `.tar.gz`, `.zip`) holds images in a folder for each class, see `load_images`.
     - A path that ends in `.txt` is a text by speaker, see `load_text`: a model learns to
@@ -102,11 +61,13 @@ def load_dataset(
       numbers not at all.
 
     Args:
-        name: one of the above.
+        name: one of the above; a `Path` is a path.
         directory: the folder of data, where the IDX files or the one file of a set lie; by default
             the environment variable `PRIDE_DATA_DIR`. Other sets do not ask for it.
+        columns: what is what in a table or in arrays of one's own.
         test_examples: how many test examples to draw, each class in proportion, from a set without
-            a test split of its own; by default a fifth of it (rounded down).
+            a test split of its own: so many, or a share below 1; by default a fifth of it (rounded
+            down).
         validation_examples: if positive, that many training examples, each class in proportion,
             leave training and take the test examples' place: to tune without touching those.
         length: tokens an example, of a text.
@@ -126,44 +87,23 @@ def load_dataset(
         et al., "MedMNIST v2", Scientific Data, 2023. Krizhevsky, "Learning multiple layers of
         features from tiny images", 2009 (CIFAR-10).
     """
-    if validation_examples < 0 or seed < 0:
-        raise DataError(
-            f"validation_examples={validation_examples}, seed={seed}: expected neither below 0"
-        )
-    published = check_published(_find(name, directory, length))
-    train, test = published.train, published.test
-    if test is None:
-        count = len(train.targets) // 5 if test_examples is None else test_examples
-        train, test = hold_out(train, count, seed, "test_examples")
-    elif test_examples is not None:
-        raise DataError(
-            f"test_examples={test_examples}: {name} has a test split of its own, of "
-            f"{len(test.targets)} examples; leave test_examples out, or ask for validation_examples"
-        )
-    if validation_examples:
-        train, test = hold_out(train, validation_examples, seed, "validation_examples")
-    return Dataset(
-        name=published.name,
-        train_inputs=train.inputs,
-        train_targets=train.targets,
-        test_inputs=test.inputs,
-        test_targets=test.targets,
-        outputs=published.outputs,
-        shift=published.shift,
-        scale=published.scale,
-        groups=train.groups,
-        test_groups=test.groups,
-        notes=published.notes,
-    )
+    expect("name", name, (str, Path), "a data set's name or a path")
+    expect("seed", seed, int, "a whole number")
+    if test_examples is not None:
+        expect("test_examples", test_examples, (int, float), "a number or a share of examples")
+    if isinstance(name, Path):
+        # A folder's name is told from a set's by its slash.
+        name = str(name) if name.is_absolute() else f"./{name}"
+    return split(_find(name, directory, length, columns), test_examples, validation_examples, seed)
 
 
-def _find(name: str, directory: Path | None, length: int) -> PublishedSet:
+def _find(name: str, directory: Path | None, length: int, columns: Columns) -> PublishedSet:
     if name in BUNDLED:
         return load_bundled(name)
     if name in _FILE_SETS:
-        return _load_path(_file_of(name, directory), length)._replace(name=name)
-    if name.endswith((".npz", ".txt", *ARCHIVES)) or ("/" in name and Path(name).is_dir()):
-        return _load_path(Path(name), length)
+        return _load_path(_file_of(name, directory), length, columns)._replace(name=name)
+    if is_path(name):
+        return _load_path(Path(name).expanduser(), length, columns)
     attempts = _idx_set_attempts(name, directory) if name in _IDX_SETS else _other_attempts(name)
     tried = []
     for attempt in attempts:
@@ -180,13 +120,19 @@ def _find(name: str, directory: Path | None, length: int) -> PublishedSet:
     raise DataError(f"{name} cannot be had. Tried:{sources}\nTo do: {remedy}.")
 
 
-def _load_path(path: Path, length: int) -> PublishedSet:
-    match path.suffix:
-        case ".npz":
-            return load_medmnist(path)
-        case ".txt":
-            return load_text(path, length)
-    return load_images(path)
+def is_path(name: str) -> bool:
+    """Whether a data set's name is the path of a file or folder."""
+    return name.endswith((".npz", ".txt", *TABLES, *ARCHIVES)) or (
+        "/" in name and Path(name).expanduser().is_dir()
+    )
+
+
+def _load_path(path: Path, length: int, columns: Columns) -> PublishedSet:
+    if path.suffix in TABLES:
+        return load_table(path, columns)
+    if path.suffix == ".npz":
+        return load_npz(path, columns)
+    return load_text(path, length) if path.suffix == ".txt" else load_images(path)
 
 
 def _file_of(name: str, directory: Path | None) -> Path:
@@ -238,8 +184,8 @@ def _refuse_unknown(name: str, official_names: list[str]) -> None:
     alike = difflib.get_close_matches(official_name, {*own_names, *official_names})
     question = f"did you mean {' or '.join(alike)}? " if alike else ""
     raise DataError(
-        f"{name!r} is no data set: {question}Expected {', '.join(own_names)}, the path of a "
-        "MedMNIST file (.npz), of a text by speaker (.txt) or of class folders of images (a "
-        f"folder, written with a slash, or {', '.join(ARCHIVES)}), or a classification set of "
-        "tensorflow-datasets like cifar10"
+        f"{name!r} is no data set: {question}Expected {', '.join(own_names)}, the path of a table "
+        f"({', '.join(TABLES)}), of arrays (.npz), of a text by speaker (.txt) or of class folders "
+        f"of images (a folder, written with a slash, or {', '.join(ARCHIVES)}), or a "
+        "classification set of tensorflow-datasets like cifar10"
     )

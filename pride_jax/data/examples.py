@@ -39,6 +39,9 @@ class PublishedSet(NamedTuple):
         shift: float32, `[]` or `[*features]`: the model sees `(inputs - shift) * scale`.
         scale: float32, `[]` or `[*features]`.
         notes: what of the source is not in the set, a sentence each.
+        class_names: of the classes, by their numbers; none where they have numbers alone.
+        input_names: of the features of a table, in their order; none for others.
+        group_names: of who made examples, by the numbers of `Examples.groups`.
     """
 
     name: str
@@ -48,6 +51,9 @@ class PublishedSet(NamedTuple):
     shift: np.ndarray
     scale: np.ndarray
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    input_names: tuple[str, ...] = ()
+    group_names: tuple[str, ...] = ()
 
 
 class Absent(NamedTuple):
@@ -95,9 +101,15 @@ def check_published(published: PublishedSet) -> PublishedSet:
     Raises:
         DataError: no examples; counts that disagree; features or quantities that are not finite;
             negative ids; classes or tokens that are not whole numbers from 0 to `outputs - 1`;
-            quantities that are not `outputs` an example; or splits of unlike shapes or types.
+            quantities that are not `outputs` an example; more or fewer names than classes; or
+            splits of unlike shapes or types.
     """
     name, outputs = published.name, published.outputs
+    if published.class_names and len(published.class_names) != outputs:
+        raise DataError(
+            f"{name}: {len(published.class_names)} class names for {outputs} classes; expected one "
+            "for each"
+        )
     train = check_examples(f"{name} (training)", published.train, outputs)
     if published.test is None:
         return published._replace(train=train)
@@ -180,8 +192,6 @@ def _check_targets(where: str, examples: Examples, outputs: int) -> np.ndarray:
             f"{inputs.shape[:1]}, or one for each position of ids (integers that are no bytes) "
             "[n, length] or of features [n, length, features]"
         )
-    if outputs < 2:
-        raise DataError(f"{where}: {outputs} class, expected at least 2 to tell apart")
     broken = (targets < 0) | (targets >= outputs)
     if broken.any():
         first = _first(broken)
@@ -189,6 +199,8 @@ def _check_targets(where: str, examples: Examples, outputs: int) -> np.ndarray:
             f"{where}: {broken.sum()} targets out of range, the first {targets[first]} at index "
             f"{_shown(first)}; expected 0 to {outputs - 1}: mend or remove those examples"
         )
+    if outputs < 2:
+        raise DataError(f"{where}: {outputs} class, expected at least 2 to tell apart")
     return targets.astype(np.int32, copy=False)
 
 

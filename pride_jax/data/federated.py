@@ -9,10 +9,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from pride_jax.data.datasets import Dataset
+from pride_jax.data.dataset import Dataset
 from pride_jax.data.examples import Examples, check_examples
 from pride_jax.data.partition import Partition
-from pride_jax.errors import DataError
+from pride_jax.errors import ConfigError, DataError
+from pride_jax.validated import expect
 
 
 class Batch(NamedTuple):
@@ -68,6 +69,7 @@ def federate(
     Raises:
       DataError: no client holds an example; the partition names examples that are not there; or the
         data set is not as `check_published` wants it.
+      ConfigError: an argument is of another kind; or JAX computes in 64 bits.
     """
     return federate_each(dataset, (partition,), host, hosts)[0]
 
@@ -91,10 +93,13 @@ def federate_each(
     Raises:
       DataError: as `federate`.
     """
+    expect("dataset", dataset, Dataset, "a Dataset, such as Dataset.from_arrays(inputs, targets)")
+    _refuse_x64()
     name = f"{dataset.name} (training)"
     checked = check_examples(
         name, Examples(dataset.train_inputs, dataset.train_targets), dataset.outputs
     )
+    _check_constants(dataset)
     for partition in partitions:
         _check_partition(partition, len(checked.targets))
     examples, indices = _held(partitions, host, hosts)
@@ -114,8 +119,39 @@ def federate_each(
     )
 
 
+def _refuse_x64() -> None:
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ConfigError(
+            "JAX computes in 64 bits (JAX_ENABLE_X64): expected 32, in which models are trained "
+            "and sums are made; unset it for this program"
+        )
+
+
+def _check_constants(dataset: Dataset) -> None:
+    features = dataset.train_inputs.shape[1:]
+    for what in ("shift", "scale"):
+        shape = np.shape(getattr(dataset, what))
+        try:
+            fits = np.broadcast_shapes(shape, features) == features
+        except ValueError:
+            fits = False
+        if not fits:
+            raise DataError(
+                f"{dataset.name}: {what} of shape {shape} for features {features}; expected one "
+                "number, or one for each feature"
+            )
+
+
 def _check_partition(partition: Partition, num_examples: int) -> None:
+    expect("partition", partition, Partition, "a Partition, such as iid(rng, examples, clients)")
     index, sizes = partition
+    for what, values in (("index", index), ("sizes", sizes)):
+        expect(f"The partition's {what}", values, np.ndarray, "an array of whole numbers")
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise DataError(
+                f"The partition's {what} is of type {values.dtype} and shape {values.shape}; "
+                "expected whole numbers in one axis"
+            )
     if not len(index):
         raise DataError(
             f"None of the {len(sizes)} clients holds an example, expected at least one: change the "

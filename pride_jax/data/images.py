@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from pride_jax.data.arrays import in_order
 from pride_jax.data.cache import read_cache, write_cache
 from pride_jax.data.examples import Examples, PublishedSet, published_images
 from pride_jax.errors import DataError
@@ -32,7 +33,7 @@ _DEEPEST = 5
 _LAYOUT = (
     "expected <class>/<image> for every image, or train/<class>/<image> and test/<class>/<image>"
 )
-_VERSION = 1
+_VERSION = 2
 """Of how images are read; cached sets of another are not used."""
 
 
@@ -222,7 +223,7 @@ def _arrange(
         splits.setdefault(split, []).append((folders[-1], pixels))
     if "train" not in splits or splits.keys() - {"train", "test"}:
         raise DataError(f"{source}: folders {', '.join(splits)}; {_LAYOUT}")
-    classes = _in_order({class_ for class_, _ in splits["train"]})
+    classes = in_order({class_ for class_, _ in splits["train"]})
     unknown = sorted({class_ for class_, _ in splits.get("test", [])}.difference(classes))
     if unknown:
         raise DataError(
@@ -233,7 +234,10 @@ def _arrange(
     notes = ()
     if others:
         notes = (f"{len(others)} files, such as {others[0]}, are no images by their names",)
-    return published_images(_stem(source), train, test[0] if test else None, len(classes), notes)
+    published = published_images(
+        _stem(source), train, test[0] if test else None, len(classes), notes
+    )
+    return published._replace(class_names=classes)
 
 
 def _below_common_folder(paths: list[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -245,12 +249,7 @@ def _below_common_folder(paths: list[tuple[str, ...]]) -> dict[tuple[str, ...], 
     return {path[common:]: path for path in paths}
 
 
-def _in_order(classes: set[str]) -> list[str]:
-    numbers = all(name.isdecimal() for name in classes)
-    return sorted(classes, key=(lambda name: (int(name), name)) if numbers else None)
-
-
-def _stacked(examples: list[tuple[str, Pixels]], classes: list[str]) -> Examples:
+def _stacked(examples: list[tuple[str, Pixels]], classes: tuple[str, ...]) -> Examples:
     numbers = {name: number for number, name in enumerate(classes)}
     targets = np.array([numbers[name] for name, _ in examples], np.int32)
     return Examples(np.stack([pixels for _, pixels in examples]), targets)

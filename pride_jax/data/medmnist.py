@@ -1,7 +1,6 @@
 """MedMNIST's `.npz` layout."""
 
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,53 +8,38 @@ import numpy as np
 from pride_jax.data.examples import Examples, PublishedSet, published_images
 from pride_jax.errors import DataError
 
-_KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+"""The arrays that are read."""
 
 
-def load_medmnist(path: Path) -> PublishedSet:
-    """Load the training and test split of a file laid out as MedMNIST's; validation is left out.
+def medmnist(path: Path, arrays: Mapping[str, np.ndarray]) -> PublishedSet:
+    """The training and test split of a file laid out as MedMNIST's; validation is left out.
 
     Args:
-        path: an `.npz` of `train_images` `[n, height, width]` or `[n, height, width, 3]`,
+        path: the file.
+        arrays: what it holds: `train_images` `[n, height, width]` or `[n, height, width, 3]`,
             `train_labels` `[n, 1]` or `[n]`, and the same for `test`.
 
     Returns:
         The set, named after the file; grey images get a channel axis.
 
     Raises:
-        DataError: the file cannot be read, lacks an array, or gives several labels an example.
+        DataError: an array is missing, or gives several labels an example.
 
     References:
         Yang et al., "MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D biomedical
         image classification", Scientific Data, 2023.
     """
-    arrays = _read_arrays(path)
+    missing = [key for key in KEYS if key not in arrays]
+    if missing:
+        raise DataError(
+            f"{path}: no {', '.join(missing)}, only {', '.join(arrays)}; expected MedMNIST's "
+            f"layout: {', '.join(KEYS)}"
+        )
     train = Examples(_images(path, arrays["train_images"]), _labels(path, arrays["train_labels"]))
     test = Examples(_images(path, arrays["test_images"]), _labels(path, arrays["test_labels"]))
     highest = max(split.targets.max(initial=0) for split in (train, test))
     return published_images(path.stem, train, test, outputs=int(highest) + 1)
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise zipfile.BadZipFile("not a zip file, or cut short")
-            file.seek(0)
-            with np.load(file) as stored:
-                present = list(stored)
-                arrays = {key: stored[key] for key in _KEYS if key in present}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error}); check the path") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise DataError(f"{path}: no .npz file of arrays ({error}); get it anew") from error
-    missing = [key for key in _KEYS if key not in arrays]
-    if missing:
-        raise DataError(
-            f"{path}: no {', '.join(missing)}, only {', '.join(present)}; expected MedMNIST's "
-            f"layout: {', '.join(_KEYS)}"
-        )
-    return arrays
 
 
 def _images(path: Path, images: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from jaxtyping import Int
 
 from pride_jax.data.examples import are_classes
 from pride_jax.errors import ConfigError
+from pride_jax.validated import expect, expect_whole
 
 
 class Partition(NamedTuple):
@@ -31,6 +32,7 @@ def iid(rng: np.random.Generator, num_examples: int, num_clients: int) -> Partit
       ConfigError: fewer than one client.
     """
     _check_clients(num_clients)
+    expect_whole("num_examples", num_examples, 0)
     sizes = np.full(num_clients, num_examples // num_clients)
     sizes[: num_examples % num_clients] += 1
     return by_sizes(rng, num_examples, sizes.tolist())
@@ -42,7 +44,10 @@ def by_sizes(rng: np.random.Generator, num_examples: int, sizes: Sequence[int]) 
     Raises:
       ConfigError: no clients, a negative size, or more than there are examples.
     """
+    _check_rng(rng)
     _check_clients(len(sizes))
+    for size in sizes:
+        expect("a client's size", size, (int, np.integer), "a whole number of examples")
     if min(sizes) < 0:
         raise ConfigError(f"Expected client sizes of at least 0, got {min(sizes)}: correct `sizes`")
     if sum(sizes) > num_examples:
@@ -75,7 +80,9 @@ def label_shards(
       ConfigError: the shards cannot be dealt evenly, there are more shards than examples, or the
         targets are not one class an example.
     """
+    _check_rng(rng)
     _check_clients(num_clients)
+    labels = np.asarray(labels)
     _check_classes(labels, "Label shards")
     num_shards = num_clients * shards_per_client
     if shards_per_client < 1 or copies < 1 or num_shards % copies:
@@ -109,7 +116,9 @@ def dirichlet(
     Raises:
       ConfigError: ``alpha`` is not positive, or the targets are not one class an example.
     """
+    _check_rng(rng)
     _check_clients(num_clients)
+    labels = np.asarray(labels)
     _check_classes(labels, "A Dirichlet partition")
     if not alpha > 0:
         raise ConfigError(f"Expected alpha > 0, got {alpha}: use e.g. 0.5")
@@ -125,7 +134,17 @@ def dirichlet(
 
 
 def by_group(groups: Int[np.ndarray, "examples"]) -> Partition:
-    """One client for each value of ``groups``, in ascending order, such as MNIST's writers."""
+    """One client for each value of ``groups``, in ascending order, such as MNIST's writers.
+
+    Raises:
+      ConfigError: groups are not one whole number or text an example.
+    """
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or not len(groups) or groups.dtype.kind not in "iuU":
+        raise ConfigError(
+            f"groups of type {groups.dtype} and shape {groups.shape}: expected one whole number or "
+            "text an example, who made it; divide a set without groups by `iid` or another way"
+        )
     _, sizes = np.unique(groups, return_counts=True)
     return _partition(np.argsort(groups, kind="stable"), sizes.tolist())
 
@@ -151,6 +170,9 @@ def hold_out_of_each(
       ConfigError: an impossible share, or an example that is held twice: held out by one client, it
         would be trained on by another.
     """
+    _check_rng(rng)
+    expect("partition", partition, Partition, "a Partition, such as iid(rng, examples, clients)")
+    expect("share", share, (int, float), "a number from 0 to below 1")
     index, sizes = partition
     if not 0 <= share < 1:
         raise ConfigError(f"Expected a held-out share of at least 0 and below 1, got {share}")
@@ -214,5 +236,10 @@ def _check_classes(targets: np.ndarray, what: str) -> None:
 
 
 def _check_clients(num_clients: int) -> None:
-    if num_clients < 1:
+    if isinstance(num_clients, int | np.integer) and num_clients < 1:
         raise ConfigError(f"Expected at least one client, got {num_clients}")
+    expect_whole("num_clients", num_clients)
+
+
+def _check_rng(rng: object) -> None:
+    expect("rng", rng, np.random.Generator, "a generator, such as np.random.default_rng(0)")

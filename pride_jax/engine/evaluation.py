@@ -10,11 +10,13 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from pride_jax.data.datasets import Dataset
+from pride_jax.data.dataset import Dataset
+from pride_jax.data.examples import Examples, check_examples
 from pride_jax.data.federated import Batch, FederatedData, host_of, normalize
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.task import Scores, Task
 from pride_jax.types import Params
+from pride_jax.validated import expect
 
 
 class Metrics(NamedTuple):
@@ -152,7 +154,17 @@ def evaluator(
       task: what is learned.
       dataset: with the test examples.
       mesh: devices, see `clients_mesh`; all there are if not given.
+
+    Raises:
+      PrideError: the task cannot answer the test examples, or these are not as `check_published`
+        wants them.
     """
+    expect("task", task, Task, "a Task, such as classification(model, outputs)")
+    expect("dataset", dataset, Dataset, "a Dataset, such as Dataset.from_arrays(inputs, targets)")
+    tested = Examples(dataset.test_inputs, dataset.test_targets)
+    check_examples(f"{dataset.name} (test)", tested, dataset.outputs)
+    constants = (dataset.shift, dataset.scale)
+    task.check(jax.eval_shape(normalize, dataset.test_inputs, *constants), dataset.test_targets)
     answer = scorer(task, mesh or clients_mesh(jax.devices()))
     examples = tuple(
         jnp.asarray(leaf)

@@ -17,6 +17,7 @@ from pride_jax.engine.server import Server, client_weights
 from pride_jax.engine.states import States, states_of
 from pride_jax.methods.method import Hyper, State
 from pride_jax.types import Cohort, Key
+from pride_jax.validated import expect, expect_whole
 
 
 class Federation(NamedTuple):
@@ -69,6 +70,8 @@ def work_of(
 
 def chunk_of(federation: Federation, mesh: Mesh, chunk: int | None) -> int:
     """The most clients vmapped together: as asked for, or measured, and no more than there are."""
+    if chunk is not None:
+        expect_whole("chunk", chunk)
     slots = -(-federation.server.plan.sampler.slots // mesh.shape["clients"])
     return min(chunk or default_chunk(federation.server.length, mesh), slots)
 
@@ -93,6 +96,7 @@ def starting(
     def init(
         key: Key, private: Key | None = None, round_: int = 0, hyper: Hyper | None = None
     ) -> ServerState:
+        expect("key", key, jax.Array, "a key, such as jax.random.key(0)")
         numbers = {name: jnp.asarray(value, jnp.float32) for name, value in (hyper or {}).items()}
         state = replicate(server.init(key, private, round_, numbers))
         return state._replace(clients=states.init(first(state)))

@@ -35,6 +35,7 @@ from pride_jax.engine.rounds import (
 )
 from pride_jax.engine.states import States
 from pride_jax.types import Cohort
+from pride_jax.validated import expect
 
 
 def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
@@ -43,7 +44,12 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
     Args:
       mesh: devices, see `clients_mesh`; all there are if not given.
       chunk: most clients vmapped together; a measured default if not given.
+
+    Raises:
+      ConfigError: an argument is of another kind.
     """
+    if mesh is not None:
+        expect("mesh", mesh, Mesh, "devices of clients_mesh(jax.devices())")
 
     def adder(federation: Federation) -> Algorithm:
         server = federation.server

@@ -57,6 +57,7 @@ from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.methods.method import State, Weighting
 from pride_jax.privacy.plan import Plan, smallest_sum
 from pride_jax.types import Cohort
+from pride_jax.validated import expect
 
 Dispatch = Callable[[ServerState, Cohort], Callable[[], tuple[CohortResult, Kept]]]
 """``(state, cohort)`` -> what waits for what its clients contribute, one a row, and then keep."""
@@ -73,7 +74,11 @@ def simulated(
       secure: how updates are added.
       mesh: devices, see `clients_mesh`; all there are if not given.
       chunk: most clients vmapped together; a measured default if not given.
+
+    Raises:
+      ConfigError: an argument is of another kind.
     """
+    expect("secure", secure, SecureAggregation, "SecureAggregation(protocol, keys)")
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))

@@ -58,8 +58,8 @@ def ditto(
     Raises:
       ConfigError: λ is negative, or an argument is of another kind.
     """
-    if not attraction >= 0:
-        raise ConfigError(f"attraction={attraction}: expected at least 0, such as 0.1")
+    if isinstance(attraction, str) or not attraction >= 0:
+        raise ConfigError(f"attraction={attraction!r}: expected at least 0, such as 0.1")
     optimizer = each_round(client_optimizer)
 
     def start(round_: Round, received: Params, mine: Params) -> Local:

@@ -36,6 +36,7 @@ from pride_jax.methods.method import (
 )
 from pride_jax.task import Task, mean_gradient
 from pride_jax.types import Key, Params
+from pride_jax.validated import expect
 
 Correct = Callable[[Params, Params, Params], Params]
 """``(gradient, parameters, received) -> gradient``: what a client descends along instead."""
@@ -82,6 +83,7 @@ def averaged(
     training: LocalTraining,
 ) -> Method:
     """A method whose server keeps one model and steps along the mean of clients' updates of it."""
+    check_task(task)
     check_optimizer("server_optimizer", server_optimizer)
 
     def init(key: Key) -> Own:
@@ -101,6 +103,7 @@ def averaged(
         personal=lambda sent, _: sent,
         weighting=weighting,
         training=training,
+        check=task.check,
     )
 
 
@@ -151,12 +154,19 @@ def each_round(optimizer: ClientOptimizer | optax.GradientTransformation) -> Cli
     """
     if isinstance(optimizer, optax.GradientTransformation):
         return lambda round_: optimizer
-    if not callable(optimizer):
+    # Optax's own functions take a rate, and would take the round for one.
+    if not callable(optimizer) or getattr(optimizer, "__module__", "").startswith("optax"):
         raise ConfigError(
             f"client_optimizer={optimizer!r}: expected an Optax optimizer such as optax.sgd(0.1), "
             "or a function of the round that gives one"
         )
-    return optimizer
+
+    def checked(round_: Int[Array, ""]) -> optax.GradientTransformation:
+        made = optimizer(round_)
+        check_optimizer("client_optimizer of a round", made)
+        return made
+
+    return checked
 
 
 def rate_of(rate: Rate) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
@@ -176,6 +186,15 @@ def rate_of(rate: Rate) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
     if callable(rate):
         return lambda round_: jnp.asarray(rate(round_), jnp.float32)
     return lambda round_: jnp.float32(rate)
+
+
+def check_task(task: object) -> None:
+    """Refuses what is no task.
+
+    Raises:
+      ConfigError: as above.
+    """
+    expect("task", task, Task, "a Task, such as classification(model, outputs)")
 
 
 def check_optimizer(name: str, optimizer: object) -> None:

@@ -61,6 +61,7 @@ def feddyn(
     Raises:
       ConfigError: α is not positive, or an argument is of another kind.
     """
+    fedavg.check_task(task)
     rate = fedavg.rate_of(client_rate)
     if not alpha > 0:
         raise ConfigError(f"alpha={alpha}: expected more than 0, such as 0.01")
@@ -97,4 +98,5 @@ def feddyn(
         personal=lambda sent, state: sent,
         weighting=uniform,
         training=training,
+        check=task.check,
     )

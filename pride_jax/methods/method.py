@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from pride_jax.data.augment import Augment, unchanged
 from pride_jax.data.federated import Batch
+from pride_jax.task import Check, anything
 from pride_jax.types import Key, Params
 
 Sent = PyTree[Array]
@@ -120,6 +121,7 @@ class Method(NamedTuple):
         if the method has none.
       weighting: how much each client counts.
       training: how a client goes through its examples.
+      check: the task's: refuses examples that cannot be learned from, before anything is compiled.
     """
 
     client: ClientRule
@@ -130,6 +132,7 @@ class Method(NamedTuple):
     personal: Callable[[Sent, State], Params]
     weighting: Weighting
     training: LocalTraining
+    check: Check = anything
 
 
 MethodOf = Callable[[Hyper], Method]

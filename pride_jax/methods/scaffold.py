@@ -70,6 +70,7 @@ def scaffold(
     Raises:
       ConfigError: an argument is of another kind.
     """
+    fedavg.check_task(task)
     rate = fedavg.rate_of(client_rate)
     fedavg.check_optimizer("server_optimizer", server_optimizer)
 
@@ -112,4 +113,5 @@ def scaffold(
         personal=lambda sent, state: sent.params,
         weighting=uniform,
         training=training,
+        check=task.check,
     )

@@ -14,6 +14,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.models.layers import Conv, max_pool_2x2
 from pride_jax.models.modules import from_module
 from pride_jax.types import Model
+from pride_jax.validated import expect, expect_whole
 
 _GROUPS = 8
 """Of channels that are normalised together."""
@@ -180,10 +181,19 @@ def mlp(
     Raises:
       ConfigError: a layer has no unit.
     """
+    _check_shape(features, outputs)
+    expect("hidden", hidden, Sequence, "the widths of layers, such as (16,)")
     if any(width < 1 for width in hidden):
         raise ConfigError(f"hidden={tuple(hidden)}: expected widths of at least 1")
     widths = (math.prod(features), *hidden, outputs)
     return from_module(lambda rngs: MLP(widths, activation, rngs=rngs))
+
+
+def _check_shape(features: Sequence[int], outputs: int) -> None:
+    expect("features", features, Sequence, "the shape of one input, such as (4,)")
+    for side in features:
+        expect_whole("a side of features", side)
+    expect_whole("outputs", outputs)
 
 
 def two_nn(features: Sequence[int], outputs: int) -> Model:
@@ -197,6 +207,7 @@ def cnn(features: Sequence[int], outputs: int) -> Model:
     Raises:
       ConfigError: the inputs are not images whose sides are multiples of four.
     """
+    _check_shape(features, outputs)
     height, width, channels = _image("CNN", features)
     return from_module(lambda rngs: CNN(height, width, channels, outputs, rngs=rngs))
 
@@ -217,6 +228,7 @@ def resnet(features: Sequence[int], outputs: int, width: int = 16, dropout: floa
       ConfigError: the inputs are not images whose sides are multiples of four, or the width or the
         dropout is impossible.
     """
+    _check_shape(features, outputs)
     _, _, channels = _image("ResNet", features)
     if width < 1 or width % _GROUPS:
         raise ConfigError(f"width={width}: expected a multiple of {_GROUPS}, the groups of a norm")
@@ -247,8 +259,7 @@ def char_lstm(outputs: int, embedding: int = 32, hidden: int = 128, layers: int 
         "hidden": hidden,
         "layers": layers,
     }.items():
-        if size < 1:
-            raise ConfigError(f"{name}={size}: expected at least 1")
+        expect_whole(name, size)
     return from_module(lambda rngs: CharLSTM(outputs, embedding, hidden, layers, rngs=rngs))
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 
 from pride_jax.errors import ConfigError
 from pride_jax.types import Key, Model, Params
+from pride_jax.validated import expect
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """In which a client multiplies; parameters, optimizer and updates are float32 in any case."""
@@ -35,6 +36,7 @@ def with_precision(model: Model, precision: Precision) -> Model:
     Raises:
       ConfigError: there is no such precision.
     """
+    expect("model", model, Model, "a Model, such as mlp(features, outputs, hidden)")
     if precision not in get_args(Precision):
         raise ConfigError(
             f"precision={precision!r}: expected one of {', '.join(get_args(Precision))}"

@@ -12,6 +12,7 @@ from pride_jax.privacy.plan import Mechanism, Plan, releases_distance
 from pride_jax.privacy.profile import Charged, Profile
 from pride_jax.privacy.readers import READERS, Reader
 from pride_jax.privacy.sampling import Accounted
+from pride_jax.validated import expect
 
 
 def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None) -> float:
@@ -34,7 +35,11 @@ def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None)
       plan: what is released.
       rounds: releases so far; all of the plan's if not given.
       reader: who reads; the plan's own if not given, see `Plan.reader`.
+
+    Raises:
+      ConfigError: an argument is no plan.
     """
+    expect("plan", plan, Plan, "a Plan(sampler, clipping, mechanism, rounds, delta)")
     reader = plan.reader if reader is None else reader
     releases = releases_of(plan, rounds)
     return _epsilon(plan.mechanism, plan.setting, releases, plan.delta, reader)
@@ -106,6 +111,11 @@ def calibrate(
       ConfigError: the target is not positive and finite, nothing here accounts the combination, or
         adaptive clipping cannot spend so little.
     """
+    if not callable(make_mechanism):
+        raise ConfigError(
+            f"make_mechanism={make_mechanism!r}: expected a function of the noise multiplier that "
+            "makes a mechanism, such as Gaussian"
+        )
     if not 0 < target_epsilon < math.inf:
         raise ConfigError(f"target_epsilon={target_epsilon}: expected a positive, finite number")
     settings = {

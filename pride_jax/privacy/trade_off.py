@@ -9,6 +9,7 @@ from pride_jax.privacy.events import event_of
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.profile import Profile
 from pride_jax.privacy.readers import Reader
+from pride_jax.validated import expect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,8 +91,9 @@ def trade_off(plan: Plan, rounds: int | None = None, reader: Reader | None = Non
       reader: who reads; the plan's own if not given.
 
     Raises:
-      ConfigError: nothing is released, or without noise.
+      ConfigError: nothing is released, or without noise; or the argument is no plan.
     """
+    expect("plan", plan, Plan, "a Plan(sampler, clipping, mechanism, rounds, delta)")
     reader = plan.reader if reader is None else reader
     releases = releases_of(plan, rounds)
     profile(plan, releases, reader)

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from pride_jax.engine.cores import cores
+from pride_jax.errors import ConfigError
 
 _PATIENCE = 7 * 24 * 3600
 """Seconds that a core waits for the others, whose clients may be much longer; XLA's own are 40."""
@@ -22,6 +23,9 @@ def use_cores(devices: int | None = None) -> int:
 
     Returns:
       How many there are.
+
+    Raises:
+      ConfigError: JAX has computed already, such as in a config.
     """
     available = len(cores())
     count = min(devices or available, available)
@@ -29,7 +33,13 @@ def use_cores(devices: int | None = None) -> int:
         _ask_xla(f"--xla_cpu_collective_call_{what}_timeout_seconds={_PATIENCE}")
     if count == available:
         _ask_xla("--xla_cpu_multi_thread_eigen=false")
-    jax.config.update("jax_num_cpu_devices", count)
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:
+        raise ConfigError(
+            "JAX has computed before the run began, and cannot be given the machine's cores any "
+            "more: expected a config of plain numbers, without jax or jax.numpy"
+        ) from None
     return count
 
 

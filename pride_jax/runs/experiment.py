@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from pride_jax.data.described import described
 from pride_jax.data.partition import label_counts
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
@@ -67,8 +68,8 @@ def run(
       workdir: the run's folder: new or empty, or, to resume, the one it was left in.
       resume: continue from the latest checkpoint. A finished run is left as it is.
       report: called with each new row of the metrics.
-      note: called, before training, with each thing worth knowing of the data, unless the run is
-        private.
+      note: called, before training, with each thing worth knowing of the data: first what was read;
+        of a private run, nothing that counts clients' examples.
 
     Returns:
       What ``summary.json`` holds.
@@ -84,10 +85,9 @@ def run(
         hosts.dismiss()
         return read_json(workdir / "summary.json")
     prepared = prepare(config, workdir / "secrets")
-    # They count what clients have.
-    if not config.privacy.hides:
-        for text in simulated_of(prepared).dataset.notes:
-            note(text)
+    dataset, clients = simulated_of(prepared).dataset, len(prepared.sizes)
+    for text in described(dataset, clients, config.privacy.hides):
+        note(text)
     return run_in(prepared, workdir, report)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import warnings
 from dataclasses import replace
 
 import jax
@@ -13,6 +14,7 @@ from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.features import with_scattering
+from pride_jax.data.hints import DataHint
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.errors import ConfigError
@@ -41,11 +43,14 @@ def build_dataset(experiment: config.Experiment) -> Dataset:
     """The data set, split by the experiment's seed where it has no split of its own."""
     data = experiment.data
     if own.is_own(data.name):
-        dataset = call(data, experiment.code, Dataset)
+        # A run tells the same by itself, see `described`.
+        with warnings.catch_warnings(action="ignore", category=DataHint):
+            dataset = call(data, experiment.code, Dataset)
     else:
         dataset = load_dataset(
             data.name,
             directory=data.dir,
+            columns=data.columns,
             test_examples=data.test_examples,
             validation_examples=data.validation_examples,
             length=data.length,
@@ -96,9 +101,10 @@ def _build_whole(
             if dataset.groups is None:
                 raise ConfigError(
                     f"partition.kind='groups': nobody knows who made the examples of "
-                    f"{dataset.name}; expected a set with groups: a text by speaker, a data set "
-                    "with groups of its own, or mnist with qmnist-train-labels-idx2-int.gz beside "
-                    "the IDX files of --data.dir. Divide other sets by another kind"
+                    f"{dataset.name}; expected a set with groups: a table or .npz with "
+                    "data.group, a text by speaker, a data set with groups of its own, or mnist "
+                    "with qmnist-train-labels-idx2-int.gz beside the IDX files of --data.dir. "
+                    "Divide other sets by another kind"
                 )
             return partition.by_group(dataset.groups)
 

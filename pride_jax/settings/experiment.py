@@ -2,54 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from pride_jax.errors import ConfigError
 from pride_jax.settings.aggregation import Aggregation
+from pride_jax.settings.data import Data
 from pride_jax.settings.names import KINDS, Named, expected_options
 from pride_jax.settings.options import complete
 from pride_jax.settings.own import Code, is_own
 from pride_jax.validated import Validated
-
-
-@dataclass(frozen=True)
-class Data(Named):
-    """Which examples, and which of them are kept for testing."""
-
-    name: str = "iris"
-    """iris, wine, breast_cancer, digits, diabetes, mnist, fashion_mnist, cifar10_jpeg, shakespeare,
-    a TFDS name, a path (a MedMNIST .npz, a .txt by speaker, class folders of images in ./FOLDER or
-    an archive), or your own: file.py:function or module:function."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of your own: its parameters."""
-    dir: Path | None = None
-    """Folder of data, for sets that are files: IDX, cifar10_jpeg, shakespeare; PRIDE_DATA_DIR if
-    not given."""
-    features: Literal["pixels", "scattering"] = "pixels"
-    """`scattering`: wavelet features of each image, whitened by those of random images."""
-    test_examples: int | None = None
-    """Test points of a set that has no split of its own; a fifth of it if not given."""
-    validation_examples: int = 0
-    """If positive, so many training examples take the test set's place: for tuning."""
-    length: int = 80
-    """Characters an example, of a text."""
-
-    def _check(self) -> None:
-        super()._check()
-        self._check_own()
-        self._at_least(1, "test_examples", "length")
-        self._at_least(0, "validation_examples")
-
-    def _check_own(self) -> None:
-        own_ones = {"dir": None, "test_examples": None, "validation_examples": 0, "length": 80}
-        for name, without in own_ones.items():
-            if is_own(self.name) and getattr(self, name) != without:
-                self._refuse(
-                    name,
-                    f"{without} with {self.name}, which reads and divides its own examples: make "
-                    "it an option of the function",
-                )
 
 
 @dataclass(frozen=True)

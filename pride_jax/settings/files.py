@@ -119,7 +119,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         _expect_names(value, name)
         return {key: _value(Any, each, key) for key, each in value.items()}
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(_value(Any, each, name) for each in value)
     if isinstance(value, str) and Path in typing.get_args(hint):
         return Path(value)
     return value

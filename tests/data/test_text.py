@@ -135,7 +135,7 @@ def test_a_path_names_a_text_and_its_length(tmp_path):
     assert dataset.test_inputs.shape == (5, 7)
     assert dataset.train_inputs.dtype == dataset.train_targets.dtype == np.int32
     assert dataset.groups is not None
-    with pytest.raises(DataError, match=r"play\.txt has a test split of its own, of 5 examples"):
+    with pytest.raises(DataError, match=r"play has a test split of its own, of 5 examples"):
         load_dataset(str(file), length=7, test_examples=3)
 
 

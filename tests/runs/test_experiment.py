@@ -212,8 +212,12 @@ def test_notes_on_the_data_are_told_before_training(tmp_path):
     told = []
     config = load_config(tmp_path / "study.py")
     summary = run(config, tmp_path / "run", report=told.append, note=told.append)
-    assert told[:2] == summary["data_notes"] == ["petals", "sepals"]
-    assert [row["round"] for row in told[2:]] == [0, 1]
+    assert told[0] == (
+        "iris: 120 training and 30 test examples of [4] (float32), seen centred and scaled by "
+        "public constants; 3 classes: setosa, versicolor, virginica; 2 clients"
+    )
+    assert told[1:3] == summary["data_notes"] == ["petals", "sepals"]
+    assert [row["round"] for row in told[3:]] == [0, 1]
 
 
 def spellings(number: int) -> list[bytes]:
