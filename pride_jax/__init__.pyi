@@ -60,6 +60,7 @@ from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisso
 from .privacy.trade_off import TradeOff, trade_off
 from .privacy.values import DeviceIntegers, Floats, Integers, Rotated
 from .runs.experiment import run
+from .runs.load import Loaded, Predictions, load
 from .settings.experiment import Experiment
 from .task import Scores, Task, classification, mean_gradient, next_token, regression
 from .types import Cohort, Model
@@ -87,6 +88,7 @@ __all__ = [
     "Floats",
     "Gaussian",
     "Integers",
+    "Loaded",
     "Local",
     "LocalTraining",
     "Method",
@@ -94,6 +96,7 @@ __all__ = [
     "Model",
     "Partition",
     "Plan",
+    "Predictions",
     "PrideError",
     "ProtocolError",
     "Reader",
@@ -142,6 +145,7 @@ __all__ = [
     "hold_out_of_each",
     "iid",
     "label_shards",
+    "load",
     "load_dataset",
     "logistic",
     "masking",

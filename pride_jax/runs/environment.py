@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
         "num_devices": len(devices),
         "cores": _cores(),
         "num_processes": jax.process_count(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
@@ -59,6 +59,14 @@ def jax_settings() -> dict[str, str]:
         for name, value in sorted(jax.config.values.items())
         if not name.startswith(_NO_BITS)
     }
+
+
+def _version(package: str) -> str | None:
+    """None of a package that is run from its source tree without being installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _cores() -> int:
