@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def show_help(parser: argparse.ArgumentParser, config: Experiment, section: str)
     known = sections()
     if section != ALL and section not in known:
         raise ConfigError(f"--help {section}: expected {', '.join(known)} or {ALL}")
-    print(settings_help(config, tuple(known) if section == ALL else (section,)))
+    _show_settings(config, tuple(known) if section == ALL else (section,))
 
 
 def sections() -> dict[str, str]:
@@ -50,8 +51,8 @@ def sections() -> dict[str, str]:
     return found
 
 
-def settings_help(config: Experiment, names: tuple[str, ...]) -> str:
-    """What can be set in some sections, with types, values and texts."""
+def _show_settings(config: Experiment, names: tuple[str, ...]) -> None:
+    """Prints what can be set in some sections, with types, values and texts."""
     if set(names) == set(sections()):
         kind, default = Experiment, config
     else:
@@ -60,10 +61,15 @@ def settings_help(config: Experiment, names: tuple[str, ...]) -> str:
             "Settings", [(name, type(value)) for name, value in values.items()], frozen=True
         )
         default = kind(**values)
-    parser = tyro.extras.get_parser(
-        kind, default=default, use_underscores=True, prog="train.py", registry=registry()
-    )
-    return parser.format_help().rstrip()
+    with contextlib.suppress(SystemExit):
+        tyro.cli(
+            kind,
+            default=default,
+            args=["--help"],
+            use_underscores=True,
+            prog="train.py",
+            registry=registry(),
+        )
 
 
 def list_configs(folder: Path) -> None:
