@@ -1,3 +1,4 @@
+from .aggregation.protocols.lattice import lattice
 from .aggregation.protocols.masking import masking
 from .aggregation.protocols.paillier import paillier
 from .aggregation.protocols.plain import plain
@@ -145,6 +146,7 @@ __all__ = [
     "hold_out_of_each",
     "iid",
     "label_shards",
+    "lattice",
     "load",
     "load_dataset",
     "logistic",

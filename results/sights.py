@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.sights import Sight
 from pride_jax.reporting.markdown import table
 from pride_jax.settings.experiment import Aggregation
@@ -20,8 +21,10 @@ def who_learns_what(results: Path) -> str:
     """
     del results
     lines = []
-    for name in PROTOCOLS:
-        sights = build_secure_sum(Aggregation(name)).sights
+    described = {name: build_secure_sum(Aggregation(name)) for name in PROTOCOLS}
+    described["lattice(paillier)"] = lattice(described["paillier"])
+    for name, protocol in described.items():
+        sights = protocol.sights
         for who in dict.fromkeys(sight.who for sight in sights):
             cells = [_cell(sights, who, adversary) for adversary in ("curious", "active")]
             lines.append([f"`{name}`", who, *cells])

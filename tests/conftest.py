@@ -20,11 +20,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-# Programs are loops that XLA's older code generator compiles in two thirds of the time, for the
-# processes that tests start, too. ``XLA_FLAGS= pytest`` compiles them as they are shipped. Later
-# versions know the flag no more, and XLA ends the process at a flag that it does not know.
+# Programs run for a moment: compiling them well takes longer than they do. It holds for processes
+# that tests start, too; ``XLA_FLAGS= pytest`` compiles programs as they are shipped. XLA's older
+# code generator takes two thirds of the time. Later versions know the flag no more, and XLA ends
+# the process at a flag that it does not know.
+_FLAGS = ["--xla_backend_optimization_level=0"]
 if jax.__version_info__ < (0, 11):
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
 
 # Most time goes to compiling: a program that was compiled before is loaded instead. Each process
 # has a folder of its own, since JAX does not write these files as a whole.

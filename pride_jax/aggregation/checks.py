@@ -16,6 +16,8 @@ from jaxtyping import Int, Int64
 from pride_jax.aggregation.messages import signed_bytes
 from pride_jax.aggregation.refusals import (
     DuplicateClientError,
+    FalseShareError,
+    FalseSharesError,
     ForeignSignatureError,
     MessageError,
     MissingSignatureError,
@@ -34,6 +36,7 @@ from pride_jax.aggregation.secure_sum import (
     Header,
     Message,
     Question,
+    SecureSum,
     Share,
     Total,
     header,
@@ -86,6 +89,22 @@ def check_messages(
       MessageError: the first message found that must not be added.
       TooFewError: no messages at all.
     """
+    accepted = check_senders(directory, protocol, messages)
+    for message in accepted:
+        _check_size(directory, message.client, "body", message.body, body_size)
+        _check_size(directory, message.client, "enclosed", message.enclosed, enclosed_size)
+    return accepted
+
+
+def check_senders(
+    directory: Directory, protocol: str, messages: Sequence[Message]
+) -> list[Message]:
+    """As `check_messages`, of messages whose parts are still to be looked at.
+
+    Raises:
+      MessageError: the first message found that must not be added.
+      TooFewError: no messages at all.
+    """
     if not messages:
         raise TooFewError(f"Round {directory.round}: no messages to combine, expected at least 1")
     expected = header(directory, protocol)
@@ -102,8 +121,6 @@ def check_messages(
                 message.client, f"it already sent one in round {directory.round}; send one a round"
             )
         seen.add(message.client)
-        _check_size(directory, message.client, "body", message.body, body_size)
-        _check_size(directory, message.client, "enclosed", message.enclosed, enclosed_size)
         if directory.signers is not None:
             _check_signature(directory, message)
     return sorted(messages, key=lambda message: message.client)
@@ -217,6 +234,36 @@ def sift(
     return Sifted(check(kept), kept, tuple(refused))
 
 
+class Opened(NamedTuple):
+    """What came of shares, some of which may be false.
+
+    Attributes:
+      total: the sum.
+      refused: why each share that the sum was opened without was refused.
+    """
+
+    total: Int64[np.ndarray, "length"]
+    refused: tuple[FalseShareError, ...]
+
+
+def open_sum(
+    protocol: SecureSum, directory: Directory, total: Total, shares: Sequence[Share]
+) -> Opened:
+    """The sum that shares open, without those that the others show to be false.
+
+    Raises:
+      BurntError: the sum is never opened; it says because of whom.
+      ProtocolError: too few shares are left, or the sum cannot be right.
+    """
+    refused: list[FalseShareError] = []
+    while True:
+        try:
+            return Opened(protocol.open(directory, total, shares), tuple(refused))
+        except FalseSharesError as error:
+            refused.extend(error.refusals())
+            shares = [share for share in shares if share.holder not in error.holders]
+
+
 def check_question(directory: Directory, protocol: str, question: Question) -> None:
     """Refuses to help to open a sum that is another one, of strangers, or of too few clients.
 
@@ -242,10 +289,20 @@ def check_enclosed(
             f"Refused a question of round {directory.round}: expected what each contributor "
             "enclosed, in ascending order"
         )
-    expected = header(directory, protocol)
+    check_signed(directory, protocol, question.enclosed)
     for each in question.enclosed:
-        _check_header(each, expected)
         _check_size(directory, each.client, "enclosed", each.enclosed, enclosed_size)
+
+
+def check_signed(directory: Directory, protocol: str, enclosed: Sequence[Enclosed]) -> None:
+    """Refuses what is enclosed for another sum, or is not signed by the client that it names.
+
+    Raises:
+      MessageError: the first that is found.
+    """
+    expected = header(directory, protocol)
+    for each in enclosed:
+        _check_header(each, expected)
         if directory.signers is not None:
             _check_signature(directory, each)
 

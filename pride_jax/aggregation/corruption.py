@@ -2,10 +2,12 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from pride_jax.aggregation.consents import writers_of
 from pride_jax.aggregation.holder_keys import key_from_bytes
+from pride_jax.aggregation.letters import ids_from_bytes, ids_to_bytes
 from pride_jax.aggregation.messages import (
     enclosed_from_bytes,
     enclosed_to_bytes,
@@ -13,20 +15,29 @@ from pride_jax.aggregation.messages import (
     question_of,
     to_bytes,
 )
+from pride_jax.aggregation.refusals import DoesNotOpenError, WrongSignatureError
+from pride_jax.aggregation.round_keys import (
+    Member,
+    RoundKeys,
+    are_signed_by,
+    public_from_bytes,
+    unseal,
+)
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
+    Note,
     Question,
     Secret,
     SecureSum,
     Share,
 )
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
-from pride_jax.aggregation.signatures import SigningSecret
+from pride_jax.aggregation.signatures import SIGNATURE_BYTES, SigningSecret
 from pride_jax.errors import ProtocolError
 
 ACCEPTED = "accepted"
-_HEADER_BYTES = 132
+_HEADER_BYTES, _ID_BYTES = 132, 8
 
 
 class Wire(NamedTuple):
@@ -101,6 +112,68 @@ def of_letters(protocol: SecureSum, directory: Directory, sent: Sequence[Message
         [to_bytes(letter) for letter in sent],
         lambda data: written.collect(directory, [from_bytes(data)]),
     )
+
+
+def of_consents(
+    protocol: SecureSum, directory: Directory, sent: Sequence[Message], given: Sequence[Message]
+) -> Wire:
+    """Clients' consents to open the sum of the messages sent, which the aggregator passes on."""
+    written = protocol.letters
+    if written is None:
+        raise ValueError(f"{protocol.name} has no consents")
+    return Wire(
+        [to_bytes(consent) for consent in given],
+        lambda data: written.ask(directory, sent, [from_bytes(data)]),
+    )
+
+
+def of_round_keys(directory: Directory) -> Wire:
+    """Clients' keys of the round, with their signatures: each behind whose it is said to be."""
+    signers = directory.signers or {}
+
+    def receive(data: bytes) -> object:
+        (client,), rest = ids_from_bytes(data[:_ID_BYTES].rjust(_ID_BYTES)), data[_ID_BYTES:]
+        signature, key = rest[:SIGNATURE_BYTES], public_from_bytes(rest[SIGNATURE_BYTES:])
+        signer, run, round_ = signers.get(client, b""), directory.run, directory.round
+        if not are_signed_by(signer, run, round_, client, key, signature):
+            raise WrongSignatureError(client, "its keys are not signed by it for this round")
+        return key
+
+    return Wire(
+        [
+            ids_to_bytes([client]) + signature + directory.keys[client].to_bytes()
+            for client, signature in directory.key_signatures.items()
+        ],
+        receive,
+    )
+
+
+def of_boxes(
+    directory: Directory, reader: int, secret: RoundKeys, mail: Mapping[int, bytes]
+) -> Wire:
+    """What letters seal for one client: each behind who is said to have sealed it."""
+
+    def receive(data: bytes) -> object:
+        (writer,) = ids_from_bytes(data[:_ID_BYTES].rjust(_ID_BYTES))
+        shares = unseal(secret.pair(directory, reader, writer), data[_ID_BYTES:])
+        if shares is None:
+            raise DoesNotOpenError(writer, "what is sealed in its letter does not open")
+        return shares
+
+    return Wire([ids_to_bytes([writer]) + box for writer, box in mail.items()], receive)
+
+
+def of_notes(reader: Member, notes: Sequence[Note], word: bytes) -> Wire:
+    """What clients tell one of them with each question: each behind who is said to have told it."""
+
+    def receive(data: bytes) -> object:
+        (writer,) = ids_from_bytes(data[:_ID_BYTES].rjust(_ID_BYTES))
+        heard = writers_of(reader, [Note(writer, data[_ID_BYTES:])], word)
+        if not heard:
+            raise WrongSignatureError(writer, "it has not said so")
+        return heard
+
+    return Wire([ids_to_bytes([note.client]) + note.content for note in notes], receive)
 
 
 def try_corruptions(wire: Wire, tries: int, seed: int) -> Counter[str]:

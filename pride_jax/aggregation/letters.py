@@ -47,11 +47,12 @@ def write_letter(
     directory = directory.before_letters
     keys = owned(directory, secret, client)
     others = [other for other in directory.roster if other != client]
-    helpers = draw_helpers(rng, client, others, hood.degree)
+    helpers = draw_helpers(keys.ticket, client, others, hood.degree)
+    # Before anything is checked: who learns that a helper's key was refused gets no other draw.
+    keys.write_to(helpers, directory.round)
     for helper in helpers:
         public_of(directory, helper)
         check_round_keys(directory, helper)
-    keys.write_to(helpers, directory.round)
     at = places(directory)
     shares = split_secrets(
         rng,

@@ -19,8 +19,9 @@ import struct
 from collections.abc import Sequence
 
 from pride_jax.aggregation.refusals import MalformedError
-from pride_jax.aggregation.secure_sum import Enclosed, Header, Message, Question, Terms
+from pride_jax.aggregation.secure_sum import Enclosed, Header, Message, Question
 from pride_jax.aggregation.signatures import SIGNATURE_BYTES, SigningSecret, sign
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError
 
 MESSAGE = b"PRIDEsum"

@@ -29,7 +29,7 @@ References:
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -37,15 +37,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaln
 
-from pride_jax.aggregation.secure_sum import Rng
 from pride_jax.errors import ConfigError
 
 ServerModel = Literal["curious", "active"]
 
 FAILURE_BITS = 40
 """Each of the three things that may go wrong does with a probability below 2^-40 / 3."""
-
-_TICKET_BYTES = 16
 
 
 class Neighbourhood(NamedTuple):
@@ -130,9 +127,18 @@ def neighbourhood(
     return Neighbourhood(degree, needed, bad)
 
 
-def draw_helpers(rng: Rng, client: int, others: Iterable[int], degree: int) -> list[int]:
-    """The client and ``degree`` others, each set as likely as any other, ascending."""
-    tickets = sorted((rng(_TICKET_BYTES), other) for other in others)
+def draw_helpers(
+    ticket: Callable[[int], bytes], client: int, others: Iterable[int], degree: int
+) -> list[int]:
+    """The client and ``degree`` others, each set as likely as any other, ascending.
+
+    Args:
+      ticket: of each other, uniform bytes that only this client knows; the lowest are drawn.
+      client: who draws.
+      others: the rest of the roster.
+      degree: how many are drawn.
+    """
+    tickets = sorted((ticket(other), other) for other in others)
     return sorted([client, *(other for _, other in tickets[:degree])])
 
 

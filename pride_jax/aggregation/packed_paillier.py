@@ -43,6 +43,7 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     header,
 )
+from pride_jax.aggregation.sights import AGGREGATOR, OTHERS, SUMS, Sight
 from pride_jax.aggregation.words import SEED_BYTES
 from pride_jax.errors import ConfigError, ProtocolError
 
@@ -56,6 +57,28 @@ _WORTH_A_PROCESS = 64
 """Fewer ciphertexts than this are made, or checked, sooner than a worker process starts."""
 _CONTEXT = b"PRIDEpok"
 _Key = TypeVar("_Key", bound=PaillierPublic)
+_TESTS = "tests/adversary/test_ciphertexts_of_others.py::"
+CHOSEN_COHORTS = Sight(
+    AGGREGATOR,
+    "active",
+    SUMS,
+    f"{_TESTS}TestTheAggregatorAlone::test_opens_no_single_message_and_no_second_sum",
+)
+WITH_CLIENTS = (
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "curious",
+        OTHERS,
+        f"{_TESTS}TestOneClient::test_the_colluders_own_plaintext_is_all_that_it_can_send",
+    ),
+    Sight(
+        f"{AGGREGATOR} and clients",
+        "active",
+        f"as the {AGGREGATOR}, and what is left of a sum without theirs",
+        f"{_TESTS}TestOneClient::test_it_cannot_prove_that_it_knows_them",
+    ),
+)
+"""Whoever holds the key."""
 
 
 def exponent_bits(key_bits: int, exponent: Exponent) -> int:
@@ -141,7 +164,7 @@ def packed_paillier(
         raise ConfigError(f'{scheme}: exponent={exponent!r}, expected "default" or "strict"')
     if workers < 1:
         raise ConfigError(f"{scheme}: workers={workers}, expected at least 1")
-    name = f"{scheme}-{key_bits}" + ("-breakable" if key_bits == 1024 else "")
+    name = f"{scheme}-{key_bits}" + ("-unsafe" if key_bits == 1024 else "")
     exponent_bytes = exponent_bits(key_bits, exponent) // 8
 
     def layout_of(directory: Directory) -> Layout:

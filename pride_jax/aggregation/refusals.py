@@ -71,6 +71,10 @@ class DoesNotOpenError(MessageError):
     """What it sealed for a holder does not open, or holds something else."""
 
 
+class FalseShareError(MessageError):
+    """A share of a sum that does not fit the shares of others."""
+
+
 class MissingSignatureError(MessageError):
     """Not signed, in a round whose messages must be."""
 
@@ -85,6 +89,29 @@ class ForeignSignatureError(MessageError):
 
 class WrongSignatureError(MessageError):
     """Signed by nobody in the roster: changed on the way, or forged."""
+
+
+class FalseSharesError(ProtocolError):
+    """Shares that others' shares show to be false; the sum may open without them.
+
+    Attributes:
+      holders: the clients that gave them.
+      reason: what was found.
+    """
+
+    def __init__(self, holders: Sequence[int], reason: str) -> None:
+        super().__init__(holders, reason)
+        self.holders = tuple(holders)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Shares of the clients {list(self.holders)} are false: {self.reason}"
+
+    def refusals(self) -> list[FalseShareError]:
+        """One a client."""
+        return [
+            FalseShareError(holder, f"its share is false: {self.reason}") for holder in self.holders
+        ]
 
 
 class BurntError(ProtocolError):

@@ -155,6 +155,7 @@ class RoundKeys(Secret):
             own_digest(own),
         )
         self._was_read = False
+        self._tickets = b""
 
     @property
     def pairing_bytes(self) -> bytes:
@@ -165,6 +166,12 @@ class RoundKeys(Secret):
         """The keys and who helps, for a file that only their owner can read."""
         helpers = struct.pack(f">{len(self.helpers)}Q", *self.helpers)
         return b"".join(self._bytes) + self.own + helpers
+
+    def ticket(self, other: int) -> bytes:
+        """16 bytes by which another client is drawn as a helper: of these keys always the same."""
+        if not self._tickets:
+            self._tickets = derive(self.own, b"helpers")
+        return _tag(self._tickets, other, b"")
 
     def write_to(self, helpers: list[int], round_: int) -> None:
         """Fixes to whom the only letter goes.

@@ -1,7 +1,12 @@
 """Shamir's secret sharing: any ``threshold`` shares give the secret back, fewer say nothing.
 
+Shares that others made can be false. They are a Reed–Solomon code, so that a few false ones among
+many show: ``false_shares`` finds them by syndromes and the Berlekamp–Massey algorithm.
+
 References:
   Shamir 1979, How to share a secret.
+  McEliece & Sarwate 1981, On sharing secrets and Reed-Solomon codes.
+  Massey 1969, Shift-register synthesis and BCH decoding.
 """
 
 import itertools
@@ -61,6 +66,60 @@ def lagrange_weights(holders: Sequence[int]) -> dict[int, int]:
         holder: everyone * inverse % PRIME
         for holder, inverse in zip(holders, _inverses(below), strict=True)
     }
+
+
+def false_shares(threshold: int, shares: Mapping[int, bytes]) -> set[int] | None:
+    """Whose shares of one secret are false, or None where they are too many to tell.
+
+    Found for certain if they are at most half of the shares beyond the threshold. Of more, others
+    can be named, with a secret that is another's: compare it with what is known of the secret.
+
+    Args:
+      threshold: how many shares give the secret.
+      shares: by holder.
+    """
+    holders = list(shares)
+    products = [
+        math.prod(holder - other for other in holders if other != holder) % PRIME
+        for holder in holders
+    ]
+    # Of true shares every one of these sums is 0, whatever the secret.
+    terms = [
+        inverse * int.from_bytes(shares[holder], "big") % PRIME
+        for holder, inverse in zip(holders, _inverses(products), strict=True)
+    ]
+    syndromes = []
+    for _ in range(len(holders) - threshold):
+        syndromes.append(sum(terms) % PRIME)
+        terms = [term * holder % PRIME for term, holder in zip(terms, holders, strict=True)]
+    recurrence = _shortest_recurrence(syndromes)
+    found = {holder for holder in holders if _vanishes(recurrence, holder)}
+    return found if len(found) == len(recurrence) - 1 <= len(syndromes) // 2 else None
+
+
+def _shortest_recurrence(numbers: Sequence[int]) -> list[int]:
+    """Coefficients c, the first 1, with the sum of c[i]·numbers[k - i] = 0 (Berlekamp–Massey)."""
+    current, before, last, length, gap = [1], [1], 1, 0, 1
+    for place in range(len(numbers)):
+        wrong = sum(c * numbers[place - i] for i, c in enumerate(current[: place + 1])) % PRIME
+        if wrong:
+            factor, kept = wrong * pow(last, -1, PRIME) % PRIME, current
+            shifted = [0] * gap + [factor * c for c in before]
+            current = [
+                (c - s) % PRIME for c, s in itertools.zip_longest(current, shifted, fillvalue=0)
+            ]
+            if 2 * length <= place:
+                length, before, last, gap = place + 1 - length, kept, wrong, 0
+        gap += 1
+    return [*current, *[0] * length][: length + 1]
+
+
+def _vanishes(recurrence: Sequence[int], holder: int) -> bool:
+    """Whether the powers of a holder's number obey the recurrence."""
+    value = 0
+    for coefficient in recurrence:
+        value = (value * holder + coefficient) % PRIME
+    return value == 0
 
 
 def _inverses(numbers: Sequence[int]) -> list[int]:

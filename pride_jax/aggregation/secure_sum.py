@@ -32,7 +32,6 @@ They get an ``Enclosed``, with a digest in the body's place: no key holder gets 
 """
 
 import hashlib
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,12 +43,11 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from pride_jax.aggregation.sights import Sight
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError, ProtocolError
 
 Rng = Callable[[int], bytes]
 """Number of bytes -> that many random bytes. In production always ``os.urandom``."""
-
-_LARGEST_COUNT = 2**31 - 1
 
 
 class Role(StrEnum):
@@ -79,55 +77,6 @@ class Public:
     def to_bytes(self) -> bytes:
         """The key as bytes, equal for equal keys only."""
         return b""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What everyone agrees on before a sum.
-
-    Attributes:
-      length: number of values in a client's vector.
-      bits: width of a value: every client's integers lie in ±(2^(bits-1) - 1).
-      limit: the float that the largest integer stands for (see ``fixed_point``); messages of
-        clients that quantised with another limit are refused.
-      smallest_cohort: fewer contributions than this are not opened.
-      largest_cohort: at most this many contributions are added.
-
-    Raises:
-      ConfigError: a value is out of range, or the sum could leave int64.
-    """
-
-    length: int
-    bits: int
-    limit: float
-    smallest_cohort: int
-    largest_cohort: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "limit", float(self.limit))
-        if not 1 <= self.length <= _LARGEST_COUNT:
-            raise ConfigError(
-                f"Terms: length={self.length}, expected 1 … {_LARGEST_COUNT}: "
-                "set it to the model's number of parameters"
-            )
-        if not 2 <= self.bits <= 32:
-            raise ConfigError(f"Terms: bits={self.bits}, expected 2 … 32: 8 and 16 are usual")
-        if not (math.isfinite(self.limit) and self.limit > 0):
-            raise ConfigError(
-                f"Terms: limit={self.limit}, expected a finite positive number: "
-                "set it to the largest magnitude that one value of an update may have"
-            )
-        if not 1 <= self.smallest_cohort <= self.largest_cohort <= _LARGEST_COUNT:
-            raise ConfigError(
-                f"Terms: smallest_cohort={self.smallest_cohort}, "
-                f"largest_cohort={self.largest_cohort}, expected "
-                f"1 <= smallest_cohort <= largest_cohort <= {_LARGEST_COUNT}"
-            )
-
-    @property
-    def largest_value(self) -> int:
-        """The largest magnitude of one client's integers."""
-        return 2 ** (self.bits - 1) - 1
 
 
 class Header(NamedTuple):
@@ -245,7 +194,8 @@ class Directory:
       run: what names the run: nothing of another run, with the same keys, passes for this one's.
 
     Raises:
-      ConfigError: a negative round or id, a repeated id, or more clients than the terms allow.
+      ConfigError: a negative round or id, a repeated id, more clients than the terms allow, or a
+        letter from or to a client that is not in the roster.
     """
 
     round: int
@@ -275,6 +225,13 @@ class Directory:
             raise ConfigError(
                 f"Directory: {len(roster)} clients in the roster, expected at most "
                 f"largest_cohort={self.terms.largest_cohort}: raise it or announce fewer"
+            )
+        readers = {reader for letter in self.letters.values() for reader in letter.readers}
+        strangers = readers.union(self.letters).difference(roster)
+        if strangers:
+            raise ConfigError(
+                f"Directory: letters from or to clients {sorted(strangers)}, expected those of the "
+                f"{len(roster)} clients in the roster of round {self.round} only"
             )
 
     @cached_property

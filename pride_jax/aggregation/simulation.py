@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from pride_jax.aggregation.books import Rules, check_cohort
-from pride_jax.aggregation.checks import sift
+from pride_jax.aggregation.checks import open_sum, sift
 from pride_jax.aggregation.holder import Holder, help_open
 from pride_jax.aggregation.messages import from_bytes, question_of, sign_message, to_bytes
 from pride_jax.aggregation.refusals import BurntError, MessageError
@@ -26,9 +26,9 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Terms,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError, TooFewError
 
 _RUN_BYTES = 16
@@ -96,7 +96,8 @@ class Added(NamedTuple):
     Attributes:
       total: the sum of the contributors' rows.
       contributors: ascending; of those announced, the others are not in the sum.
-      refused: why each message that arrived and was not added was refused.
+      refused: why each message that arrived and was not added, or share that did not fit, was
+        refused.
       transport: what it cost.
     """
 
@@ -227,8 +228,8 @@ def simulate(
         times.append(time.perf_counter())
         try:
             shares, consents = ask_holders(announced, accepted)
-            summed = protocol.open(directory, total, shares)
-        except TooFewError:
+            summed, false = open_sum(protocol, directory, total, shares)
+        except (TooFewError, BurntError):
             raise
         except ProtocolError as error:
             # A holder that refuses has seen whose message it is; a sum does not show it.
@@ -241,7 +242,7 @@ def simulate(
             bytes_sent += sum(len(share.body) for share in shares)
         lost = len(announced.clients) - len(total.contributors)
         transport = Transport(lost, bytes_sent, announced.seconds, *np.diff(times).tolist())
-        return Added(summed, total.contributors, (*unreadable, *refused), transport)
+        return Added(summed, total.contributors, (*unreadable, *refused, *false), transport)
 
     def ask_holders(announced: Announced, accepted: Sequence[Message]) -> tuple[list[Share], int]:
         """The shares of as many holders as it takes, or of all clients; bytes of consents.

@@ -18,10 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pride_jax.aggregation.protocols.bfv import bfv
+from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.attacks.digits import (
     CLASSES,
     DEVICE,
@@ -187,6 +189,7 @@ def _attack_2nn(scene: Scene, plans: dict[float, Plan]) -> tuple[list[Row], list
                 ),
                 "ciphertext, BFV": bfv(),
                 "masked integers": masking(),
+                "under a one-time key": lattice(two_servers()),
             },
         ),
         skellam(setting, model, updates),
@@ -238,7 +241,12 @@ def _attack_cnn(scene: Scene, plans: dict[float, Plan]) -> tuple[list[Row], list
         ),
         *wires(
             updates[:few],
-            {"integers": plain(), "ciphertext, BFV": bfv(), "masked integers": masking()},
+            {
+                "integers": plain(),
+                "ciphertext, BFV": bfv(),
+                "masked integers": masking(),
+                "under a one-time key": lattice(two_servers()),
+            },
         ),
     ]
     clear = View("clear update", DEVICE, updates)

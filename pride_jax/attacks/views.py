@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Float32, Int32, Int64
 
 from pride_jax.aggregation.fixed_point import dequantize, fit, quantize
 from pride_jax.aggregation.messages import from_bytes
-from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum, Terms
+from pride_jax.aggregation.secure_sum import Message, Rng, Role, SecureSum
 from pride_jax.aggregation.simulation import Aggregator, Network, perfect, simulate
+from pride_jax.aggregation.terms import Terms
 from pride_jax.engine.contribution import encoder
 from pride_jax.errors import ConfigError
 from pride_jax.privacy.mechanisms.share_mechanism import ShareMechanism

@@ -9,13 +9,8 @@ from typing import Any, NamedTuple
 from pride_jax.aggregation import bfv_keys
 from pride_jax.aggregation.books import Rules
 from pride_jax.aggregation.holder_keys import key_from_bytes
-from pride_jax.aggregation.secure_sum import (
-    Directory,
-    Public,
-    Role,
-    SecureSum,
-    Terms,
-)
+from pride_jax.aggregation.secure_sum import Directory, Public, Role, SecureSum
+from pride_jax.aggregation.terms import Terms
 from pride_jax.deploy.mail import keys_from, letters_from
 from pride_jax.deploy.roster import Roster, load_roster
 from pride_jax.errors import ConfigError
@@ -25,7 +20,12 @@ from pride_jax.privacy.plan import Plan, plan_of, smallest_sum
 from pride_jax.settings import own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import read_settings, to_dict, trust
-from pride_jax.settings.protocols import build_key_files, build_secure_sum, key_holders
+from pride_jax.settings.protocols import (
+    build_key_files,
+    build_secure_sum,
+    key_holders,
+    with_key_apart,
+)
 
 CONFIG = "config.json"
 ROSTER = "roster.json"
@@ -99,7 +99,7 @@ def load_agreement(folder: Path) -> Agreement:
     return Agreement(
         config=config,
         roster=roster,
-        protocol=build_secure_sum(settings),
+        protocol=with_key_apart(settings, build_secure_sum(settings), terms.length),
         public_key=public_key,
         terms=terms,
         rules=Rules(

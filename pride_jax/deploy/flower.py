@@ -13,11 +13,15 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pride_jax.deploy.agreement import Record
-from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
+from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import respond
 from pride_jax.errors import PrideError
+from pride_jax.reporting import metrics
 
 _RECORD = "pride"
+ANSWERS = "answers.jsonl"
+"""In a node's own folder: what each of its answers took of a processor."""
+_LONGEST_KIND = 20
 _POLL_SECONDS = 0.2
 
 client = ClientApp()
@@ -26,13 +30,20 @@ server = ServerApp()
 
 @client.query()
 def answer(message: Message, context: Context) -> Message:
-    """A node's reply, from its own folder; a refusal is a reply, too."""
+    """A node's reply, from its own folder; a refusal is a reply, too.
+
+    What the reply took of a processor is for the node's owner: whoever asked could learn something
+    of a secret from it.
+    """
+    folder = Path(str(context.node_config["folder"]))
+    request: Record = dict(message.content.get(_RECORD, {}))
     reply: Record
     try:
-        reply = respond(Path(str(context.node_config["folder"])), dict(message.content[_RECORD]))
+        reply = respond(folder, request)
     except PrideError as error:
         reply = {"refused": str(error)}
-    reply[PROCESSOR_SECONDS] = sum(os.times()[:4])
+    kind = str(request.get("kind"))[:_LONGEST_KIND]
+    metrics.append(folder / ANSWERS, {"kind": kind, "processor_seconds": sum(os.times()[:4])})
     return Message(RecordDict({_RECORD: ConfigRecord(reply)}), reply_to=message)
 
 

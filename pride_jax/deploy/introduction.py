@@ -1,7 +1,6 @@
 """How the server comes to know who everyone is, and asks them."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pride_jax.aggregation.signatures import is_signed_by
 from pride_jax.deploy.agreement import Agreement, Record, shared_settings
-from pride_jax.deploy.network import PROCESSOR_SECONDS, UNREACHED, Network
+from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import approval_bytes, hello_bytes
 from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
@@ -174,10 +173,7 @@ def asking(
                         continue
                     number = waiting.pop(node)
                     row = {"round": record["round"], "to": f"{role} {number}", "kind": kind}
-                    row |= {
-                        "seconds": time.monotonic() - start,
-                        PROCESSOR_SECONDS: _number_in(reply, PROCESSOR_SECONDS),
-                    }
+                    row |= {"seconds": time.monotonic() - start}
                     metrics.append(notes / EXCHANGES, row)
                     if is_refusal(reply):
                         reason = f"{role}, {kind}: {reply[_REFUSED]}"
@@ -205,9 +201,3 @@ def asking(
         return replies(KEY_HOLDER, kind, record, joined)
 
     return Ask(parties, key_holders)
-
-
-def _number_in(reply: Record, name: str) -> float | None:
-    """The number of that name in a reply, which can hold anything."""
-    value = reply.get(name)
-    return value if isinstance(value, float) and math.isfinite(value) else None

@@ -9,10 +9,6 @@ UNREACHED = "unreached"
 """In a reply that is not the node's, but says why there is none."""
 
 
-PROCESSOR_SECONDS = "processor_seconds"
-"""In a reply: what its process, and those that it had work for it, took of a processor."""
-
-
 class Network(NamedTuple):
     """How requests reach nodes.
 

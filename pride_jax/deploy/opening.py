@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pride_jax.aggregation.checks import open_sum
 from pride_jax.aggregation.messages import enclosed_to_bytes, from_bytes, question_of
 from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share, Total
@@ -16,7 +17,7 @@ from pride_jax.deploy.introduction import KEY_HOLDER, PARTY, Ask, is_refusal
 from pride_jax.deploy.journal import Done
 from pride_jax.deploy.mail import notes_record
 from pride_jax.errors import ProtocolError, RunError
-from pride_jax.runs.refusals import REFUSALS, note
+from pride_jax.runs.refusals import REFUSALS, note, note_refusal
 
 
 def opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
@@ -33,10 +34,14 @@ def opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:
     total = protocol.combine(directory, messages)
     shares = _shares(agreement, ask, notes, directory, total, messages, asked)
     try:
-        summed = protocol.open(directory, total, shares)
+        summed, false = open_sum(protocol, directory, total, shares)
+    except BurntError:
+        raise
     except ProtocolError as error:
         # Which message spoils a sum, the sum does not show: to open parts of it would show more.
         raise BurntError(directory.round, total.contributors, str(error)) from None
+    for each in false:
+        note_refusal(notes, directory.round, each)
     sent: int = asked["bytes_sent"]
     if protocol.openers == Role.CLIENT:
         sent += sum(len(share.body) for share in shares)

@@ -24,6 +24,7 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,14 @@ from pride_jax.aggregation.round_keys import (
     round_keys_from_bytes,
     sign_round_keys,
 )
-from pride_jax.aggregation.secure_sum import Directory, Question, Role, Secret, header
+from pride_jax.aggregation.secure_sum import (
+    Directory,
+    Public,
+    Question,
+    Role,
+    Secret,
+    header,
+)
 from pride_jax.aggregation.shares import signed_share
 from pride_jax.aggregation.signatures import is_signed_by, sign
 from pride_jax.deploy.agreement import (
@@ -95,6 +103,7 @@ _WRONG_TYPES = (
     RecursionError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 
@@ -116,7 +125,7 @@ def respond(folder: Path, request: Record) -> Record:
         check_compared(folder, me.agreement.roster)
         kind = request.get("kind")
         answers = _PARTY if me.role == "party" else _KEY_HOLDER
-        if kind not in answers:
+        if not isinstance(kind, str) or kind not in answers:
             raise ProtocolError(f"kind={kind!r}: a {me.role} answers {sorted(answers)} only")
         try:
             return answers[kind](me, request)
@@ -230,14 +239,20 @@ def _holder_keys(me: Me, request: Record) -> Record:
     round_, protocol = request["round"], me.agreement.protocol
     if round_ < load_kept(me.folder, SHARES).books.next_round:
         raise ProtocolError(f"Round {round_} is over: this key holder makes no more keys for it")
-    secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
-    if not (protocol.renews and isinstance(secret, bfv_keys.BFVSecret)):
+    if not protocol.renews:
         name = me.agreement.config.aggregation.protocol
         raise ProtocolError(
             f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
             "makes a new key for every round, as with bfv"
         )
-    _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
+    kept = _found(me.folder, _ROUND_KEYS, round_)
+    if kept:
+        # Clients may have trained under this round's key already: they train once a round.
+        public: Public = bfv_keys.secret_from_bytes(kept).public
+    else:
+        secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+        assert isinstance(secret, bfv_keys.BFVSecret)
+        _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
     signing, run = load_signing_key(me.folder), me.agreement.run
     return {"public": signed_key(signing, run, round_, public)}
 
@@ -398,17 +413,23 @@ def _keep(folder: Path, name: str, round_: int, content: bytes) -> None:
     write_owner_only(folder / SECRETS / name, content, replace=True)
 
 
+def _found(folder: Path, name: str, round_: int) -> bytes:
+    """What this role keeps of a round; empty where there is nothing."""
+    path = folder / SECRETS / name
+    content = read_owner_only(path) if path.exists() else b""
+    return content[8:] if content[:8] == round_.to_bytes(8, "big") else b""
+
+
 def _kept(folder: Path, name: str, round_: int) -> bytes:
     """What this role keeps of a round.
 
     Raises:
       ProtocolError: it has nothing of this round.
     """
-    path = folder / SECRETS / name
-    content = read_owner_only(path) if path.exists() else b""
-    if content[:8] != round_.to_bytes(8, "big"):
+    kept = _found(folder, name, round_)
+    if not kept:
         raise ProtocolError(f"No keys of round {round_}: ask for keys of the round first")
-    return content[8:]
+    return kept
 
 
 Answer = Callable[[Me, Record], Record]

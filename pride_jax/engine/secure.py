@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from pride_jax.aggregation.refusals import BurntError, MessageError
-from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum, Terms
+from pride_jax.aggregation.secure_sum import Public, Rng, Secret, SecureSum
 from pride_jax.aggregation.simulation import Network, Transport, perfect
+from pride_jax.aggregation.terms import Terms
 from pride_jax.engine.contribution import Contribution, decoder
 from pride_jax.engine.federation import without_clients
 from pride_jax.engine.rounds import OneRound, RoundInfo, ServerState

@@ -103,6 +103,8 @@ def disclosure(
         statements += _of_examples(plan, releases or plan.rounds, holders, real)
     if secure is not None and config.aggregation.exponent == "default":
         statements += _exponent_statement(secure.protocol.name)
+    if secure is not None and secure.protocol.name.startswith("lattice("):
+        statements.append(_KEYS_APART)
     return {
         "protocol": "none" if secure is None else secure.protocol.name,
         "sights": [sight._asdict() for sight in sights],
@@ -225,8 +227,14 @@ def _distance(plan: Plan, releases: int) -> list[str]:
     ]
 
 
+_KEYS_APART = (
+    "Updates travel under keys for one message, and the protocol adds the keys. That updates are "
+    "hidden assumes ring learning with errors, too, at an estimated 128 bits of security."
+)
+
+
 def _exponent_statement(name: str) -> list[str]:
-    if not name.startswith(("paillier", "threshold")):
+    if not name.removeprefix("lattice(").startswith(("paillier", "threshold")):
         return []
     return [
         "Obfuscators have short exponents, four times the security level, which assumes that such "

@@ -44,7 +44,7 @@ from pride_jax.runs.refusals import note_refusal
 from pride_jax.runs.secrets import key_holder_keys
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.protocols import build_key_files, build_secure_sum
+from pride_jax.settings.protocols import build_key_files, build_secure_sum, with_key_apart
 from pride_jax.task import Task
 from pride_jax.types import Params
 
@@ -153,7 +153,7 @@ def prepare(
     if isinstance(plan, Plan):
         affordable(config.privacy, plan)
     mesh = build.build_mesh(config.engine)
-    secure = _secure_aggregation(config, secrets)
+    secure = _secure_aggregation(config, secrets, length)
     algorithm = build_algorithm(config, examples, data, mesh, plan, secure, numbers, begin)
     here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
     test = evaluator(task, dataset, here)
@@ -229,11 +229,11 @@ def adder_of(config: Experiment, mesh: Mesh, secure: SecureAggregation | None) -
     return simulated(secure, mesh, config.engine.chunk)
 
 
-def _secure_aggregation(config: Experiment, secrets: Path) -> SecureAggregation | None:
+def _secure_aggregation(config: Experiment, secrets: Path, length: int) -> SecureAggregation | None:
     """How updates are added up, with the key holder's keys in ``secrets``, or new ones."""
     if config.aggregation.protocol == "none":
         return None
-    protocol = build_secure_sum(config.aggregation)
+    protocol = with_key_apart(config.aggregation, build_secure_sum(config.aggregation), length)
     files = build_key_files(config.aggregation)
     keys = key_holder_keys(secrets, protocol, files, os.urandom)
     secure = build.build_secure_aggregation(config, protocol, keys)

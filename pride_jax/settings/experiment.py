@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pride_jax.errors import ConfigError
+from pride_jax.settings.aggregation import Aggregation
 from pride_jax.settings.names import KINDS, Named, expected_options
 from pride_jax.settings.options import complete
 from pride_jax.settings.own import Code, is_own
@@ -284,60 +285,6 @@ class Privacy(Validated):
         A study with a public seed hides nothing: who knows the seed knows the cohorts.
         """
         return self.is_private and self.seed is None
-
-
-@dataclass(frozen=True)
-class Aggregation(Validated):
-    """How updates are added up."""
-
-    protocol: Literal["none", "plain", "two_servers", "paillier", "threshold", "masking", "bfv"] = (
-        "none"
-    )
-    """`none`: floats on the device; `plain`: integers in the clear; `bfv`: for honest clients."""
-    bits: int = 16
-    """Bits of a quantised value."""
-    limit: float | None = None
-    """Largest value in an update; a client's update with a larger one is scaled down as a whole.
-    1 if not given, or the clipping norm where there is noise, which an update cannot exceed."""
-    key_bits: int = 3072
-    """Of the Paillier modulus; 3072 is 128-bit security, 4096 is 152-bit, 2048 is 112-bit."""
-    exponent: Literal["default", "strict"] = "default"
-    """Length of the obfuscators' exponents; `strict` needs no assumption beyond Paillier's."""
-    holders: int = 3
-    """Key holders of `threshold`."""
-    threshold: int = 2
-    """How many of them open a sum."""
-    server: Literal["curious", "active"] = "active"
-    """Whom `masking` protects against: a server that follows the protocol, or one that does not."""
-    corrupted: float = 1 / 3
-    """With `masking`, the largest share of a round's clients that colludes with the server."""
-    silent: float = 1 / 10
-    """With `masking`, the largest share of a round's clients that falls silent."""
-    smallest_cohort: int | None = None
-    """Fewest clients with examples whose sum is opened; half of those expected if not given."""
-    most_refused: int = 10
-    """Sums that may be refused, each for a message that spoils it, before the run stops."""
-    workers: int | None = None
-    """Processes that encrypt and decrypt; one a core if not given."""
-
-    def _check(self) -> None:
-        self._above_zero("limit")
-        self._at_least(1, "workers", "most_refused")
-        self._at_least(2, "threshold", "smallest_cohort")
-        if self.protocol == "none" and self.smallest_cohort is not None:
-            self._refuse("smallest_cohort", "None with protocol='none', which hides no update")
-        if self.protocol == "threshold" and self.threshold > self.holders:
-            self._refuse("threshold", f"at most holders={self.holders}")
-        self._below_one("corrupted", "silent")
-        each = 2 if self.server == "active" else 1
-        if self.corrupted + each * self.silent >= 1:
-            self._refuse(
-                "silent",
-                f"less than {(1 - self.corrupted) / each:.3g}, with corrupted={self.corrupted:.3g} "
-                f"and server={self.server!r}",
-            )
-        if not 2 <= self.bits <= 24:
-            self._refuse("bits", "2 to 24, which float32 updates can fill")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pride_jax import settings as config
 from pride_jax.aggregation.key_files import KeyFiles
+from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.engine.cores import cores
@@ -14,7 +15,7 @@ from pride_jax.errors import ConfigError
 
 
 def build_secure_sum(settings: config.Aggregation) -> SecureSum:
-    """The protocol that adds updates, other than ``none``."""
+    """The protocol that adds updates, other than ``none``, or the keys that they travel under."""
     # Each protocol's libraries are imported where it is chosen.
     workers = settings.workers or len(cores())
     match settings.protocol:
@@ -47,6 +48,35 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
 
             return bfv()
     raise ConfigError(f"aggregation.protocol={settings.protocol!r} adds no integers")
+
+
+CHEAPER = ("paillier", "threshold")
+"""Protocols whose rounds take fewer seconds and bytes where the keys of longer updates are apart;
+measured in results/encryption."""
+
+
+def with_key_apart(settings: config.Aggregation, protocol: SecureSum, length: int) -> SecureSum:
+    """The protocol, or updates under one-time keys that the protocol adds.
+
+    Args:
+      settings: say where.
+      protocol: from `build_secure_sum`.
+      length: of an update.
+
+    Raises:
+      ConfigError: keys are to be apart from updates that are no longer.
+    """
+    is_cheaper = settings.protocol in CHEAPER and length > LONGEST_KEY
+    if settings.key_apart == "never" or not (is_cheaper or settings.key_apart == "always"):
+        return protocol
+    if length <= LONGEST_KEY:
+        raise ConfigError(
+            f"aggregation.key_apart='always' with {length} values in an update: expected "
+            f"'where_cheaper' or 'never', since a key has up to {LONGEST_KEY}"
+        )
+    from pride_jax.aggregation.protocols.lattice import lattice
+
+    return lattice(protocol)
 
 
 class KeyHolders(NamedTuple):

@@ -39,7 +39,10 @@ def rounds(results: Path) -> str:
 
 
 def messages(results: Path) -> str:
-    """What a request and its answer take: until it is there, and of a processor at one node."""
+    """What a request and its answer take: until it is there, and of a processor at one node.
+
+    Replies told the latter when this was measured; nodes have kept it to themselves since.
+    """
     rows = []
     for name, what in _RUNS.items():
         answers = metrics.read(results / "deploy" / name / "deployed" / "exchanges.jsonl")

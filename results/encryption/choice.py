@@ -1,5 +1,6 @@
 """Protocols chosen by what is trusted: whom each needs to be honest, and what that costs."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ TRUST = {
         "1",
     ),
     "threshold_paillier": Trust(
-        "aggregator and as many key holders as open a sum, or the dealer",
+        "aggregator and three of four key holders (two, if they cheat), or the dealer",
         "active servers, active clients",
         _RANGE,
         _ENOUGH,
@@ -56,7 +57,7 @@ TRUST = {
         "an active aggregator, active clients",
         _RANGE,
         "a tenth of the clients",
-        "4: key, letter, vector, share",
+        "5: key, letter, vector, consent, share",
     ),
     "bfv": Trust(
         "aggregator and key holder; or aggregator and a client, if they cheat",
@@ -66,26 +67,38 @@ TRUST = {
         "1",
     ),
 }
+TRUST |= {
+    f"lattice({name})": TRUST[protocol]._replace(spoils=_RANGE)
+    for name, protocol in (
+        ("two_servers", "two_servers"),
+        ("paillier", "paillier"),
+        ("threshold", "threshold_paillier"),
+        ("masking", "masking"),
+    )
+}
 PARAMETERS = 199_210
 NAMES = {"threshold_paillier": "threshold"}
 
 
 def by_trust(results: Path) -> str:
     """A line a protocol; bytes and seconds of a client's part of a round of the 2NN."""
-    rounds = read_json(results / "encryption" / "benchmark.json")["client_rounds"]
+    figures = {
+        each["protocol"]: (each["bytes"], each["encrypt_seconds"])
+        for each in read_json(results / "encryption" / "benchmark.json")["client_rounds"]
+        if (each["params"], each["workers"]) == (PARAMETERS, 1)
+    }
+    for each in read_json(results / "encryption" / "key_apart.json")["rows"]:
+        # Without the size of its key, and whom masking is against.
+        name = re.sub(r"-\w+", "", each["protocol"])
+        if name.startswith("lattice") and each["params"] == PARAMETERS:
+            figures[name] = each["bytes"], each["before"] + each["online"]
     lines = []
     for name, trust in TRUST.items():
-        measured = [
-            each
-            for each in rounds
-            if (each["protocol"], each["params"], each["workers"]) == (name, PARAMETERS, 1)
-        ]
-        figures = [
-            cell
-            for each in measured
-            for cell in (f"{each['bytes']:,}", rounded(each["encrypt_seconds"]))
-        ]
-        lines.append([f"`{NAMES.get(name, name)}`", *trust, *(figures or ["–", "–"])])
+        cells = ["–", "–"]
+        if name in figures:
+            sent, seconds = figures[name]
+            cells = [f"{sent:,}", rounded(seconds)]
+        lines.append([f"`{NAMES.get(name, name)}`", *trust, *cells])
     header = ["", "hidden unless these collude", "holds against", "who can spoil the sum unseen"]
     header += ["clients that may leave", "a client's messages", "a client's bytes", "seconds"]
     return table(header, lines)

@@ -1,16 +1,22 @@
 """Encryption: what adding updates unseen costs."""
 
-from results.encryption import choice, plots, tables
+from results.encryption import choice, lattice_tables, plots, rounds, tables, threats
 from results.provenance import sources
 
 PICTURES = {"client_costs.png": plots.client_costs, "stages.png": plots.stage_costs}
 TABLES = {
     "sources": sources(
         "encryption/benchmark.json",
+        "encryption/beside.json",
+        "encryption/masking.json",
+        "encryption/corruption.json",
         "encryption/ckks.json",
         "encryption/mnist_ten_party_compared.json",
         "encryption/mnist_ten_party_threshold.json",
         "encryption/mnist_cnn_encrypted.json",
+        "encryption/key_apart.json",
+        "encryption/lattice.json",
+        "encryption/lattice_sums.json",
     ),
     "setting": tables.setting,
     "a parameter": tables.costs,
@@ -20,6 +26,17 @@ TABLES = {
     "seconds": tables.of_models("encrypt_seconds"),
     "bytes": tables.of_models("bytes"),
     "in training": tables.training,
+    "steps under keys of one message": lattice_tables.steps,
+    "rounds with keys apart": lattice_tables.rounds,
+    "rings": lattice_tables.rings,
+    "schedule of a GPU": lattice_tables.schedule,
+    "beside": rounds.beside,
+    "proofs": rounds.proofs,
+    "masked rounds": rounds.masked_rounds,
+    "pieces of masking": rounds.pieces,
+    "one client of many": rounds.one_client,
+    "damaged": rounds.damaged,
+    "threats": threats.threats,
     "by trust": choice.by_trust,
     "without CKKS": choice.without_ckks,
 }

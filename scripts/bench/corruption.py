@@ -1,12 +1,14 @@
 """Random damage to every kind of message that crosses a wire: none accepted, none a crash.
 
 Every message is of one round of small vectors, signed. Whoever receives it is the protocol itself,
-with all its checks: the aggregator combines messages, collects letters and opens with shares, a key
-holder is asked about what is enclosed, clients read the key holder's key of the round.
+with all its checks: the aggregator combines messages, collects letters and consents, and opens with
+shares; a key holder is asked about what is enclosed; clients read the key holder's key of the
+round, one another's keys, what is sealed for them in letters, and what others tell them of the sum
+that they are asked to open. Everything is accepted as it was sent, before it is damaged.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,30 +16,49 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.common.secure_rounds import Round, call, protect, shares_of
+from pride_jax.aggregation.consents import agreed_word, included_word
 from pride_jax.aggregation.corruption import (
     ACCEPTED,
     Wire,
+    of_boxes,
+    of_consents,
     of_enclosed,
     of_holder_keys,
     of_letters,
     of_messages,
+    of_notes,
+    of_round_keys,
     of_shares,
     try_corruptions,
 )
 from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import sign_message
 from pride_jax.aggregation.protocols.bfv import bfv
+from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
-from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum, Terms
+from pride_jax.aggregation.round_keys import Member, round_keys_from_bytes
+from pride_jax.aggregation.secure_sum import Message, Public, Role, Secret, SecureSum
 from pride_jax.aggregation.signatures import signing_key
-from pride_jax.errors import ConfigError
+from pride_jax.aggregation.terms import Terms
+from pride_jax.errors import ConfigError, PrideError, ProtocolError
 from pride_jax.runs.lines import as_line
 
-Protocol = Literal["plain", "two_servers", "masking", "bfv", "paillier", "threshold_paillier"]
+Protocol = Literal[
+    "plain",
+    "two_servers",
+    "masking",
+    "bfv",
+    "paillier",
+    "threshold_paillier",
+    "lattice(two_servers)",
+    "lattice(masking)",
+    "lattice(paillier)",
+    "lattice(threshold_paillier)",
+]
 
 _MAKE: dict[str, Callable[[], SecureSum]] = {
     "plain": plain,
@@ -46,6 +67,10 @@ _MAKE: dict[str, Callable[[], SecureSum]] = {
     "bfv": bfv,
     "paillier": lambda: paillier(2048),
     "threshold_paillier": lambda: threshold_paillier(2048),
+    "lattice(two_servers)": lambda: lattice(two_servers()),
+    "lattice(masking)": lambda: lattice(masking()),
+    "lattice(paillier)": lambda: lattice(paillier(2048)),
+    "lattice(threshold_paillier)": lambda: lattice(threshold_paillier(2048)),
 }
 
 
@@ -68,6 +93,10 @@ class Setting:
         "bfv",
         "paillier",
         "threshold_paillier",
+        "lattice(two_servers)",
+        "lattice(masking)",
+        "lattice(paillier)",
+        "lattice(threshold_paillier)",
     )
     tries: int = 100_000
     clients: int = 3
@@ -141,12 +170,44 @@ def _wires(protocol: SecureSum, setting: Setting) -> dict[str, Wire]:
     if protocol.renews:
         wires["key of a round"] = _renewed(called, key_holder)
     if protocol.letters is not None:
+        before, write = directory.before_letters, protocol.letters.write
         letters = [
-            sign_message(key, protocol.letters.write(os.urandom, directory, secret, client))
-            for client, (secret, key) in enumerate(zip(called.secrets, called.signing, strict=True))
+            sign_message(key, write(os.urandom, before, round_keys_from_bytes(fresh), client))
+            for client, (fresh, key) in enumerate(zip(called.keys, called.signing, strict=True))
         ]
-        wires["letter"] = of_letters(protocol, directory, letters)
+        wires["letter"] = of_letters(protocol, before, letters)
+        wires |= _between_clients(called, sent)
+    for kind, wire in wires.items():
+        for intact in wire.intact:
+            try:
+                wire.receive(intact)
+            except ProtocolError as error:
+                raise PrideError(f"{protocol.name}, {kind}: refused as sent ({error})") from None
     return wires
+
+
+def _between_clients(called: Round, sent: Sequence[Message]) -> dict[str, Wire]:
+    """What clients that open sums tell one another, and the aggregator of it."""
+    protocol, directory, me = called.protocol, called.directory, 0
+    letters, member = protocol.letters, called.secrets[me]
+    assert letters is not None
+    assert isinstance(member, Member)
+    told = letters.ask(directory, sent, [])
+    consents = [
+        sign_message(
+            called.signing[client], letters.consent(directory, called.secrets[client], question)
+        )
+        for client, question in told.items()
+    ]
+    question = letters.ask(directory, sent, consents)[me]
+    keys = round_keys_from_bytes(called.written[me])
+    return {
+        "consent": of_consents(protocol, directory, sent, consents),
+        "key of a round": of_round_keys(directory),
+        "sealed in a letter": of_boxes(directory, me, keys, called.mail[me]),
+        "in the sum": of_notes(member, question.included, included_word(question.header)),
+        "agreed": of_notes(member, question.agreed, agreed_word(question)),
+    }
 
 
 def _renewed(called: Round, key_holder: tuple[Secret, Public]) -> Wire:

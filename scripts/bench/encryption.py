@@ -14,7 +14,8 @@ What is timed, all through the seam and with signed messages, everybody present:
 - decrypt: the share of one holder, who checks and adds all messages and would work beside the
   others, and ``open``. What blinds and proofs are of all that is in ``proofs``.
 
-With one worker all of this is on one core, but for the quantisation, which is XLA's.
+With one worker all of this is on one core, but for the quantisation, which is XLA's, and times are
+the processor's. With more workers they are those on the wall.
 """
 
 import os
@@ -47,7 +48,8 @@ from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.protocols.two_servers import two_servers
-from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum, Terms
+from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError
 from pride_jax.runs.lines import as_line
 
@@ -295,7 +297,7 @@ def _compare(
             called = call(group.make(max(setting.workers)), key_holder, terms, setting.clients)
             messages = [protect(called, client)[0] for client in called.directory.roster]
             for workers in setting.workers if group.key_bits else (1,):
-                same = called._replace(protocol=group.make(workers))
+                same = called._replace(protocol=group.make(workers), clock=_clock(workers))
                 contestants[value_bits, workers, params] = laps_of(same, key_holder, messages)
     laps: dict[tuple[int | None, int, int], list[Lap]] = {who: [] for who in contestants}
     spent = dict.fromkeys(contestants, 0.0)
@@ -340,7 +342,9 @@ def _client_rounds(
     for params in setting.models:
         terms = _terms(setting, params, value_bits)
         calls = {
-            workers: call(group.make(workers), key_holder, terms, setting.clients)
+            workers: call(group.make(workers), key_holder, terms, setting.clients)._replace(
+                clock=_clock(workers)
+            )
             for workers in (setting.workers if group.key_bits else (1,))
         }
         # The first start the workers and fill their tables.
@@ -370,6 +374,11 @@ def _client_rounds(
                 )
             )
     return found
+
+
+def _clock(workers: int) -> Callable[[], float]:
+    """What other processes do is not in this one's processor time."""
+    return time.process_time if workers == 1 else time.perf_counter
 
 
 def _extrapolated(setting: Setting, rows: Sequence[Row]) -> list[ClientRound]:

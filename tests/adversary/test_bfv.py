@@ -19,8 +19,9 @@ from pride_jax.aggregation.protocols import bfv as protocol
 from pride_jax.aggregation.protocols.bfv import Layout, bfv, blinds, layout
 from pride_jax.aggregation.refusals import WrongSignatureError
 from pride_jax.aggregation.seal import MODULUS, PLAIN_MODULUS, SLOTS, from_fixed_width
-from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share, Terms
+from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share
 from pride_jax.aggregation.simulation import simulate
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError
 
 CLIENTS, VICTIM, COLLUDER, LENGTH = (1, 2, 3, 4), 2, 4, 500

@@ -11,6 +11,7 @@ from ciphertexts import (
     called,
     ciphertexts_of,
     enclosing,
+    holders_of,
     multiplied,
     opened,
     party_of_name,
@@ -24,11 +25,13 @@ from gmpy2 import mpz
 from parties import Party, signing
 
 from pride_jax.aggregation import plaintext_proofs
-from pride_jax.aggregation.messages import header_bytes, sign_message
+from pride_jax.aggregation.holder import help_open
+from pride_jax.aggregation.messages import header_bytes, question_of, sign_message
 from pride_jax.aggregation.packed_paillier import exponent_bits
 from pride_jax.aggregation.plaintext_proofs import Proving, draw_mask, prove
 from pride_jax.aggregation.refusals import UnprovedError
 from pride_jax.aggregation.secure_sum import Directory, Message
+from pride_jax.errors import ProtocolError
 from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.mechanism import Setting
 from pride_jax.privacy.mechanisms.skellam import Skellam
@@ -188,6 +191,39 @@ class TestOneClient:
         total = vector_in(directory, unblinded(party, blinded, times), count=4)
         expected = sum(vector_of(client) for client in HONEST)
         np.testing.assert_array_equal(total - vector_of(COLLUDER), expected)
+
+
+class TestTheAggregatorAlone:
+    """It has all messages and seeds, and asks the holders what it likes."""
+
+    def test_opens_no_single_message_and_no_second_sum(
+        self, party: Party, directory: Directory, sent: dict[int, Message]
+    ) -> None:
+        victims = sent[VICTIM]
+        in_another_name = victims._replace(client=2)
+        for shown in ([victims], [victims, victims], [victims, in_another_name]):
+            with pytest.raises(ProtocolError):
+                ask(party, directory, shown)
+        everyone = question_of([sent[client] for client in directory.roster])
+        others = question_of([sent[client] for client in directory.roster if client != VICTIM])
+        for holder in holders_of(party, directory):
+            _, after = help_open(party.protocol, holder, directory, everyone)
+            with pytest.raises(ProtocolError, match="is over"):
+                help_open(party.protocol, after, directory, others)
+
+    def test_holders_without_books_open_two_sums_that_differ_by_one_vector(
+        self, party: Party, directory: Directory, sent: dict[int, Message]
+    ) -> None:
+        everyone = [sent[client] for client in directory.roster]
+        sums = [
+            party.protocol.open(
+                directory,
+                party.protocol.combine(directory, messages),
+                ask(party, directory, messages),
+            )
+            for messages in (everyone, [each for each in everyone if each.client != VICTIM])
+        ]
+        np.testing.assert_array_equal(sums[0] - sums[1], vector_of(VICTIM))
 
 
 def guessed(party: Party, message: Message, ciphertexts: Sequence[mpz]) -> bytes:

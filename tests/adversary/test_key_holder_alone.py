@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ciphertexts import (
+    BYTES,
     ask,
     called,
     ciphertexts_of,
@@ -112,6 +113,28 @@ class TestBlinds:
             read = vector_in(round_, unblinded(three, found, [(1, message.body)]))
             np.testing.assert_array_equal(read, vector_of(client))
 
+    def test_a_single_key_holder_can_shift_the_sum_and_learns_nothing(self) -> None:
+        """Nothing proves that it decrypted: so integrity is not claimed."""
+        one = party_of_name("paillier")
+        round_ = called(one, CLIENTS, LENGTH)
+        sent = messages_of(one, round_)
+        (share,) = ask(one, round_, sent)
+        by = np.arange(LENGTH) % 7
+        slots = [
+            int(each) for each in np.array(packed(round_, by), object) - packed(round_, 0 * by)
+        ]
+        shifted = [
+            (int.from_bytes(share.body[at : at + BYTES], "big") + slot) % one.public.key.n
+            for at, slot in zip(range(0, len(share.body), BYTES), slots, strict=True)
+        ]
+        body = b"".join(int(each).to_bytes(BYTES, "big") for each in shifted)
+        total = one.protocol.combine(round_, sent)
+        found = one.protocol.open(round_, total, [share._replace(body=body)])
+        np.testing.assert_array_equal(found, sum(map(vector_of, CLIENTS)) + by)
+        for plaintexts in looked_into(one, round_, sent):
+            with pytest.raises(ProtocolError):
+                vector_in(round_, [int(each) for each in plaintexts])
+
     def test_without_blinds_they_read_every_vector(
         self, party: Party, directory: Directory, monkeypatch
     ) -> None:
@@ -176,17 +199,27 @@ class TestBelowTheThreshold:
             read.append(three.protocol.open(round_, total, shares))
         np.testing.assert_array_equal(read[0] - read[1], vector_of(1))
 
-    def test_where_all_must_open_there_is_no_second_sum(self) -> None:
-        party = replace(party_of(threshold_paillier(1024, 2, 2)), signed=True)
+    def test_too_few_honest_holders_are_left_for_a_second_sum(self) -> None:
+        """Three of four, the default: the corrupted holder answers twice, and two honest ones have
+        answered for the first sum."""
+        party = replace(party_of(threshold_paillier(1024)), signed=True)
         directory = called(party, CLIENTS, 30)
         sent = [party.protect(directory, c, vector_of(c)[:30]) for c in CLIENTS]
-        corrupt, honest = holders_of(party, directory)
-        _, after = help_open(party.protocol, honest, directory, question_of(sent))
-        with pytest.raises(ProtocolError, match="is over"):
-            help_open(party.protocol, after, directory, question_of(sent[1:]))
-        alone = help_open(party.protocol, corrupt, directory, question_of(sent[1:]))[0]
-        with pytest.raises(ProtocolError, match="1 shares"):
-            party.protocol.open(directory, party.protocol.combine(directory, sent[1:]), [alone])
+        corrupt, second, third, fourth = holders_of(party, directory)
+        afterwards = [
+            help_open(party.protocol, holder, directory, question_of(sent))[1]
+            for holder in (second, third)
+        ]
+        for after in afterwards:
+            with pytest.raises(ProtocolError, match="is over"):
+                help_open(party.protocol, after, directory, question_of(sent[1:]))
+        left = [
+            help_open(party.protocol, holder, directory, question_of(sent[1:]))[0]
+            for holder in (corrupt, fourth)
+        ]
+        total = party.protocol.combine(directory, sent[1:])
+        with pytest.raises(ProtocolError, match="2 shares"):
+            party.protocol.open(directory, total, left)
 
 
 def test_seeds_stay_out_of_what_holders_get() -> None:

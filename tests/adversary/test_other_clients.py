@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from parties import CASES
 
-from pride_jax.aggregation.secure_sum import Role, SecureSum, Terms
+from pride_jax.aggregation.secure_sum import Role, SecureSum
 from pride_jax.aggregation.simulation import Added, Aggregator, simulate
+from pride_jax.aggregation.terms import Terms
 
 LENGTH = 20
 TERMS = Terms(LENGTH, 16, 1.0, smallest_cohort=2, largest_cohort=8)

@@ -14,10 +14,12 @@ from parties import Party, party_of, signing
 
 from pride_jax.aggregation import consents, letters, round_keys
 from pride_jax.aggregation.books import Rules
+from pride_jax.aggregation.checks import Opened, open_sum
 from pride_jax.aggregation.holder import Holder, help_open
-from pride_jax.aggregation.neighbours import ServerModel
+from pride_jax.aggregation.neighbours import ServerModel, neighbourhood
 from pride_jax.aggregation.protocols import masking as module
 from pride_jax.aggregation.protocols.masking import masking
+from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.round_keys import (
     Member,
     RoundKeys,
@@ -90,7 +92,7 @@ def read(
 
 
 def announced(party: Party, clients: int) -> tuple[Directory, dict[int, RoundKeys]]:
-    directory = party.announce(range(clients), LENGTH)
+    directory = party.announce(range(clients), LENGTH, largest=max(clients, 128))
     return directory, {c: copy(party.client_secret(directory, c)) for c in range(clients)}
 
 
@@ -279,6 +281,115 @@ _pair = RoundKeys.pair
 def pair_anew(self: RoundKeys, directory: Directory, me: int, other: int):
     self._pairs.clear()
     return _pair(self, directory, me, other)
+
+
+class TestAskingForALetterAgain:
+    """The server shows a false signature of one client's keys, and asks the victim for its letter
+    until that client is not among the helpers that it draws: so it would choose the helpers."""
+
+    def tries(self, party: Party) -> set[bool]:
+        """Whether tries, each from the victim's own file, got a letter: until some did not."""
+        real, secrets = announced(party, 150)
+        signatures = {**real.key_signatures, 7: real.key_signatures[8]}
+        sham = replace(real, key_signatures=signatures)
+        ways, got = party.protocol.letters, set()
+        assert ways is not None
+        for _ in range(40):
+            if len(got) == 2:
+                break
+            try:
+                ways.write(os.urandom, sham, copy(secrets[VICTIM]), VICTIM)
+            except ProtocolError as error:
+                assert "client 7" in str(error)
+                got.add(False)
+            else:
+                got.add(True)
+        return got
+
+    @pytest.fixture
+    def party(self) -> Party:
+        """Each draws some two thirds of all clients: in 40 tries one is drawn and is not."""
+        assert 70 <= neighbourhood("active", 1 / 3, 1 / 10, 150).degree <= 110
+        return party_with()
+
+    def test_the_same_helpers_are_drawn(self, party: Party) -> None:
+        assert len(self.tries(party)) == 1
+
+    def test_drawn_anew_a_letter_comes_without_that_client(self, party: Party, monkeypatch) -> None:
+        off(monkeypatch, RoundKeys, "ticket", lambda self, other: os.urandom(16))
+        assert len(self.tries(party)) == 2
+
+    def test_a_secret_that_was_refused_does_not_write_to_others(self, party: Party) -> None:
+        real, secrets = announced(party, 5)
+        sham, ways = replace(real, key_signatures={}), party.protocol.letters
+        assert ways is not None
+        with pytest.raises(ProtocolError, match="not signed"):
+            ways.write(os.urandom, sham, secrets[VICTIM], VICTIM)
+        with pytest.raises(ProtocolError, match="A letter of round 3 has been written"):
+            ways.write(os.urandom, real, secrets[VICTIM], VICTIM)
+
+
+class TestFalseShares:
+    """Helpers that lie about secrets, and a client whose letter is false: both are named."""
+
+    CLIENTS = 12
+
+    def opened(self, party: Party, liars: Iterable[int], false_letter: bool = False) -> Opened:
+        before, secrets = announced(party, self.CLIENTS)
+        ways, everyone = party.protocol.letters, range(self.CLIENTS)
+        assert ways is not None
+        if false_letter:
+            # Boxes that open, with shares of nothing.
+            off(self.monkeypatch, letters, "split_secrets", shares_of_nothing)
+        written = [party.sign(ways.write(os.urandom, before, secrets[VICTIM], VICTIM))]
+        self.monkeypatch.undo()
+        written += [party.sign(ways.write(os.urandom, before, secrets[c], c)) for c in everyone[1:]]
+        directory, members = read(party, before, secrets, written)
+        messages = [protect(party, directory, c, member) for c, member in members.items()]
+        told = ways.ask(directory, messages, [])
+        given = [party.sign(ways.consent(directory, each, told[c])) for c, each in members.items()]
+        told = ways.ask(directory, messages, given)
+        shares = [party.protocol.share(directory, each, told[c]) for c, each in members.items()]
+        for liar in liars:
+            body = bytearray(shares[liar].body)
+            for row in range(0, len(body), 8 + SHARE_BYTES):
+                body[row + 12] ^= 1
+            shares[liar] = shares[liar]._replace(body=bytes(body))
+        total = party.protocol.combine(directory, messages)
+        return open_sum(party.protocol, directory, total, shares)
+
+    @pytest.fixture(autouse=True)
+    def switch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+
+    @pytest.mark.parametrize("liars", [(), (3,), (0,)])
+    def test_a_lying_helper_is_named_and_the_sum_opens(self, liars: tuple[int, ...]) -> None:
+        found = self.opened(party_with("active"), liars)
+        np.testing.assert_array_equal(found.total, sum_of(range(self.CLIENTS)))
+        assert [each.client for each in found.refused] == list(liars)
+
+    def test_as_many_as_half_of_those_beyond_the_threshold(self) -> None:
+        party = party_with("curious", 0.1)
+        spare = self.CLIENTS - party.protocol.quorum(party.announce(range(self.CLIENTS), 1))
+        liars = range(spare // 2)
+        found = self.opened(party, liars)
+        assert len(liars) >= 4
+        np.testing.assert_array_equal(found.total, sum_of(range(self.CLIENTS)))
+        assert [each.client for each in found.refused] == list(liars)
+
+    def test_of_a_false_letter_the_writer_is_named_first(self) -> None:
+        with pytest.raises(BurntError, match="do not give client 0's key: its letter") as refused:
+            self.opened(party_with(), (), false_letter=True)
+        assert refused.value.candidates[0] == VICTIM
+
+    def test_with_more_liars_one_of_them_is_among_the_candidates(self) -> None:
+        with pytest.raises(BurntError) as refused:
+            self.opened(party_with(), (1, 2, 3, 4))
+        assert {1, 2, 3, 4} <= set(refused.value.candidates)
+
+
+def shares_of_nothing(rng, secrets, threshold, holders) -> list[list[bytes]]:
+    return [[b"\0" + os.urandom(32) for _ in secrets] for _ in holders]
 
 
 class TestDifferentListsOfContributors:

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pride_jax.aggregation.books import Rules
+from pride_jax.aggregation.lattice.parameters import Lattice, lattice_of
 from pride_jax.aggregation.messages import question_of, sign_message
 from pride_jax.aggregation.protocols.bfv import bfv
+from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
@@ -28,10 +30,10 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Terms,
     Total,
 )
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.aggregation.terms import Terms
 
 
 class Case(NamedTuple):
@@ -48,7 +50,17 @@ class Case(NamedTuple):
     error: Callable[[Terms, int], float] = lambda terms, contributors: 0.0
 
 
-CASES = {
+def breakable_ring(terms: Terms) -> Lattice:
+    """Of so small a degree that keys are quickly added."""
+    return lattice_of(terms)._replace(degree=256)
+
+
+def key_apart(make: Callable[[], SecureSum]) -> SecureSum:
+    """Through that protocol."""
+    return lattice(make(), breakable_ring)
+
+
+_DIRECT = {
     "plain": Case(plain),
     "two_servers": Case(two_servers),
     "paillier": Case(partial(paillier, key_bits=1024)),
@@ -57,6 +69,11 @@ CASES = {
     "masking": Case(masking, crowd=20),
     "masking-curious": Case(partial(masking, "curious", 1 / 10, 1 / 10), crowd=80),
 }
+_APART = {
+    f"lattice({name})": Case(partial(key_apart, _DIRECT[name].make), crowd=20)
+    for name in ("two_servers", "paillier", "masking")
+}
+CASES = _DIRECT | _APART
 """Add a line here to have a protocol tested."""
 
 
@@ -238,6 +255,11 @@ class Party:
 def party_of(protocol: SecureSum) -> Party:
     """A protocol whose messages are not signed: damage reaches its own checks."""
     return Party(protocol, *protocol.keygen(os.urandom, Role.KEY_HOLDER))
+
+
+def party_apart(name: str) -> Party:
+    """One of ``CASES`` through which keys are sent, with signatures."""
+    return replace(party_of(key_apart(CASES[name].make)), signed=True)
 
 
 def party_of_case(name: str) -> Party:

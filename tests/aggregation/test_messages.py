@@ -20,8 +20,9 @@ from pride_jax.aggregation.messages import (
     to_bytes,
 )
 from pride_jax.aggregation.protocols.plain import plain
-from pride_jax.aggregation.secure_sum import Header, Message, Terms
+from pride_jax.aggregation.secure_sum import Header, Message
 from pride_jax.aggregation.signatures import signing_key
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError, TooFewError
 
 MESSAGE = Message(

@@ -11,6 +11,7 @@ from pride_jax.aggregation import secret_sharing
 from pride_jax.aggregation.secret_sharing import (
     PRIME,
     SHARE_BYTES,
+    false_shares,
     join_shares,
     lagrange_weights,
     split_secrets,
@@ -100,3 +101,26 @@ def test_a_wrong_share_gives_another_secret_or_none() -> None:
     shares[2] = (int.from_bytes(shares[2], "big") ^ 1).to_bytes(SHARE_BYTES, "big")
     assert joined(shares) != secret
     assert joined({1: (2**256).to_bytes(SHARE_BYTES, "big")}) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(threshold=st.integers(1, 9), pairs=st.integers(0, 4), odd=st.booleans(), data=st.data())
+def test_false_shares_are_found_up_to_half_of_those_beyond_the_threshold(
+    threshold: int, pairs: int, odd: bool, data: st.DataObject
+) -> None:
+    holders = data.draw(st.permutations(range(1, threshold + 2 * pairs + odd + 1)))
+    split = split_secret(os.urandom, os.urandom(32), threshold, len(holders))
+    shares = {holder: split[holder - 1] for holder in holders}
+    wrong = data.draw(st.sets(st.sampled_from(holders), max_size=pairs))
+    for holder in wrong:
+        other = int.from_bytes(shares[holder], "big") + data.draw(st.integers(1, PRIME - 1))
+        shares[holder] = (other % PRIME).to_bytes(SHARE_BYTES, "big")
+    assert false_shares(threshold, shares) == wrong
+
+
+def test_of_more_false_shares_it_says_that_it_cannot_tell() -> None:
+    split = split_secret(os.urandom, os.urandom(32), 4, 9)
+    shares = dict(enumerate(split, 1)) | {at: os.urandom(32).rjust(33, b"\0") for at in (1, 2, 3)}
+    assert false_shares(4, shares) is None
+    # As many as fit no threshold.
+    assert false_shares(9, shares) == set()

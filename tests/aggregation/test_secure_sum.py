@@ -15,16 +15,8 @@ from pride_jax.aggregation import refusals
 from pride_jax.aggregation.checks import sift
 from pride_jax.aggregation.corruption import ACCEPTED, of_messages, try_corruptions
 from pride_jax.aggregation.messages import from_bytes, sign_message, to_bytes
-from pride_jax.aggregation.secure_sum import (
-    Directory,
-    Letter,
-    Message,
-    Public,
-    Role,
-    Share,
-    Terms,
-    Total,
-)
+from pride_jax.aggregation.secure_sum import Directory, Letter, Message, Public, Role, Share, Total
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError, ProtocolError
 
 
@@ -465,3 +457,11 @@ def test_impossible_terms(field: str, value: float) -> None:
 def test_impossible_directory(round: int, roster: tuple[int, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Directory(round, roster, Terms(5, 8, 1.0, 1, 2))
+
+
+@pytest.mark.parametrize("letters", [{7: Letter(b"")}, {2: Letter(b"", (1, 2, 7))}])
+def test_letters_are_from_and_to_clients_of_the_roster(letters: dict[int, Letter]) -> None:
+    terms = Terms(5, 8, 1.0, 1, 3)
+    with pytest.raises(ConfigError, match=r"clients \[7\], expected those of the 2 clients"):
+        Directory(0, (1, 2), terms, letters=letters)
+    assert Directory(0, (1, 2, 7), terms, letters=letters).members == frozenset(letters)

@@ -11,8 +11,9 @@ from pride_jax.aggregation import paillier_keys, round_keys, threshold_keys
 from pride_jax.aggregation.messages import MESSAGE, sign_message, to_bytes
 from pride_jax.aggregation.paillier_keys import PaillierPublic
 from pride_jax.aggregation.protocols.masking import masking
-from pride_jax.aggregation.secure_sum import Header, Message, Role, Share, Terms
+from pride_jax.aggregation.secure_sum import Header, Message, Role, Share
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError
 
 HEADER = Header("plain", 3, bytes(range(32)), Terms(2, 16, 0.5, 2, 8))

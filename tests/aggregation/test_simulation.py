@@ -11,8 +11,9 @@ from pride_jax.aggregation.neighbours import ServerModel
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.refusals import BurntError, DoesNotOpenError
-from pride_jax.aggregation.secure_sum import Role, Terms
+from pride_jax.aggregation.secure_sum import Role
 from pride_jax.aggregation.simulation import Added, perfect, simulate
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError, TooFewError
 
 LENGTH = 30

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pride_jax.aggregation.secure_sum import Terms
+from pride_jax.aggregation.terms import Terms
 from pride_jax.aggregation.words import (
     SEED_BYTES,
     Words,
@@ -13,6 +13,7 @@ from pride_jax.aggregation.words import (
     is_canonical,
     keystream,
     stream,
+    sum_of_streams,
     to_bytes,
     to_signed,
     to_words,
@@ -118,3 +119,14 @@ def test_the_stream_is_aes_256_in_counter_mode() -> None:
     assert keystream(bytes(SEED_BYTES), 20) == zeros[:20]
     assert stream(Words(8, 20), bytes(SEED_BYTES)).tobytes() == zeros
     assert stream(Words(4, 40), bytes(SEED_BYTES)).tobytes() == zeros
+
+
+@pytest.mark.parametrize("bits", [20, 40])
+@pytest.mark.parametrize("length", [1, 2**15 - 1, 2**15 + 1, 3 * 2**15])
+def test_a_sum_of_streams_in_parts_is_that_of_whole_streams(bits: int, length: int) -> None:
+    words, seeds = Words(length, bits), [bytes([k]) * SEED_BYTES for k in range(5)]
+    plus, minus = ([stream(words, seed) for seed in some] for some in (seeds[:3], seeds[3:]))
+    expected = np.sum(plus, axis=0, dtype=words.dtype) - np.sum(minus, axis=0, dtype=words.dtype)
+    found = sum_of_streams(words, iter(seeds[:3]), iter(seeds[3:]))
+    assert found.dtype == words.dtype
+    np.testing.assert_array_equal(found, expected)

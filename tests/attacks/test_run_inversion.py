@@ -55,6 +55,7 @@ PROTECTED = [
     "ciphertext, threshold Paillier 1024",
     "ciphertext, BFV",
     "masked integers",
+    "under a one-time key",
 ]
 NOISED = ["ε = 8, others known", "ε = 8, mean of 10", "integers with own share of noise, ε = 8"]
 

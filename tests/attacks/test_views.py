@@ -12,10 +12,12 @@ import pytest
 
 from pride_jax.aggregation.fixed_point import dequantize
 from pride_jax.aggregation.protocols.bfv import bfv
+from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.protocols.masking import masking
 from pride_jax.aggregation.protocols.paillier import paillier
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.protocols.threshold import threshold_paillier
+from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.attacks import views
 from pride_jax.privacy.accounting import calibrate
 from pride_jax.privacy.clipping import Flat
@@ -32,6 +34,7 @@ PROTOCOLS = {
     "threshold": partial(threshold_paillier, 1024, holders=3, threshold=2),
     "bfv": bfv,
     "masking": masking,
+    "keys apart": lambda: lattice(two_servers()),
 }
 
 
@@ -65,7 +68,7 @@ def test_plain_messages_are_the_updates(rows, updates) -> None:
     np.testing.assert_array_equal(received, seen.messages)
 
 
-@pytest.mark.parametrize("name", ["paillier", "threshold", "bfv", "masking"])
+@pytest.mark.parametrize("name", ["paillier", "threshold", "bfv", "masking", "keys apart"])
 def test_protected_messages_do_not_depend_on_the_update(name, rows, updates) -> None:
     messages = views.received_messages(PROTOCOLS[name](), rows, LIMIT, BITS, os.urandom)
     for message, update in zip(messages, updates, strict=True):

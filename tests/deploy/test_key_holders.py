@@ -22,7 +22,10 @@ from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
 from pride_jax.settings import build
 
-TWO_OF_THREE = replace(CONFIG, aggregation=replace(CONFIG.aggregation, protocol="threshold"))
+TWO_OF_THREE = replace(
+    CONFIG,
+    aggregation=replace(CONFIG.aggregation, protocol="threshold", holders=3, threshold=2),
+)
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +246,6 @@ def test_holders_are_enrolled_from_one_dealing_all_of_them(roles, tmp_path):
     for wrong in (holders[:2], [], [*holders, *holders[1:2]]):
         with pytest.raises(ConfigError):
             check_key_holders(TWO_OF_THREE, roster_of(*wrong))
-    more = replace(TWO_OF_THREE.aggregation, holders=4)
+    more = replace(TWO_OF_THREE.aggregation, holders=4, threshold=3)
     with pytest.raises(ConfigError, match=r"\[1, 2, 3\], expected \[1, 2, 3, 4\]"):
         check_key_holders(replace(TWO_OF_THREE, aggregation=more), roster_of(*holders))

@@ -1,6 +1,7 @@
 """What roles answer and refuse, and what they remember, from their folders alone."""
 
 import json
+import random
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +146,68 @@ def test_roles_answer_what_is_theirs(roles):
         respond(roles / "party-0", {"kind": "train", "round": 9, "cohort": [1, 2], "model": b""})
 
 
+_NONSENSE = [
+    None,
+    -1,
+    2**70,
+    0.5,
+    "x",
+    b"x",
+    b"abc" * 11,
+    [],
+    [[]],
+    [None],
+    ["x"],
+    [b"x"],
+    [-1],
+    {},
+]
+_FIELDS = [
+    "round",
+    "cohort",
+    "model",
+    "params",
+    "holder_key",
+    "keyed",
+    "publics",
+    "key_signatures",
+    "lettered",
+    "digests",
+    "readers",
+    "mail",
+    "mail_from",
+    "approvals",
+    "approved_by",
+    "contributors",
+    "included",
+    "included_by",
+    "agreed",
+    "agreed_by",
+    "enclosed",
+    "config",
+    "roster",
+    "challenge",
+]
+_KINDS = ["hello", "letter", "train", "consent", "share", "open"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_requests_of_nonsense_are_refused_in_the_projects_own_words(roles, masked, tmp_path, seed):
+    rng = random.Random(seed)
+    for folder in (roles, shutil.copytree(masked, tmp_path / "masked")):
+        for role in ("party-0", "key-holder"):
+            if not (folder / role).exists():
+                continue
+            about = {"round": 0, "cohort": [0, 1, 2], "model": bytes(32)}
+            for kind in (*_KINDS, *_NONSENSE):
+                for _ in range(5):
+                    some = rng.sample(_FIELDS, rng.randrange(len(_FIELDS)))
+                    nonsense = {name: rng.choice(_NONSENSE) for name in some}
+                    kept = about if rng.random() < 0.5 else {}
+                    with pytest.raises(PrideError):
+                        respond(folder / role, nonsense | kept | {"kind": kind})
+
+
 @pytest.mark.parametrize("kind", ["keys", "letter"])
 def test_a_party_has_no_keys_or_letters_where_key_holders_open_the_sums(roles, kind):
     with pytest.raises(ProtocolError, match=rf"kind='{kind}' with aggregation.protocol='paillier'"):
@@ -199,6 +262,19 @@ def test_keys_of_a_round_are_for_that_round(masked):
         respond(masked / "party-1", {"kind": "letter", **cohort, **swapped})
     with pytest.raises(ProtocolError, match="96"):
         respond(party, {"kind": "letter", **cohort, **told, "publics": [b"", b"", b""]})
+
+
+def test_a_key_holder_has_one_key_a_round_however_often_it_is_asked(tmp_path):
+    """A server that died asks again: clients may have trained under the key by then."""
+    enrol_all(replace(CONFIG, aggregation=Aggregation("bfv")), tmp_path / "roles")
+    holder = tmp_path / "roles" / "key-holder"
+    keys = [
+        respond(holder, {"kind": "keys", "round": round_})["public"] for round_ in (0, 0, 1, 1, 0)
+    ]
+    assert keys[0] == keys[1]
+    assert keys[2] == keys[3]
+    # An earlier round is over: its key is gone, and another is made.
+    assert len(set(keys)) == 3
 
 
 def test_secrets_are_their_owners_alone(roles, tmp_path):

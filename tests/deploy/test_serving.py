@@ -1,10 +1,14 @@
 """A whole run of roles that answer in this process: the server's way through it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from in_process import CONFIG, digest, served
 
+from pride_jax.aggregation.masking_shares import ROW_BYTES
+from pride_jax.aggregation.shares import share_from_bytes, signed_share
+from pride_jax.deploy.enrolment import load_signing_key
 from pride_jax.deploy.introduction import EXCHANGES
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.roles import respond
@@ -17,6 +21,8 @@ from pride_jax.settings.experiment import (
     Aggregation,
     Cohort,
     Engine,
+    Model,
+    Partition,
     Privacy,
 )
 
@@ -27,6 +33,18 @@ def test_roles_train_as_the_simulation_does(protocol, tmp_path):
     config = replace(CONFIG, rounds=1, aggregation=aggregation)
     enrol_all(config, tmp_path / "roles")
     assert served(tmp_path / "roles", tmp_path / "run") is None
+    experiment.run(config, tmp_path / "simulated")
+    assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+
+
+@pytest.mark.parametrize("protocol", ["paillier", "masking"])
+def test_with_keys_apart_they_train_to_the_bits_of_plain_integers(protocol, tmp_path):
+    config = replace(CONFIG, rounds=1, model=Model("mlp", {"hidden": (1100,)}))
+    apart = replace(config.aggregation, protocol=protocol, key_apart="always")
+    enrol_all(replace(config, aggregation=apart), tmp_path / "roles")
+    assert served(tmp_path / "roles", tmp_path / "run") is None
+    disclosed = read_json(tmp_path / "run" / "disclosure.json")
+    assert disclosed["protocol"].startswith(f"lattice({protocol}")
     experiment.run(config, tmp_path / "simulated")
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
 
@@ -46,21 +64,61 @@ def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
 
 
-def test_what_each_answer_took_is_told_whatever_parties_say_of_it(tmp_path):
-    config = replace(CONFIG, rounds=1)
+def test_a_party_that_gives_false_shares_is_named_and_the_sum_is_opened(tmp_path):
+    """Of five helpers any two open: two more show which of the others lies."""
+    aggregation = replace(CONFIG.aggregation, protocol="masking", server="curious", corrupted=0.2)
+    config = replace(
+        CONFIG, rounds=1, aggregation=aggregation, partition=Partition("iid", clients=5)
+    )
     enrol_all(config, tmp_path / "roles")
-    said = {"party-0": 1.5, "party-1": b"none", "party-2": float("nan")}
 
     def answer(role, request):
-        return respond(role, request) | {"processor_seconds": said[role.name]}
+        reply = respond(role, request)
+        if role.name != "party-1" or request["kind"] != "share":
+            return reply
+        key = load_signing_key(role)
+        share = share_from_bytes(reply["share"], {1: key.public})
+        body = bytearray(share.body)
+        for row in range(0, len(body), ROW_BYTES):
+            body[row + ROW_BYTES - 1] ^= 1
+        return {"share": signed_share(key, share._replace(body=bytes(body)))}
 
     assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    experiment.run(config, tmp_path / "simulated")
+    assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
+    (row,) = metrics.read(tmp_path / "run" / REFUSALS)
+    assert (row["round"], row["from"]) == (0, 1)
+    assert "its share is false" in row["reason"]
+
+
+def test_how_long_each_answer_was_waited_for_is_told(tmp_path):
+    config = replace(CONFIG, rounds=1)
+    enrol_all(config, tmp_path / "roles")
+    assert served(tmp_path / "roles", tmp_path / "run") is None
     rows = metrics.read(tmp_path / "run" / EXCHANGES)
     assert {(row["round"], row["to"], row["kind"]) for row in rows} == {
         (0, f"party {number}", "train") for number in range(3)
     }
-    assert [row["processor_seconds"] for row in rows] == [1.5, None, None]
     assert all(row["seconds"] > 0 for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_an_answer_took_of_a_processor_stays_with_the_node(tmp_path, monkeypatch):
+    """Also of a refusal: with a secret at hand, it could tell something of it."""
+    app = pytest.importorskip("flwr.app")
+    from pride_jax.deploy import flower
+
+    # Flower makes messages for a task of its own only.
+    monkeypatch.setattr(flower, "Message", lambda content, reply_to: content)
+    enrol_all(CONFIG, tmp_path / "roles")
+    party = tmp_path / "roles" / "party-0"
+    context = SimpleNamespace(node_config={"folder": str(party)})
+    for record in ({"pride": app.ConfigRecord({"kind": "no such kind"})}, {}):
+        reply = flower.answer(SimpleNamespace(content=app.RecordDict(record)), context)
+        assert list(reply["pride"]) == ["refused"]
+    rows = metrics.read(party / flower.ANSWERS)
+    assert [row["kind"] for row in rows] == ["no such kind", "None"]
+    assert all(row["processor_seconds"] > 0 for row in rows)
 
 
 def test_a_round_in_which_nobody_answers_stops_and_says_how_to_go_on(tmp_path):

@@ -18,15 +18,15 @@ from pride_jax.reporting.terminal import show_disclosure
 from pride_jax.settings.build import build_plan
 from pride_jax.settings.experiment import Aggregation, Cohort, Data, Experiment, Privacy
 from pride_jax.settings.own import Code
-from pride_jax.settings.protocols import build_secure_sum
+from pride_jax.settings.protocols import build_secure_sum, with_key_apart
 
 
-def disclosed(clients=10, **settings):
+def disclosed(clients=10, length=83, **settings):
     aggregation = Aggregation(**settings)
     config = Experiment(aggregation=aggregation)
     if aggregation.protocol == "none":
         return disclosure(config, None, NoPlan(full(clients)), None, clients)
-    protocol = build_secure_sum(aggregation)
+    protocol = with_key_apart(aggregation, build_secure_sum(aggregation), length)
     # What is disclosed does not depend on the keys.
     keys = protocol.keygen(os.urandom, Role.CLIENT)
     secure = SecureAggregation(protocol, keys)
@@ -98,11 +98,23 @@ def test_behind_noise_two_parties_do_not_learn_it():
         ({"protocol": "threshold"}, True),
         ({"protocol": "paillier", "exponent": "strict"}, False),
         ({"protocol": "bfv"}, False),
+        ({"protocol": "paillier", "length": 10_000}, True),
+        ({"protocol": "two_servers", "length": 10_000, "key_apart": "always"}, False),
     ],
 )
 def test_short_exponents_are_said_where_they_are_used(settings, says):
     statements = " ".join(disclosed(**settings)["statements"])
     assert ("short exponents" in statements) is says
+
+
+@pytest.mark.parametrize(("length", "says"), [(83, False), (10_000, True)])
+def test_keys_apart_are_told_with_what_they_assume(length, says):
+    said = disclosed(protocol="paillier", length=length)
+    assert said["protocol"].startswith("lattice(") is says
+    assert ("ring learning with errors" in " ".join(said["statements"])) is says
+    # Not that it could shift the sum: that is refused.
+    shifts = "nothing" if says else "nothing; it can shift the sum"
+    assert learnt(said, "key holder") == {"curious": "nothing", "active": shifts}
 
 
 def test_every_run_says_that_there_is_no_differential_privacy():

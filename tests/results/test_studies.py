@@ -54,7 +54,8 @@ def changed(numbers, name=""):
         return {each: changed(value, each) for each, value in numbers.items()}
     if isinstance(numbers, list):
         return [changed(value) for value in numbers]
-    measured = isinstance(numbers, float) or (isinstance(numbers, int) and "bytes" in name)
+    counted = "bytes" in name or name == "accepted"
+    measured = isinstance(numbers, float) or (isinstance(numbers, int) and counted)
     return 1.25 * numbers + 1 if measured else numbers
 
 

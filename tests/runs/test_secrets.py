@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from pride_jax.aggregation.messages import question_of
-from pride_jax.aggregation.secure_sum import Directory, Role, Terms
+from pride_jax.aggregation.secure_sum import Directory, Role
+from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.runs.secrets import keep, key_holder_keys, private_seed, save_seed
 from pride_jax.settings.experiment import Aggregation

@@ -71,7 +71,6 @@ from pride_jax.aggregation.secure_sum import (
     Secret,
     SecureSum,
     Share,
-    Terms,
     Total,
     header,
 )
@@ -87,6 +86,7 @@ from pride_jax.aggregation.sights import (
     Sight,
     both,
 )
+from pride_jax.aggregation.terms import Terms
 from pride_jax.aggregation.words import SEED_BYTES, Words, from_bytes, is_canonical, keystream
 from pride_jax.aggregation.words import to_bytes as words_to_bytes
 from pride_jax.errors import ConfigError, ProtocolError

@@ -39,10 +39,10 @@ Formal guarantees:
 
 Edge cases:
   A sum of two tells each the other's vector. Corrupted clients are a share of each *round*: the
-  aggregator chooses cohorts, and holders refuse small ones (``holder``). Clients that do not follow
-  the protocol can stop a round: shares of false letters do not open, or give a secret that is not
-  the one announced, and its client is named; nonsense in the vector spoils the sum, which is seen
-  if it leaves the range.
+  aggregator chooses cohorts, and holders refuse small ones (``holder``). Helpers that give false
+  shares of a secret are named, and the sum opens without them, if they are at most half of those
+  beyond the threshold. More of them, or a false letter, stop a round: its writer is named, beside
+  those helpers. Nonsense in the vector spoils the sum, which is seen if it leaves the range.
 
 References:
   Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal & Seth 2017, Practical secure
@@ -76,10 +76,10 @@ from pride_jax.aggregation.letters import (
     collect_letters,
     deliver,
     ids_to_bytes,
-    places,
     read_letters,
     write_letter,
 )
+from pride_jax.aggregation.masking_shares import check_share, secrets_of
 from pride_jax.aggregation.neighbours import (
     Neighbourhood,
     ServerModel,
@@ -91,14 +91,11 @@ from pride_jax.aggregation.round_keys import (
     TAG_BYTES,
     Member,
     new_round_keys,
-    own_digest,
     own_mask,
     pair_mask,
     pairing_key,
-    pairing_public,
-    public_of,
 )
-from pride_jax.aggregation.secret_sharing import SHARE_BYTES, join_shares, lagrange_weights
+from pride_jax.aggregation.secret_sharing import SHARE_BYTES
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Letters,
@@ -116,6 +113,7 @@ from pride_jax.aggregation.secure_sum import (
 )
 from pride_jax.aggregation.sights import (
     AGGREGATOR,
+    DIFFERENCES,
     EVERYTHING,
     OTHER_CLIENTS,
     OTHERS,
@@ -135,7 +133,6 @@ from pride_jax.aggregation.words import (
 )
 from pride_jax.errors import ProtocolError, TooFewError
 
-_ROW_BYTES = 8 + SHARE_BYTES
 _T3 = "tests/adversary/test_t3_masking.py::"
 _LISTS, _COLLUSION = f"{_T3}TestDifferentListsOfContributors::", f"{_T3}TestCollusion::"
 _FEW, _MANY = (
@@ -146,6 +143,7 @@ _ALIKE = (
     Sight(
         AGGREGATOR, "curious", SUM, f"{_T3}TestCurious::test_its_view_fits_every_split_of_the_sum"
     ),
+    DIFFERENCES,
     *OTHER_CLIENTS,
     Sight(_FEW, "curious", OTHERS, f"{_COLLUSION}test_the_shares_of_the_corrupted_are_too_few"),
     *both(_MANY, EVERYTHING, f"{_COLLUSION}test_as_many_as_the_threshold_have_every_secret"),
@@ -291,11 +289,10 @@ def masking(
         words = words_of(directory.terms)
         check_total(directory, name, total, words.size)
         check_count(directory, total.contributors)
-        needed, rows = hood_of(directory).threshold, _rows(directory, total, shares)
+        secrets = secrets_of(directory, total, hood_of(directory).threshold, shares)
         linked = _linked(directory)
         added, taken = [], []
-        for client in sorted(directory.letters):
-            secret = _recovered(directory, total, client, needed, rows.get(client, {}))
+        for client, secret in secrets.items():
             if client in total.contributors:
                 taken.append(own_mask(secret))
                 continue
@@ -325,7 +322,7 @@ def masking(
         letters=Letters(write, collect, deliver, read, partial(ask_all, name), consent),
         openers=Role.CLIENT,
         quorum=quorum,
-        check_share=_check_share,
+        check_share=check_share,
         sights=_SIGHTS[server],
     )
 
@@ -378,70 +375,3 @@ def _linked(directory: Directory) -> dict[int, set[int]]:
                 linked[writer].add(reader)
                 linked[reader].add(writer)
     return linked
-
-
-def _check_share(directory: Directory, total: Total, share: Share) -> None:
-    """Refuses a share of another sum, or of secrets that its holder does not help with."""
-    if (share.header, share.contributors) != (total.header, total.contributors):
-        raise ProtocolError(
-            f"Refused a share of another total than the one of round {total.header.round} "
-            f"with {len(total.contributors)} contributions"
-        )
-    if share.holder not in total.contributors:
-        raise ProtocolError(
-            f"Refused a share of client {share.holder} for round {total.header.round}: expected "
-            "those of different clients in the total"
-        )
-    writers = list(_shares_of(share))
-    # A client that is there twice, or half a row, makes the body longer.
-    if len(share.body) != _ROW_BYTES * len(writers) or writers != sorted(
-        writer
-        for writer in set(writers)
-        if writer in directory.letters and share.holder in directory.letters[writer].readers
-    ):
-        raise ProtocolError(
-            f"Refused a share of client {share.holder} for round {total.header.round}: expected "
-            "one row for each client that it helps, ascending"
-        )
-
-
-def _shares_of(share: Share) -> dict[int, bytes]:
-    """What a share holds of each client's secret."""
-    rows = (share.body[at : at + _ROW_BYTES] for at in range(0, len(share.body), _ROW_BYTES))
-    return {int.from_bytes(row[:8], "big"): row[8:] for row in rows}
-
-
-def _rows(
-    directory: Directory, total: Total, shares: Sequence[Share]
-) -> dict[int, dict[int, bytes]]:
-    """Of each client what its helpers gave of one of its secrets, by their places."""
-    place, rows = places(directory), {}
-    for share in shares:
-        _check_share(directory, total, share)
-        for writer, row in _shares_of(share).items():
-            rows.setdefault(writer, {})[place[share.holder]] = row
-    return rows
-
-
-def _recovered(
-    directory: Directory, total: Total, client: int, needed: int, rows: Mapping[int, bytes]
-) -> bytes:
-    """Of a client in the total the seed of its own mask, of a silent one its pairing key."""
-    if len(rows) < needed:
-        raise ProtocolError(
-            f"{len(rows)} shares of client {client}'s key in round {directory.round}, expected "
-            f"those of at least {needed} of its helpers: wait for more, or its letter was false"
-        )
-    chosen = dict(list(rows.items())[:needed])
-    secret = join_shares(lagrange_weights(list(chosen)), chosen)
-    public = public_of(directory, client)
-    if client in total.contributors:
-        is_right = secret is not None and own_digest(secret) == public.own
-    else:
-        is_right = secret is not None and pairing_public(secret) == public.pairing
-    if secret is None or not is_right:
-        raise ProtocolError(
-            f"The shares of round {directory.round} do not give client {client}'s key: one of "
-            "them is wrong, or its letter was; open with other clients' shares"
-        )
-    return secret

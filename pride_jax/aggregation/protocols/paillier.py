@@ -39,7 +39,14 @@ from gmpy2 import mpz
 from jaxtyping import Int64
 
 from pride_jax.aggregation.checks import check_shares, check_total
-from pride_jax.aggregation.packed_paillier import Exponent, join, packed_paillier, split
+from pride_jax.aggregation.packed_paillier import (
+    CHOSEN_COHORTS,
+    WITH_CLIENTS,
+    Exponent,
+    join,
+    packed_paillier,
+    split,
+)
 from pride_jax.aggregation.paillier_keys import PaillierPublic, PaillierSecret, generate
 from pride_jax.aggregation.processes import in_threads
 from pride_jax.aggregation.secure_sum import (
@@ -55,42 +62,47 @@ from pride_jax.aggregation.secure_sum import (
     Total,
     header,
 )
-from pride_jax.aggregation.sights import Sight
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    DIFFERENCES,
+    EVERYTHING,
+    KEY_HOLDER,
+    OTHER_CLIENTS,
+    SUM,
+    Sight,
+    both,
+)
 from pride_jax.errors import ProtocolError
 
-_MOUNTED = "tests/adversary/"
+_KEYS = "tests/adversary/test_paillier_keys.py::"
+_HOLDERS = "tests/adversary/test_key_holder_alone.py::TestBlinds::"
 _SIGHTS = (
     Sight(
-        "aggregator",
+        AGGREGATOR,
         "curious",
-        "the sum",
-        _MOUNTED + "test_paillier_keys.py::TestBaseOfSmallOrder::test_the_base_is_the_modulus_own",
+        SUM,
+        f"{_KEYS}TestBaseOfSmallOrder::test_the_base_is_the_modulus_own",
     ),
+    CHOSEN_COHORTS,
+    DIFFERENCES,
+    Sight(KEY_HOLDER, "curious", "nothing", f"{_HOLDERS}test_key_holders_find_uniform_numbers"),
     Sight(
-        "aggregator, and any clients",
+        KEY_HOLDER,
         "active",
-        "the sum of the other clients that the key holder added",
-        _MOUNTED + "test_ciphertexts_of_others.py::TestOneClient::"
-        "test_it_cannot_prove_that_it_knows_them",
+        "nothing; it can shift the sum",
+        f"{_HOLDERS}test_a_single_key_holder_can_shift_the_sum_and_learns_nothing",
     ),
-    Sight(
-        "key holder",
-        "curious",
-        "nothing",
-        _MOUNTED + "test_key_holder_alone.py::TestBlinds::test_key_holders_find_uniform_numbers",
+    *OTHER_CLIENTS,
+    *WITH_CLIENTS,
+    *both(
+        f"{KEY_HOLDER} and clients",
+        "what these clients are sent",
+        f"{_HOLDERS}test_clients_help_them_no_further",
     ),
-    Sight(
-        "key holder, and any clients",
-        "active",
-        "what these clients are sent; it can shift the sum",
-        _MOUNTED + "test_key_holder_alone.py::TestBlinds::test_clients_help_them_no_further",
-    ),
-    Sight(
-        "aggregator and key holder",
-        "curious",
-        "every client's update",
-        _MOUNTED + "test_key_holder_alone.py::TestBlinds::"
-        "test_with_the_aggregator_they_read_every_vector",
+    *both(
+        f"{AGGREGATOR} and {KEY_HOLDER}",
+        EVERYTHING,
+        f"{_HOLDERS}test_with_the_aggregator_they_read_every_vector",
     ),
 )
 
@@ -106,7 +118,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
     ``if __name__ == "__main__":``.
 
     Args:
-      key_bits: bit length of n: 3072, 4096 or 2048; 1024 is breakable and says so in its name.
+      key_bits: bit length of n: 3072, 4096 or 2048; 1024 is unsafe and says so in its name.
       exponent: length of the obfuscators' exponents, see ``exponent_bits``.
       workers: processes that encrypt and check, and threads that decrypt; 1 stays in this process.
 

@@ -11,7 +11,8 @@ Formal guarantees:
   together with the aggregator and any clients, learn who contributed and the sums that were opened,
   whatever they send. Without the aggregator any number of holders, with any clients, learn who
   contributed. t holders and the aggregator together learn every vector. An honest holder opens one
-  sum a round (``holder.help_open``), so no second one can be opened if 2t > n + corrupted.
+  sum a round (``holder.help_open``), so no second one can be opened if 2t > n + corrupted: with the
+  default 3 of 4, against the aggregator with one holder and any clients.
 
   Integrity: no holder can make a wrong sum pass. One that gives a wrong power is named, but with
   probability 2^-128 for each hash that it tries. Clients can send what is out of range.
@@ -48,6 +49,8 @@ from pride_jax.aggregation.checks import check_total
 from pride_jax.aggregation.decryption_proofs import Statement, holds, proof_bytes, prove, state
 from pride_jax.aggregation.messages import header_bytes
 from pride_jax.aggregation.packed_paillier import (
+    CHOSEN_COHORTS,
+    WITH_CLIENTS,
     Exponent,
     are_ciphertexts,
     join,
@@ -70,7 +73,17 @@ from pride_jax.aggregation.secure_sum import (
     Total,
     header,
 )
-from pride_jax.aggregation.sights import Sight
+from pride_jax.aggregation.sights import (
+    AGGREGATOR,
+    DIFFERENCES,
+    EVERYTHING,
+    KEY_HOLDER,
+    OTHER_CLIENTS,
+    OTHERS,
+    SUM,
+    Sight,
+    both,
+)
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
 from pride_jax.errors import ConfigError, ProtocolError
 
@@ -97,8 +110,8 @@ class ShareError(ProtocolError):
 
 def threshold_paillier(
     key_bits: int = 3072,
-    holders: int = 3,
-    threshold: int = 2,
+    holders: int = 4,
+    threshold: int = 3,
     exponent: Exponent = "default",
     workers: int = 1,
 ) -> SecureSum:
@@ -112,7 +125,8 @@ def threshold_paillier(
     Args:
       key_bits: as for ``paillier``.
       holders: number of key holders, 2 … 100.
-      threshold: how many of them open a sum, 2 … holders.
+      threshold: how many of them open a sum, more than half. With 3 of 4 one may be corrupted and
+        one absent; with 2 of 3, one corrupted holder and the aggregator open two sums of a round.
       exponent: as for ``paillier``.
       workers: processes that encrypt, and threads of the dealer, of each holder and of ``open``.
 
@@ -123,10 +137,11 @@ def threshold_paillier(
       ConfigError: a setting out of range.
     """
     packed = packed_paillier("threshold", ThresholdPublic, key_bits, exponent, workers)
-    if not 2 <= threshold <= holders <= _LARGEST_HOLDERS:
+    if not (2 <= threshold <= holders <= _LARGEST_HOLDERS and 2 * threshold > holders):
         raise ConfigError(
             f"threshold: threshold={threshold}, holders={holders}, expected "
-            f"2 <= threshold <= holders <= {_LARGEST_HOLDERS}: for one holder use paillier"
+            f"2 <= threshold <= holders <= {_LARGEST_HOLDERS}, and more than half of the holders, "
+            "who would open two sums of a round else: for one holder use paillier"
         )
 
     plaintext_bytes = key_bits // 8
@@ -232,51 +247,57 @@ def threshold_paillier(
 
 def _sights(holders: int, threshold: int) -> tuple[Sight, ...]:
     mounted = "tests/adversary/test_key_holder_alone.py::"
-    below = mounted + "TestBelowTheThreshold::"
+    below, blinds = f"{mounted}TestBelowTheThreshold::", f"{mounted}TestBlinds::"
     # Two sums of a round need two answers of enough honest holders, who give one each.
     one_sum = min(2 * threshold - holders - 1, threshold - 1)
     found = [
-        Sight(
-            "any key holders, with any clients",
-            "active",
-            "what these clients are sent",
-            mounted + "TestBlinds::test_clients_help_them_no_further",
+        Sight(AGGREGATOR, "curious", SUM, f"{below}test_one_holders_powers_open_nothing"),
+        CHOSEN_COHORTS,
+        DIFFERENCES,
+        *both(
+            f"any {KEY_HOLDER}s",
+            "nothing",
+            f"{blinds}test_key_holders_find_uniform_numbers",
         ),
-        Sight(
-            f"aggregator, and up to {threshold - 1} key holders",
-            "curious",
-            "the sum",
-            below + "test_one_holders_powers_open_nothing",
+        *OTHER_CLIENTS,
+        *WITH_CLIENTS,
+        *both(
+            f"any {KEY_HOLDER}s, and clients",
+            "what these clients are sent",
+            f"{blinds}test_clients_help_them_no_further",
         ),
     ]
-    if one_sum >= 0:
-        found.append(
+    nothing_alone = f"{below}test_one_holders_powers_open_nothing"
+    if one_sum > 0:
+        who = f"{AGGREGATOR}, clients, and up to {one_sum} {KEY_HOLDER}s"
+        found += [
+            Sight(who, "curious", OTHERS, nothing_alone),
             Sight(
-                f"aggregator, any clients, and up to {one_sum} key holders",
+                who,
                 "active",
-                "the sum of the other clients that a key holder added, one a round",
-                below + "test_where_all_must_open_there_is_no_second_sum",
-            )
-        )
+                f"as the {AGGREGATOR} and clients",
+                f"{below}test_too_few_honest_holders_are_left_for_a_second_sum",
+            ),
+        ]
     if one_sum < threshold - 1:
-        fewest = max(one_sum + 1, 0)
-        found.append(
+        who = f"{AGGREGATOR}, clients, and {one_sum + 1} to {threshold - 1} {KEY_HOLDER}s"
+        found += [
+            Sight(who, "curious", OTHERS, nothing_alone),
             Sight(
-                f"aggregator, any clients, and {fewest} to {threshold - 1} key holders",
+                who,
                 "active",
-                "several such sums of one round, whose difference may be one client's update",
-                below + "test_a_second_honest_holder_is_asked_for_another_sum",
-            )
-        )
-    found.append(
-        Sight(
-            f"aggregator and {threshold} key holders",
-            "curious",
-            "every client's update",
-            mounted + "TestBlinds::test_with_the_aggregator_they_read_every_vector",
-        )
+                "several such sums of one round, whose difference may be one client's vector",
+                f"{below}test_a_second_honest_holder_is_asked_for_another_sum",
+            ),
+        ]
+    return (
+        *found,
+        *both(
+            f"{AGGREGATOR} and {threshold} {KEY_HOLDER}s",
+            EVERYTHING,
+            f"{blinds}test_with_the_aggregator_they_read_every_vector",
+        ),
     )
-    return tuple(found)
 
 
 def partial_decryptions(

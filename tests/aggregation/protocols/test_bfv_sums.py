@@ -33,7 +33,8 @@ from pride_jax.aggregation.seal import (
     from_fixed_width,
     to_fixed_width,
 )
-from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Secret, Terms
+from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Secret
+from pride_jax.aggregation.terms import Terms
 from pride_jax.aggregation.words import SEED_BYTES
 from pride_jax.errors import ConfigError, ProtocolError
 

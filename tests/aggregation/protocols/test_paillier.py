@@ -296,7 +296,7 @@ class TestSecrecy:
             assert hex(number)[2:10] not in shown
 
     def test_small_keys_are_labelled(self) -> None:
-        assert paillier(1024).name == "paillier-1024-breakable"
+        assert paillier(1024).name == "paillier-1024-unsafe"
         assert paillier(3072).name == "paillier-3072"
 
     def test_nothing_public_holds_the_primes(
