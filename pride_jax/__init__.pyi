@@ -64,6 +64,7 @@ from .privacy.sampling import cyclic_poisson, fixed_size, full, truncated_poisso
 from .privacy.trade_off import TradeOff, trade_off
 from .privacy.values import DeviceIntegers, Floats, Integers, Rotated
 from .runs.experiment import run
+from .runs.load import Loaded, Predictions, load
 from .settings.experiment import Experiment
 from .task import Scores, Task, classification, mean_gradient, next_token, regression
 from .types import Cohort, Model
@@ -93,6 +94,7 @@ __all__ = [
     "Floats",
     "Gaussian",
     "Integers",
+    "Loaded",
     "Local",
     "LocalTraining",
     "Method",
@@ -100,6 +102,7 @@ __all__ = [
     "Model",
     "Partition",
     "Plan",
+    "Predictions",
     "PrideError",
     "ProtocolError",
     "Reader",
@@ -149,6 +152,7 @@ __all__ = [
     "iid",
     "label_shards",
     "lattice",
+    "load",
     "load_dataset",
     "logistic",
     "masking",

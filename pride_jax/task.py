@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped, UInt16
 
 from pride_jax.data.federated import Batch
 from pride_jax.errors import ConfigError, PrideError
@@ -24,11 +24,18 @@ class Scores(NamedTuple):
       weight: how many answers each example asks for: 1, or the tokens of a sequence.
       sums: by name, such as ``loss`` and ``accuracy``, the sum over an example's answers.
       answer: the class that the model gives each example; ``()`` where a task has no classes.
+      ranks: for each class, how sure the model is that it is the example's, from 0 to `RANKS` − 1;
+        ``()`` where nothing is to be told of that.
     """
 
     weight: Float[Array, "batch"]
     sums: dict[str, Float[Array, "batch"]]
     answer: Int[Array, "batch"] | tuple[()]
+    ranks: UInt16[Array, "batch classes"] | tuple[()] = ()
+
+
+RANKS = 4096
+"""Equal parts of the log-odds from −16 to 16, beyond which float32 probabilities hardly tell."""
 
 
 Check = Callable[[jax.ShapeDtypeStruct, Shaped[np.ndarray, "examples ..."]], None]
@@ -88,7 +95,8 @@ def classification(
         losses = _cross_entropy(logits, batch.targets, 0.0)
         answer = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         right = (answer == batch.targets).astype(jnp.float32)
-        return Scores(jnp.ones_like(losses), {"accuracy": right, "loss": losses}, answer)
+        sums = {"accuracy": right, "loss": losses}
+        return Scores(jnp.ones_like(losses), sums, answer, _ranks(logits))
 
     return Task(model.init, loss, score, _check_of(model, outputs, "class"))
 
@@ -268,6 +276,13 @@ def _answers(model: Model, shape: tuple[int, ...], dtype: str) -> tuple[int, ...
             "of these features"
         ) from None
     return given.shape
+
+
+def _ranks(logits: Float[Array, "batch classes"]) -> UInt16[Array, "batch classes"]:
+    """In which of `RANKS` parts the log-odds of each class lie."""
+    logs = jax.nn.log_softmax(logits)
+    odds = jnp.clip(logs - jnp.log1p(-jnp.exp(logs)), -16.0, 16.0)
+    return jnp.clip((odds + 16.0) * (RANKS / 32), 0, RANKS - 1).astype(jnp.uint16)
 
 
 def _expect(answers: Shaped[Array, "..."], shape: tuple[int, ...], what: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
+from pride_jax.runs.folders import default_folder
 from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
@@ -24,16 +25,19 @@ from pride_jax.sweeps.sweep import Execute, Watch, one_after_another, parse_over
 def main() -> int:
     """Reads the command line, runs, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--config", type=Path, required=True, help="what all runs share")
     parser.add_argument(
         "--over",
         action="append",
         required=True,
         metavar="SETTING=VALUES",
-        help="values listed, seed=1,2,4, or in a range that includes its end, seed=0..4; tuples "
-        "with blanks, 'model.options.hidden=16,64 32'",
+        help="values, seed=1,2,4; a range with its end, seed=0..4; numbers at equal distances, "
+        "0.1..0.5:5, or ratios, 0.001..1:4log; tuples, 'model.options.hidden=(16),(64,32)'; "
+        "settings that go together, 'client.epochs,rounds=1,20;5,10'",
     )
-    parser.add_argument("--workdir", type=Path, help="runs/<config>_sweep if not given")
+    parser.add_argument(
+        "--workdir", type=Path, help="runs/CONFIG-CHANGES-over=SETTINGS if not given"
+    )
     parser.add_argument(
         "--launcher", choices=("local", "slurm"), help="a process a run, here or through Slurm"
     )
@@ -47,13 +51,17 @@ def main() -> int:
     add_private(parser)
     arguments, overrides = parser.parse_known_args()
     try:
+        written = load_config(arguments.config)
         config = override(
-            load_config(arguments.config),
+            written,
             overrides,
             prog="sweep.py --config FILE --over SETTING=VALUES [--workdir DIR] …",
         )
         over = [parse_over(text) for text in arguments.over]
-        workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
+        swept = ",".join(name for name, _ in over)
+        workdir = arguments.workdir or default_folder(
+            arguments.config, written, config, f"over={swept}"
+        )
         if arguments.private is not None:
             return tune_privately(arguments, config, over, workdir)
         for name in ("mean_runs", "score", "score_noise", "slots", "released"):

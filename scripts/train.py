@@ -1,10 +1,9 @@
 """Train a federated model: ``python scripts/train.py --config configs/iris_two_party.py``.
 
-Any setting of the config can be overridden: ``--client.learning_rate 0.1``; ``--help`` lists them.
-Several processes, on one machine or many, train together if each is started with the same command
-and ``--coordinator ADDRESS:PORT --processes N --process I``, its own number I from 0; the first one
-keeps the run's folder.
-With ``--seeds 0..9``, ten runs are trained as one program, each in a folder of its own.
+``train.py list`` shows the configs that there are. ``--resume RUN`` continues a run that died, or
+makes it longer: ``--resume RUN --rounds 30``. Several processes, on one machine or many, train
+together if each is started with the same command and ``--coordinator``, ``--processes`` and its own
+``--process``. With ``--seeds 0..9``, ten runs are trained as one program.
 """
 
 import argparse
@@ -13,47 +12,141 @@ import sys
 from pathlib import Path
 
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.runs.folders import default_folder
 from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.files import load_config
+from pride_jax.settings.files import continued, load_config
+from pride_jax.settings.help import list_configs, show_help
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+_HERE = Path()
+"""What ``--resume`` without a folder stands for: the folder that the config's run has."""
+
+
+def parser_of() -> argparse.ArgumentParser:
+    """The options of the script itself; all others are settings."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        usage="train.py --config FILE [--SECTION.SETTING VALUE …]\n"
+        "       train.py --resume RUN [--rounds MORE]\n"
+        "       train.py list [FOLDER]",
+        description=(__doc__ or "").partition("\n\n")[2].replace("``", ""),
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a Python file, see list")
+    parser.add_argument(
+        "--workdir", type=Path, metavar="DIR", help="the run's folder; runs/CONFIG-CHANGES if none"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        type=Path,
+        const=_HERE,
+        metavar="RUN",
+        help="continue the run in this folder, or that of --config",
+    )
+    parser.add_argument(
+        "--start-from", type=Path, metavar="RUN", help="start from that run's last parameters"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the folder's run, once this can start",
+    )
+    parser.add_argument(
+        "--trust-code", action="store_true", help="with --resume: run the code in the run's folder"
+    )
+    parser.add_argument(
+        "--seeds", metavar="FIRST..LAST", help="a run a seed, all as one compiled program"
+    )
+    parser.add_argument(
+        "--coordinator", metavar="ADDRESS:PORT", help="of process 0, where it is one of several"
+    )
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many there are")
+    parser.add_argument("--process", type=int, default=0, metavar="I", help="this one's, from 0")
+    parser.add_argument(
+        "-h", "--help", nargs="?", const="", metavar="SECTION", help="this; or settings, or all"
+    )
+    return parser
 
 
 def main() -> int:
     """Reads the command line, runs, and returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
-    wants_help = bool({"-h", "--help"} & set(sys.argv))
-    parser.add_argument("--config", type=Path, required=not wants_help)
-    parser.add_argument("--workdir", type=Path)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--coordinator", metavar="ADDRESS:PORT")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--process", type=int, default=0)
-    parser.add_argument("--seeds", metavar="FIRST..LAST")
-    arguments, overrides = parser.parse_known_args()
+    parser = parser_of()
     try:
-        config = override(
-            load_config(arguments.config) if arguments.config else Experiment(),
-            overrides,
-            prog="train.py --config FILE [--workdir DIR] [--resume] [--seeds FIRST..LAST]",
-        )
-        if arguments.seeds is not None and arguments.coordinator is not None:
-            raise ConfigError(
-                "--seeds with --coordinator: expected one process, without the latter"
-            )
+        if sys.argv[1:2] == ["list"]:
+            list_configs(Path(sys.argv[2]) if sys.argv[2:] else CONFIGS)
+            return 0
+        arguments, overrides = parser.parse_known_args()
+        if arguments.help is not None:
+            written = load_config(arguments.config) if arguments.config else Experiment()
+            show_help(parser, override(written, overrides), arguments.help)
+            return 0
+        if arguments.config is None and arguments.resume in (None, _HERE):
+            parser.error("expected --config FILE, or --resume RUN; --help tells more")
+        written = settings_of(arguments)
+        config = override(written, overrides, prog="train.py --config FILE")
+        check(arguments)
+        workdir = folder_of(arguments, written, config)
         with others(config, arguments):
             if arguments.seeds is not None:
-                workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_sweep"
                 return train_seeds(config, workdir, arguments.seeds)
-            workdir = arguments.workdir or Path("runs") / arguments.config.stem
             if arguments.process > 0:
                 return assist(config, workdir)
-            return train(config, workdir, arguments.resume)
+            return train(config, workdir, arguments)
     except PrideError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: the same command with --resume continues", file=sys.stderr)
+        print("interrupted: --resume RUN, with its folder, continues", file=sys.stderr)
         return 130
+
+
+def settings_of(arguments: argparse.Namespace) -> Experiment:
+    """The settings as they are written: in a config, or in the folder of the run to resume.
+
+    Raises:
+      PrideError: they cannot be read, or come with code that is not trusted.
+    """
+    if arguments.config is not None:
+        return load_config(arguments.config)
+    return continued(arguments.resume, arguments.trust_code)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses options that exclude each other.
+
+    Raises:
+      ConfigError: as above.
+    """
+    named = arguments.resume not in (None, _HERE)
+    if named and arguments.workdir not in (None, arguments.resume):
+        raise ConfigError(
+            f"--resume {arguments.resume} with --workdir {arguments.workdir}: expected one of them"
+        )
+    if arguments.trust_code and (arguments.config is not None or not named):
+        raise ConfigError("--trust-code: expected --resume RUN with it, and no --config")
+    if arguments.seeds is None:
+        return
+    for name in ("coordinator", "resume", "start_from", "overwrite"):
+        if getattr(arguments, name):
+            raise ConfigError(
+                f"--seeds with --{name.replace('_', '-')}: expected --seeds alone, whose finished "
+                "runs are left alone and whose others go on"
+            )
+
+
+def folder_of(arguments: argparse.Namespace, written: Experiment, config: Experiment) -> Path:
+    """The run's folder, or that of several seeds: one for each variation of a config."""
+    if arguments.resume not in (None, _HERE):
+        return arguments.resume
+    if arguments.workdir is not None:
+        return arguments.workdir
+    more = ["seeds"] if arguments.seeds is not None else []
+    if arguments.start_from is not None:
+        more.append(f"from={arguments.start_from.name}")
+    return default_folder(arguments.config, written, config, *more)
 
 
 def others(
@@ -87,7 +180,7 @@ def assist(config: Experiment, workdir: Path) -> int:
     return 0
 
 
-def train(config: Experiment, workdir: Path, resume: bool) -> int:
+def train(config: Experiment, workdir: Path, arguments: argparse.Namespace) -> int:
     """Runs an experiment with its progress on the terminal."""
     from pride_jax.files import read_json
     from pride_jax.reporting.terminal import (
@@ -99,7 +192,15 @@ def train(config: Experiment, workdir: Path, resume: bool) -> int:
     from pride_jax.runs.experiment import run
 
     with progress(config) as report:
-        summary = run(config, workdir, resume=resume, report=report, note=show_note)
+        summary = run(
+            config,
+            workdir,
+            resume=arguments.resume is not None,
+            overwrite=arguments.overwrite,
+            start_from=arguments.start_from,
+            report=report,
+            note=show_note,
+        )
     show_summary(summary, workdir)
     show_disclosure(read_json(workdir / "disclosure.json"))
     return 0

@@ -145,8 +145,33 @@ def test_a_config_file_is_required(main, capsys):
     assert "--config" in capsys.readouterr().err
 
 
-def test_help_lists_every_setting(main, capsys):
+def test_help_is_a_screen_with_every_option_of_the_script_and_every_section(main, capsys):
     assert main("--help") == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") <= 45
+    for word in ("--config", "--workdir", "--resume", "--seeds", "--coordinator", "--processes"):
+        assert word in shown
+    for section in ("partition", "client", "privacy", "evaluation"):
+        assert f"\n  {section} " in shown
+
+
+def test_help_of_a_section_is_that_of_the_config(main, capsys):
+    assert main("--help", "model", "--model.name", "resnet") == 0
+    shown = capsys.readouterr().out
+    assert "--model.options.width" in shown and "--client.learning_rate" not in shown
+    assert main("--help", "clients") == 2
+    assert "--help clients: expected data, partition" in capsys.readouterr().err
+
+
+def test_configs_are_listed_with_their_first_lines(main, capsys):
+    assert main("list") == 0
+    shown = capsys.readouterr().out
+    assert "iris_two_party.py" in shown
+    assert "Iris, two parties, every update encrypted: the original PRIDE experiment." in shown
+
+
+def test_help_lists_every_setting(main, capsys):
+    assert main("--help", "all") == 0
     shown = capsys.readouterr().out
     for setting in ("--rounds", "--client.learning_rate", "--aggregation.key_bits", "--data.dir"):
         assert setting in shown
@@ -277,7 +302,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(
             _, errors = process.communicate()
         if signal_ == CTRL_C:
             assert process.returncode == 130
-            assert errors == "interrupted: the same command with --resume continues\n"
+            assert errors == "interrupted: --resume RUN, with its folder, continues\n"
         else:
             assert process.returncode == -KILL
         assert not (folder / "summary.json").exists()

@@ -17,7 +17,8 @@ from pride_jax.deploy.roster import Roster, save_roster
 from pride_jax.errors import RunError
 from pride_jax.files import explained, read_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.experiment import Summary, is_finished
+from pride_jax.runs.experiment import Summary
+from pride_jax.runs.resuming import is_finished
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
 

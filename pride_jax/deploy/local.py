@@ -26,7 +26,8 @@ from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, running, super
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
-from pride_jax.runs.experiment import Summary, is_finished
+from pride_jax.runs.experiment import Summary
+from pride_jax.runs.resuming import is_finished
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import key_holders

@@ -34,6 +34,7 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
 from pride_jax.runs.figures import own_folder
+from pride_jax.runs.models import seen_in
 from pride_jax.runs.prepared import Prepared, RealParties
 from pride_jax.runs.refusals import note_refusal
 from pride_jax.settings import build
@@ -119,6 +120,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
         sizes=np.asarray(roster.sizes),
         holders=1,
         test_examples=len(dataset.test_targets),
+        seen=seen_in(dataset),
         inputs=lambda: roster.digest,
         hyper={},
         simulated=RealParties(),

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from pride_jax.data.dataset import Dataset
 from pride_jax.data.examples import Examples, check_examples
 from pride_jax.data.federated import Batch, FederatedData, host_of, normalize
+from pride_jax.engine.auc import auc, histograms
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.task import Scores, Task
 from pride_jax.types import Params
@@ -23,7 +24,8 @@ class Metrics(NamedTuple):
     """Figures over a set of examples.
 
     Attributes:
-      means: by name, such as ``loss`` and ``accuracy``: the mean over all answers.
+      means: by name, such as ``loss`` and ``accuracy``: the mean over all answers; and ``auc``, of
+        classes, see `auc.auc`.
       confusion: examples counted by true class (row) and predicted class (column); ``[0, 0]``
         where the task has no classes.
       scores: one an example.
@@ -195,6 +197,9 @@ def summarize(scores: Scores, targets: Shaped[np.ndarray, "examples ..."], outpu
     if not isinstance(scores.answer, tuple):
         confusion = np.zeros((outputs, outputs), np.int64)
         np.add.at(confusion, (np.asarray(targets), np.asarray(scores.answer)), 1)
+    if not isinstance(scores.ranks, tuple):
+        area = auc(histograms(np.asarray(scores.ranks), np.asarray(targets)))
+        means |= {} if area is None else {"auc": area}
     return Metrics(means, confusion, scores)
 
 

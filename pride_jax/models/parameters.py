@@ -1,6 +1,8 @@
 """A model's parameters by name, to and from safetensors files."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,19 +12,43 @@ import safetensors
 import safetensors.numpy
 
 from pride_jax.errors import DataError
+from pride_jax.files import write_atomically
 from pride_jax.types import Model, Params
 
 
-def write_parameters(path: Path, params: Params) -> None:
+def write_parameters(
+    path: Path, params: Params, metadata: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Writes parameters as a ``.safetensors`` file, which any framework reads.
 
     Args:
-      path: of the file.
+      path: of the file, which is replaced in one step.
       params: each leaf is named by its place in the tree, e.g. ``layers.0.kernel``.
+      metadata: texts by name, for `read_metadata`.
+
+    Raises:
+      RunError: the file cannot be written.
     """
-    # The library writes the memory of an array, whatever its order.
-    named = {name: np.asarray(leaf, order="C") for name, leaf in _named(params).items()}
-    safetensors.numpy.save_file(named, path)
+    write_atomically(path, safetensors.numpy.save(named_arrays(params), dict(metadata) or None))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that a ``.safetensors`` file holds beside its arrays.
+
+    Raises:
+      DataError: the file is absent or no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path} cannot be read as a safetensors file: {error}") from error
+
+
+def named_arrays(params: Params) -> dict[str, np.ndarray]:
+    """Parameters as plain arrays by name, e.g. ``layers.0.kernel``."""
+    # The safetensors library writes the memory of an array, whatever its order.
+    return {name: np.asarray(leaf, order="C") for name, leaf in _named(params).items()}
 
 
 def read_parameters(path: Path, model: Model) -> Params:
@@ -37,12 +63,16 @@ def read_parameters(path: Path, model: Model) -> Params:
       DataError: the file is absent or no safetensors file, its names, shapes or types are not
         those of the model, or a value is not finite; all that is wrong is listed.
     """
+    return read_like(path, jax.eval_shape(model.init, jax.random.key(0)))
+
+
+def read_like(path: Path, shapes: Params) -> Params:
+    """As `read_parameters`, of a model whose parameters have such shapes and types."""
     try:
         tensors = safetensors.numpy.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"{path} cannot be read as a safetensors file: {error}") from error
     found = {name.replace("/", "."): tensor for name, tensor in tensors.items()}
-    shapes = _shapes(model)
     expected = _named(shapes)
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is unknown" for name in found if name not in expected]
@@ -63,10 +93,6 @@ def read_parameters(path: Path, model: Model) -> Params:
         raise DataError(f"{path} does not hold the parameters of this model: {'; '.join(wrong)}")
     leaves = [jnp.asarray(found[name]) for name in expected]
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-
-
-def _shapes(model: Model) -> Params:
-    return jax.eval_shape(model.init, jax.random.key(0))
 
 
 def _named(params: Params) -> dict[str, Any]:

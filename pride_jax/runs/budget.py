@@ -19,11 +19,11 @@ from pride_jax.runs.environment import environment, jax_settings
 from pride_jax.runs.hosts import NO_WORDS
 from pride_jax.runs.ledger import commitment, fingerprint, open_ledger
 from pride_jax.settings.experiment import Privacy
-from pride_jax.settings.files import differences
+from pride_jax.settings.files import Change, changes
 from pride_jax.types import Hidden
 
 LEDGER = "ledger.jsonl"
-_PLAN = "plan.json"
+PLAN = "plan.json"
 _WORDS = "key of noise and cohorts"
 
 
@@ -86,7 +86,7 @@ def open_budget(
       RunError: plan or seed are others than at the first start, or the ledger is not whole.
     """
     described = plan.to_dict()
-    _keep_plan(workdir / _PLAN, described)
+    _keep_plan(workdir / PLAN, described)
     same, drawn_from = None, seed or str(settings.seed).encode()
     if plan.mechanism.draws_from_key:
         made_of = {"plan": described, "data": inputs, "jax": jax_settings()}
@@ -144,12 +144,18 @@ def _keep_plan(path: Path, plan: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, plan)
         return
-    changed = differences(read_json(path), plan)
+    changed = [each for each in changes(read_json(path), plan) if not _is_longer(each)]
     if changed:
         raise RunError(
-            f"{path} is another plan than the settings give now: {'; '.join(changed)} (saved -> "
-            "now). Resume with the versions that the run was begun with, or start anew"
+            f"{path} is another plan than the settings give now: {'; '.join(map(str, changed))} "
+            "(saved -> now). Resume with the versions that the run was begun with, or start anew"
         )
+    # A longer run's plan, by the same mechanism a round: `resuming.is_finished` has let it pass.
+    write_json(path, plan)
+
+
+def _is_longer(change: Change) -> bool:
+    return change.name == "rounds" and change.after > change.before
 
 
 NO_COST: dict[str, Any] = dict.fromkeys(

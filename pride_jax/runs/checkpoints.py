@@ -24,11 +24,13 @@ class Checkpoints(NamedTuple):
       save: round, tree -> None; the two latest are kept.
       latest: the newest round saved, or None.
       restore: round, a tree of the same structure -> the tree that was saved, as NumPy arrays.
+      read: round -> the arrays that were saved, by their names in `named_leaves`.
     """
 
     save: Callable[[int, PyTree[Array]], None]
     latest: Callable[[], int | None]
     restore: Callable[[int, PyTree[Array]], PyTree[Array]]
+    read: Callable[[int], dict[str, np.ndarray]]
 
 
 def checkpoints(
@@ -60,7 +62,7 @@ def checkpoints(
         if not jax.tree.leaves(tree):
             return
         content = io.BytesIO()
-        arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree).items()}
+        arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
         np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
         with explained("write to", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ def checkpoints(
         return max(rounds(), default=None)
 
     def restore(round_: int, like: PyTree[Array]) -> PyTree[Array]:
-        leaves = _named_leaves(like)
+        leaves = named_leaves(like)
         if not leaves:
             return like
         saved = _read(file(round_), read)
@@ -85,7 +87,7 @@ def checkpoints(
             )
         return jax.tree.unflatten(jax.tree.structure(like), [saved[name] for name in leaves])
 
-    return Checkpoints(save, latest, restore)
+    return Checkpoints(save, latest, restore, lambda round_: _read(file(round_), read))
 
 
 def _read(path: Path, read: Callable[[Path], bytes]) -> dict[str, np.ndarray]:
@@ -99,7 +101,7 @@ def _read(path: Path, read: Callable[[Path], bytes]) -> dict[str, np.ndarray]:
             ) from error
 
 
-def _named_leaves(tree: PyTree[Array]) -> dict[str, Array]:
+def named_leaves(tree: PyTree[Array]) -> dict[str, Array]:
     """Leaves by their path, e.g. ``params/layers/0/kernel``."""
     leaves, _ = jax.tree.flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

@@ -61,12 +61,12 @@ def jax_settings() -> dict[str, str]:
     }
 
 
-def _version(package: str) -> str:
-    """A package's version; of a checkout that is not installed, that it is none."""
+def _version(package: str) -> str | None:
+    """None of a package that is run from its source tree without being installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def _cores() -> int:

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from pride_jax.data.described import described
-from pride_jax.data.partition import label_counts
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, explained, read_json, write_json
@@ -27,7 +26,11 @@ from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
 from pride_jax.runs.figures import METRICS, OWN, figures, told
+from pride_jax.runs.folders import leaving_nothing, set_aside
 from pride_jax.runs.hosts import NO_WORDS, Action, Order
+from pride_jax.runs.longer import told_of_more_rounds
+from pride_jax.runs.models import Best, keep_best, read_best, write_model
+from pride_jax.runs.pictures import draw, draw_released
 from pride_jax.runs.prepared import (
     Prepared,
     RealParties,
@@ -36,11 +39,13 @@ from pride_jax.runs.prepared import (
     simulated_of,
 )
 from pride_jax.runs.refusals import REFUSALS
+from pride_jax.runs.resuming import CONFIG, SUMMARY, is_finished, may_change
 from pride_jax.runs.secrets import keep, private_seed, save_seed
+from pride_jax.runs.start import START, begin_from, check_start, keep_start, sentence, started_from
 from pride_jax.runs.summary import Summary, row_of, summarize
-from pride_jax.settings import own
+from pride_jax.settings import learning, own
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.files import differences, to_dict
+from pride_jax.settings.files import to_dict
 from pride_jax.settings.protocols import build_key_files
 
 
@@ -49,27 +54,36 @@ def run(
     workdir: Path,
     *,
     resume: bool = False,
+    overwrite: bool = False,
+    start_from: Path | None = None,
     report: Callable[[metrics.Row], None] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
     The folder holds ``config.json``, ``disclosure.json``, ``env.json`` (one entry a start),
-    ``metrics.jsonl`` (one row an evaluation), ``checkpoints/``, ``secrets/`` where there are any,
-    ``ledger.jsonl`` of a private run (what was released), and at the end ``summary.json`` and
-    ``plots/``. What ε does not cover of a private run is in ``private/``, which nobody but its
-    owner can enter, and nowhere else; see `figures`. A run that dies at any moment continues with
-    ``resume``; on the same machine and versions it ends with the same bits, timings aside. Of a
-    private run, rounds that cannot be done again to the same bits get other cohorts and noise, and
-    are charged again.
+    ``metrics.jsonl`` (one row an evaluation), ``best.safetensors`` (the model of the best of them),
+    ``checkpoints/``, ``secrets/`` where there are any, ``ledger.jsonl`` of a private run (what was
+    released), and at the end ``model.safetensors`` with ``model.json``, ``summary.json`` and
+    ``plots/``; `load` reads the models. What ε does not cover of a private run is in ``private/``,
+    which nobody but its owner can enter, and nowhere else; see `figures`. A run that dies at any
+    moment continues with ``resume``; on the same machine and versions it ends with the same bits,
+    timings aside. Of a private run, rounds that cannot be done again to the same bits get other
+    cohorts and noise, and are charged again.
 
     Args:
       config: the settings.
       workdir: the run's folder: new or empty, or, to resume, the one it was left in.
-      resume: continue from the latest checkpoint. A finished run is left as it is.
+      resume: continue from the latest checkpoint. A finished run is left as it is, unless there
+        are to be more rounds; other settings may only change where results do not, see
+        `resuming.may_change`.
+      overwrite: make room for the run in the place of another, which is gone once this one can
+        start, with its secrets and its ledger.
+      start_from: the folder of a run whose last parameters this one starts from.
       report: called with each new row of the metrics.
-      note: called, before training, with each thing worth knowing of the data: first what was read;
-        of a private run, nothing that counts clients' examples.
+      note: called, before training, with each thing worth knowing: of the data, first what was read
+        and of a private run nothing that counts clients' examples; of more rounds; and of an ε that
+        is to be added.
 
     Returns:
       What ``summary.json`` holds.
@@ -80,15 +94,32 @@ def run(
     """
     hosts.check_code(config.code)
     with hosts.dismissing():
-        finished = is_finished(config, workdir, resume)
+        check_start(workdir, resume, overwrite, start_from)
+        finished = not overwrite and _is_finished(config, workdir, resume)
     if finished:
         hosts.dismiss()
-        return read_json(workdir / "summary.json")
-    prepared = prepare(config, workdir / "secrets")
+        return read_json(workdir / SUMMARY)
+    source = (workdir / START) if resume else start_from
+    begin = begin_from(source) if source is not None and source.is_dir() else learning.from_scratch
+    with set_aside(workdir) if overwrite else contextlib.nullcontext():
+        prepared = prepare(config, workdir / "secrets", begin=begin)
     dataset, clients = simulated_of(prepared).dataset, len(prepared.sizes)
-    for text in described(dataset, clients, config.privacy.hides):
+    notes = described(dataset, clients, config.privacy.hides)
+    for text in (*notes, *told_of_more_rounds(workdir, config, prepared.plan)):
         note(text)
+    if start_from is not None:
+        keep_start(start_from, workdir)
     return run_in(prepared, workdir, report)
+
+
+def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
+    """As `is_finished`; what else is wrong with the settings is told before a folder in use is."""
+    try:
+        return is_finished(config, workdir, resume, may_change(config))
+    except RunError:
+        if not resume and jax.process_count() == 1:
+            prepare(config, workdir / "no secrets")
+        raise
 
 
 def run_in(
@@ -166,7 +197,7 @@ def run_in_steps(
     """
     with explained("write to", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        with claimed(workdir):
+        with claimed(workdir), leaving_nothing(workdir):
             return (yield from _run(prepared, workdir, report, pictures))
 
 
@@ -192,7 +223,10 @@ def _run(
     pictures: bool,
 ) -> Course:
     config, real = prepared.config, isinstance(prepared.simulated, RealParties)
-    write_json(workdir / "config.json", to_dict(config))
+    # Of a run that is made longer: until its end it has no summary.
+    for folder in (workdir, workdir / OWN):
+        (folder / SUMMARY).unlink(missing_ok=True)
+    write_json(workdir / CONFIG, to_dict(config))
     own.keep(config.code, workdir)
     seed = _claim_secrets(prepared, workdir)
     known = len(prepared.sizes), prepared.holders, real
@@ -202,14 +236,17 @@ def _run(
     write_json(workdir / "env.json", [*starts, environment()])
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
     cost = budget.cost()
-    summary = summarize(prepared, state, rows) | cost
+    started = started_from(workdir, config, prepared.plan, cost)
+    summary = summarize(prepared, state, rows) | cost | started
+    write_model(workdir, prepared.algorithm.params(state), prepared.seen)
     disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], *known)
+    disclosed["guarantee"] += sentence(started)
     write_json(workdir / "disclosure.json", disclosed)
     hides = config.privacy.hides
     if pictures:
-        _draw(prepared, summary, rows, workdir / OWN if hides else workdir)
+        draw(prepared, summary, rows, workdir / OWN if hides else workdir)
         if hides:
-            _draw_released(told(summary), rows, workdir / "plots")
+            draw_released(told(summary), rows, workdir / "plots")
     return figures(workdir, hides).conclude(summary)
 
 
@@ -241,37 +278,6 @@ def _claim_secrets(prepared: Prepared, workdir: Path) -> bytes | None:
     return seed
 
 
-def is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
-    """Whether the run in a folder is finished.
-
-    Raises:
-      RunError: the folder is another run's, or there is none to resume.
-    """
-    saved = workdir / "config.json"
-    if resume and not workdir.is_dir():
-        raise RunError(f"There is nothing to resume in {workdir}: start without --resume")
-    if resume and saved.exists():
-        changed = differences(read_json(saved), to_dict(config))
-        if changed:
-            raise RunError(
-                f"{workdir} was begun with other settings: {'; '.join(changed)} "
-                "(saved -> now). Resume with the saved ones, or start in another --workdir"
-            )
-        return (workdir / "summary.json").exists()
-    with explained("write to", workdir):
-        used = workdir.exists() and any(file.suffix != ".tmp" for file in workdir.iterdir())
-    if used and resume:
-        raise RunError(
-            f"There is no run to resume in {workdir}: it has files, but no config.json. Name the "
-            "run's own folder, or start in another --workdir"
-        )
-    if used:
-        raise RunError(
-            f"{workdir} is not empty: continue its run with --resume, or choose another --workdir"
-        )
-    return False
-
-
 def _train(
     prepared: Prepared,
     workdir: Path,
@@ -295,7 +301,15 @@ def _train(
     if latest is not None:
         carried, kept = folder.restore(latest, carried), clients.restore(latest, kept)
     state = _shared(prepared, state, carried, kept)
+    best = read_best(workdir, latest)
     began = time.perf_counter() - (rows[-1]["seconds_elapsed"] if rows else 0.0)
+
+    def keep_this() -> None:
+        """Keeps the model if it is the best; after its checkpoint, so that no crash loses it."""
+        nonlocal best
+        name, score = next(iter(metrics.scores(rows[-1]).items()))
+        now = Best(rows[-1]["round"], score if name == "accuracy" else -score)
+        best = keep_best(workdir, best, now, prepared.algorithm.params(state))
 
     def record(info: RoundInfo | None, seconds: float) -> None:
         row = row_of(prepared, state, info) | budget.spent()
@@ -308,11 +322,14 @@ def _train(
         # Before the server's own part: a checkpoint that is there is whole.
         clients.save(row["round"], kept)
         folder.save(row["round"], _carried(state))
+        keep_this()
         if report:
             report(shown)
 
     if latest is None:
         record(None, 0.0)
+    else:
+        keep_this()
     every = config.evaluation.every
     while (round_ := int(state.round)) < config.rounds and not _is_there(config, rows[-1]):
         until = min((round_ // every + 1) * every, config.rounds)
@@ -401,28 +418,3 @@ def _advance(prepared: Prepared, state: ServerState, until: int) -> tuple[Server
     """
     with hosts.unbroken():
         return jax.block_until_ready(prepared.algorithm.rounds(state, until))
-
-
-def _draw(prepared: Prepared, summary: Summary, rows: list[metrics.Row], folder: Path) -> None:
-    """The run's pictures, in ``plots`` of a folder."""
-    _draw_released(summary, rows, folder / "plots")
-    if summary["confusion"] and isinstance(prepared.simulated, Simulated):
-        from pride_jax.reporting import plots
-
-        dataset, partition, *_ = prepared.simulated
-        counts = label_counts(partition, dataset.train_targets, dataset.outputs)
-        plots.save(plots.label_map(counts), folder / "plots" / "client_labels.png")
-
-
-def _draw_released(summary: Summary, rows: list[metrics.Row], folder: Path) -> None:
-    """Pictures of what test examples tell."""
-    # Half a second of imports that a run needs at its end only.
-    from pride_jax.reporting import plots
-
-    curve = plots.learning_curve(rows, plots.baselines(summary))
-    plots.save(curve, folder / "learning_curve.png")
-    if summary["trade_off"] is not None:
-        plots.save(plots.trade_off(summary["trade_off"]), folder / "trade_off.png")
-    if summary["confusion"]:
-        matrices = plots.confusion_matrices(plots.confusions(summary))
-        plots.save(matrices, folder / "confusion_matrix.png")

@@ -17,15 +17,15 @@ from pride_jax.files import write_atomically, write_json
 from pride_jax.reporting import metrics
 from pride_jax.reporting.metrics import Row
 from pride_jax.runs.budget import NO_COST
+from pride_jax.runs.resuming import SUMMARY
 
 METRICS = "metrics.jsonl"
-SUMMARY = "summary.json"
 OWN = "private"
 """The folder, in that of a private run, of what only the run's owner may read."""
 
 _TOLD = {
     *("round", "rounds", "rounds_to_target", "parameters", "parameters_sha256", "confusion"),
-    *NO_COST,
+    *("start", *NO_COST),
 }
 """Figures of a private run that anyone may read, beside the scores on test examples: what follows
 from settings and released models, and what privacy costs."""

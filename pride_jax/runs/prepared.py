@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +39,7 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import affordable
 from pride_jax.runs.figures import own_folder
+from pride_jax.runs.models import Seen, seen_in
 from pride_jax.runs.refusals import note_refusal
 from pride_jax.runs.secrets import key_holder_keys
 from pride_jax.settings import build, learning
@@ -91,6 +91,7 @@ class Prepared(NamedTuple):
       holders: the most clients that hold one same example; 1 where clients are real, and nobody
         compares what they hold.
       test_examples: how many those are.
+      seen: what a model takes and gives.
       inputs: -> digest of what else the released models depend on.
       hyper: settings that the algorithm takes as arguments.
       simulated: what only a simulation has, or that clients are real.
@@ -107,13 +108,17 @@ class Prepared(NamedTuple):
     sizes: Int[np.ndarray, "clients"]
     holders: int
     test_examples: int
+    seen: Seen
     inputs: Callable[[], str]
     hyper: Hyper
     simulated: Simulated | RealParties
 
 
 def prepare(
-    config: Experiment, secrets: Path, hyper: Mapping[str, float] | None = None
+    config: Experiment,
+    secrets: Path,
+    hyper: Mapping[str, float] | None = None,
+    begin: learning.Begin = learning.from_scratch,
 ) -> Prepared:
     """Loads the data and builds the functions that the settings name; writes nothing.
 
@@ -121,6 +126,7 @@ def prepare(
       config: the settings.
       secrets: folder in which the key holder's key is looked for; a new one is made if it has none.
       hyper: settings that the algorithm is to take as arguments; of `learning.NUMBERS`.
+      begin: gives the task the parameters that training starts from.
 
     Raises:
       PrideError: the data cannot be had, or settings contradict it or each other.
@@ -132,22 +138,23 @@ def prepare(
             "model needs all examples in one place"
         )
     dataset = build.build_dataset(config)
+    seen = seen_in(dataset)
     partition, held = build.build_partitions(config, dataset)
     data, held_out = _divided(dataset, partition, held)
     examples = learning.Shape(dataset.train_inputs.shape[1:], dataset.outputs)
-    task = learning.build_task(config, examples)
+    task = begin(learning.build_task(config, examples))
     _check_target(config, headline_of(task, data))
     if count > 1:
         dataset = dataset._replace(train_inputs=dataset.train_inputs[:0].copy())
     numbers = {name: jnp.float32(value) for name, value in (hyper or {}).items()}
-    method = learning.method_of_numbers(config, examples)(numbers)
+    method = learning.method_of_numbers(config, examples, begin)(numbers)
     length = sent_numbers(method)
     plan = build.build_plan(config, data.num_clients, length, keeps_state(method))
     if isinstance(plan, Plan):
         affordable(config.privacy, plan)
     mesh = build.build_mesh(config.engine)
     secure = _secure_aggregation(config, secrets, length)
-    algorithm = build_algorithm(config, examples, data, mesh, plan, secure, numbers)
+    algorithm = build_algorithm(config, examples, data, mesh, plan, secure, numbers, begin)
     here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
     test = evaluator(task, dataset, here)
     review = _review_of(config, task, method, algorithm, data, held_out, here)
@@ -163,7 +170,8 @@ def prepare(
         sizes=partition.sizes,
         holders=most_holders(partition),
         test_examples=len(dataset.test_targets),
-        inputs=partial(_digest, data),
+        seen=seen,
+        inputs=lambda: f"{_digest(data)} {config.engine.chunk}",
         hyper=numbers,
         simulated=Simulated(dataset, partition, held, data, review),
     )
@@ -200,10 +208,11 @@ def build_algorithm(
     plan: Plan | NoPlan,
     secure: SecureAggregation | None,
     hyper: Hyper,
+    begin: learning.Begin = learning.from_scratch,
 ) -> Algorithm:
     """Federated training as the settings name it."""
     return federated(
-        learning.method_of_numbers(config, examples),
+        learning.method_of_numbers(config, examples, begin),
         data,
         plan,
         adder_of(config, mesh, secure),

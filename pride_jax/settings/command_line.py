@@ -38,7 +38,7 @@ def override(
         use_underscores=True,
         prog=prog,
         config=() if flags else (tyro.conf.FlagConversionOff,),
-        registry=_registry(),
+        registry=registry(),
     )
 
 
@@ -73,11 +73,11 @@ def _last(flag: str, arguments: Sequence[str]) -> str | None:
     return value
 
 
-def _registry() -> ConstructorRegistry:
+def registry() -> ConstructorRegistry:
     """Options are arguments of the types that their function takes; own code is none."""
-    registry = ConstructorRegistry()
+    rules = ConstructorRegistry()
 
-    @registry.struct_rule
+    @rules.struct_rule
     def options(info: TypeInfo) -> StructConstructorSpec | None:
         if not isinstance(info.default, Options):
             return None
@@ -87,10 +87,10 @@ def _registry() -> ConstructorRegistry:
         ]
         return StructConstructorSpec(lambda **values: values, tuple(fields))
 
-    @registry.struct_rule
+    @rules.struct_rule
     def code(info: TypeInfo) -> StructConstructorSpec | None:
         if not isinstance(info.default, Code):
             return None
         return StructConstructorSpec(lambda: info.default, ())
 
-    return registry
+    return rules

@@ -7,7 +7,7 @@ import runpy
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json
@@ -95,6 +95,30 @@ def trust(config: Experiment, folder: Path) -> Experiment:
     return trusted
 
 
+def continued(run: Path, trusted: bool) -> Experiment:
+    """The settings of a run that is to go on, from its folder alone.
+
+    Args:
+      run: its folder.
+      trusted: whether own code that came with it may be imported from the folder.
+
+    Raises:
+      PrideError: there is no run in the folder, or its own code is not trusted.
+    """
+    if not (run / "config.json").is_file():
+        raise ConfigError(
+            f"There is no run to resume in {run}: it has no config.json; expected a run's own "
+            "folder, or name its config with --config FILE"
+        )
+    config = read_settings(run)
+    if config.code.digests and not trusted:
+        raise ConfigError(
+            f"{run} comes with code of its own, {', '.join(config.code.digests)}: read it in "
+            f"{run / own.CODE}, then add --trust-code; or name the run's config, --config FILE"
+        )
+    return trust(config, run / own.CODE)
+
+
 def _read(kind: type, content: Any, where: str) -> Any:
     hints = typing.get_type_hints(kind)
     if not isinstance(content, dict):
@@ -130,13 +154,35 @@ def _expect_names(value: Any, where: str) -> None:
         raise ConfigError(f"{where}={value!r}: expected an object of names and values")
 
 
-def differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    """Which settings of two saved configs differ, as ``section.name: one -> other``."""
+class Change(NamedTuple):
+    """A setting that is not the same in two saved configs.
+
+    Attributes:
+      name: as ``section.name``.
+      before: its value in the first; None where it is missing.
+      after: likewise in the second.
+    """
+
+    name: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.before!r} -> {self.after!r}"
+
+
+def changes(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[Change]:
+    """Which settings of two saved configs differ, in alphabetical order."""
     found = []
     for name in sorted(one.keys() | other.keys()):
         here, there = one.get(name), other.get(name)
         if isinstance(here, dict) and isinstance(there, dict):
-            found += differences(here, there, f"{prefix}{name}.")
+            found += changes(here, there, f"{prefix}{name}.")
         elif here != there:
-            found.append(f"{prefix}{name}: {here!r} -> {there!r}")
+            found.append(Change(f"{prefix}{name}", here, there))
     return found
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Which settings of two saved configs differ, as ``section.name: one -> other``."""
+    return list(map(str, changes(one, other)))

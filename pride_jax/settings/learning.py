@@ -68,6 +68,15 @@ def build_model(experiment: config.Experiment, examples: Shape) -> Model:
     return _model(experiment.model, experiment.code, client.precision, *examples)
 
 
+Begin = Callable[[Task], Task]
+"""A task -> the same, with other parameters to begin with."""
+
+
+def from_scratch(task: Task) -> Task:
+    """A task as it stands, whose parameters are drawn anew."""
+    return task
+
+
 def build_task(experiment: config.Experiment, examples: Shape) -> Task:
     """What is learned from an example."""
     model = build_model(experiment, examples)
@@ -96,6 +105,7 @@ def build_method(
     experiment: config.Experiment,
     examples: Shape,
     numbers: Mapping[str, Number],
+    begin: Begin = from_scratch,
 ) -> Method:
     """The method that the settings name.
 
@@ -103,6 +113,7 @@ def build_method(
       experiment: the settings.
       examples: what a model takes and gives.
       numbers: take the place of those settings; some of `NUMBERS`.
+      begin: gives the task the parameters that training starts from.
 
     Raises:
       ConfigError: the method does not take the client's optimizer, or another setting.
@@ -116,7 +127,7 @@ def build_method(
         named,
         code,
         Method,
-        task=task,
+        task=begin(task),
         client_optimizer=build_client_optimizer(experiment, numbers),
         client_rate=build_client_rate(experiment, numbers),
         server_optimizer=build_server_optimizer(experiment, numbers),
@@ -132,16 +143,18 @@ def build_method(
     return personal_layers(method, named.personal) if named.personal else method
 
 
-def method_of_numbers(experiment: config.Experiment, examples: Shape) -> Callable[[Hyper], Method]:
+def method_of_numbers(
+    experiment: config.Experiment, examples: Shape, begin: Begin = from_scratch
+) -> Callable[[Hyper], Method]:
     """Numbers of `NUMBERS` that a program takes as arguments -> the method with them."""
 
     # Without numbers it is one method, so that what was compiled of it is not compiled anew.
     @functools.cache
     def fixed() -> Method:
-        return build_method(experiment, examples, {})
+        return build_method(experiment, examples, {}, begin)
 
     def method(numbers: Hyper) -> Method:
-        return build_method(experiment, examples, numbers) if numbers else fixed()
+        return build_method(experiment, examples, numbers, begin) if numbers else fixed()
 
     return method
 

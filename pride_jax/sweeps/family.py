@@ -69,7 +69,7 @@ def family(asked: Asked) -> list[Choice]:
         seed, or there is nothing to score by.
       SystemExit: as `sweep.override`.
     """
-    for name, _ in asked.over:
+    for name in (setting for names, _ in asked.over for setting in names.split(",")):
         if name.startswith(_SAME):
             raise ConfigError(
                 f"--over {name}=… in a private sweep: expected a setting of learning; seed, data, "

@@ -1,12 +1,10 @@
 """Many runs of one config with some settings varied, and their results in one table."""
 
 import contextlib
-import hashlib
 import itertools
 import re
 import shlex
 import statistics
-import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,13 +14,18 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.reporting.metrics import Row, headline, scores
 from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.runs.folders import folder_name
+from pride_jax.runs.resuming import same_run
 from pride_jax.settings import command_line
 from pride_jax.settings.experiment import Experiment
-from pride_jax.settings.files import differences, to_dict
+from pride_jax.settings.files import to_dict
 
-_LONGEST_NAME = 200
-"""Characters of a folder's name; file systems end at 255 bytes."""
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(
+    rf"(?P<first>{_NUMBER})\.\.(?P<last>{_NUMBER})(?::(?P<count>\d+)(?P<log>log)?)?"
+)
+_TUPLE = re.compile(r"\([^()]*\)")
+_PART = re.compile(r"(?:\([^()]*\)|[^,])+")
 _REPORTED = (
     "central",
     "rounds_to_target",
@@ -74,22 +77,71 @@ Execute = Callable[[Sequence[Planned]], Ended]
 
 
 def parse_over(text: str) -> tuple[str, list[str]]:
-    """``name=1,2,4`` or ``name=0..19``, the last included, as a setting and its values.
+    """A setting and its values, or several settings that vary together.
+
+    - ``name=1,2,4``: the values.
+    - ``name=0..19``: whole numbers, the last included.
+    - ``name=0.1..0.5:5``: so many numbers at equal distances, both ends included.
+    - ``name=0.001..1:4log``: so many at equal ratios.
+    - ``name=(16),(64,32)``: tuples; ``16,64 32`` are the same.
+    - ``name,other=10,0.1;20,0.2``: two settings, whose values go together.
 
     Raises:
       ConfigError: anything else.
     """
     name, equals, values = text.partition("=")
     if not (name and equals and values):
-        raise ConfigError(f"--over {text}: expected setting=value,value,… or setting=first..last")
-    if spread := _RANGE.fullmatch(values):
-        first, last = map(int, spread.groups())
-        listed = [str(value) for value in range(first, last + 1)]
+        raise ConfigError(
+            f"--over {text}: expected setting=value,value,…, first..last, first..last:count, "
+            "first..last:countlog, or setting,setting=value,value;value,value"
+        )
+    if "," in name:
+        listed = [each.strip() for each in values.split(";")]
+        settings = name.split(",")
+        if not all(settings) or len(set(settings)) < len(settings):
+            raise ConfigError(f"--over {text}: expected different settings before the =")
+        for each in listed:
+            if len(_split(each)) != len(settings):
+                raise ConfigError(
+                    f"--over {text}: {each!r} are {len(_split(each))} values for {len(settings)} "
+                    "settings; expected a value each, and ; between combinations"
+                )
+    elif ".." in values and (spread := _RANGE.fullmatch(values)):
+        listed = _range(text, **spread.groupdict())
     else:
-        listed = values.split(",")
+        listed = _split(values)
     if not listed or len(set(listed)) < len(listed):
         raise ConfigError(f"--over {text}: expected at least one value, and each only once")
     return name, listed
+
+
+def _split(values: str) -> list[str]:
+    """Values between commas; a tuple in parentheses is one, with blanks in it."""
+    parts = _PART.findall(values)
+    return [
+        " ".join(each[1:-1].replace(",", " ").split()) if _TUPLE.fullmatch(each) else each
+        for each in parts
+    ]
+
+
+def _range(text: str, first: str, last: str, count: str | None, log: str | None) -> list[str]:
+    if count is None:
+        if not (first.isdecimal() and last.isdecimal()):
+            raise ConfigError(
+                f"--over {text}: expected how many values there are between numbers that are not "
+                f"whole, as {first}..{last}:5 at equal distances, or {first}..{last}:5log"
+            )
+        return [str(value) for value in range(int(first), int(last) + 1)]
+    low, high, number = float(first), float(last), int(count)
+    if number < 2 or not low < high or (log and low <= 0):
+        positive = " above 0" if log else ""
+        raise ConfigError(
+            f"--over {text}: expected numbers{positive}, the first below the last, and at least 2"
+        )
+    steps = [step / (number - 1) for step in range(number)]
+    if log:
+        return [f"{low * (high / low) ** step:.6g}" for step in steps]
+    return [f"{low + (high - low) * step:.6g}" for step in steps]
 
 
 def override(config: Experiment, settings: dict[str, str]) -> Experiment:
@@ -114,31 +166,22 @@ def _words(name: str, value: str) -> list[str]:
         raise ConfigError(f"--over {name}={value}: {error}; expected quotes in pairs") from None
 
 
-def folder_name(name: str) -> str:
-    """A run's name as the name of one folder, whatever its settings' values are.
-
-    Different names have different folders: what a folder's name cannot have is written ``%2F``, a
-    blank is ``+``, and of long names a digest takes the place of the end.
-    """
-    quoted = urllib.parse.quote_plus(name, safe=",=:")
-    if len(quoted) <= _LONGEST_NAME:
-        return quoted
-    digest = hashlib.sha256(quoted.encode()).hexdigest()[:16]
-    return f"{quoted[: _LONGEST_NAME - 17]}~{digest}"
-
-
 def grid(over: Sequence[tuple[str, list[str]]]) -> Iterator[dict[str, str]]:
     """Every combination of values, the last setting fastest.
 
     Raises:
       ConfigError: a setting is given twice.
     """
-    names = [name for name, _ in over]
+    names = [setting for name, _ in over for setting in name.split(",")]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"--over {name}=… is given twice: list its values in one --over")
     for values in itertools.product(*(values for _, values in over)):
-        yield dict(zip(names, values, strict=True))
+        parts = [
+            _split(value) if "," in name else [value]
+            for (name, _), value in zip(over, values, strict=True)
+        ]
+        yield dict(zip(names, itertools.chain.from_iterable(parts), strict=True))
 
 
 def plan(config: Experiment, over: Sequence[tuple[str, list[str]]], workdir: Path) -> list[Planned]:
@@ -239,11 +282,7 @@ def one_after_another(watch: Watch) -> Execute:
 def is_finished(run: Planned) -> bool:
     """Whether the run's folder holds its summary; that of other settings is not its own."""
     saved, summary = run.folder / "config.json", run.folder / "summary.json"
-    return (
-        summary.exists()
-        and saved.exists()
-        and not differences(read_json(saved), to_dict(run.config))
-    )
+    return summary.exists() and saved.exists() and same_run(read_json(saved), run.config)
 
 
 def _row(run: Planned, error: str | None = None) -> Row:

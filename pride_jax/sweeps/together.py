@@ -20,8 +20,9 @@ from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
-from pride_jax.runs.experiment import Asked, Trained, is_finished, run_in_steps
+from pride_jax.runs.experiment import Asked, Trained, run_in_steps
 from pride_jax.runs.prepared import Prepared, build_algorithm, prepare, simulated_of
+from pride_jax.runs.resuming import is_finished, may_change
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import differences, to_dict
@@ -102,7 +103,7 @@ def _prepared(run: Planned, names: Sequence[str]) -> Prepared | str:
       names: settings that the runs' program takes as arguments.
     """
     try:
-        is_finished(run.config, run.folder, resume=run.folder.exists())
+        is_finished(run.config, run.folder, run.folder.exists(), may_change(run.config))
         numbers = {name: value_of(run.config, name) for name in names}
         return prepare(run.config, run.folder / "secrets", numbers)
     except PrideError as error:

@@ -161,7 +161,7 @@ def test_a_sweep_tells_no_more(runs):
     (row,) = result["runs"]
     assert "error" not in row
     assert not [name for name in row if name.startswith(HIDDEN)]
-    assert list(result["over_runs"]) == ["test_accuracy", "test_loss"]
+    assert list(result["over_runs"]) == ["test_accuracy", "test_loss", "test_auc"]
 
 
 @pytest.mark.parametrize("runs", ["floats"], indirect=True)

@@ -35,6 +35,12 @@ def watch(running, waiting):
         ("seed=0..3", ["0", "1", "2", "3"]),
         ("client.learning_rate=0.1,0.2", ["0.1", "0.2"]),
         ("data.name=iris", ["iris"]),
+        ("client.learning_rate=0.1..0.5:3", ["0.1", "0.3", "0.5"]),
+        ("client.learning_rate=1e-3..1:4log", ["0.001", "0.01", "0.1", "1"]),
+        ("client.batch_size=16..128:4log", ["16", "32", "64", "128"]),
+        ("model.options.hidden=(16),(64,32)", ["16", "64 32"]),
+        ("data.name=../a.npz,./b..c.npz", ["../a.npz", "./b..c.npz"]),
+        ("client.epochs,rounds=1,20; 5,10", ["1,20", "5,10"]),
     ],
 )
 def test_values_are_listed_or_a_range_that_includes_its_end(text, values):
@@ -49,6 +55,11 @@ def test_values_are_listed_or_a_range_that_includes_its_end(text, values):
         ("=3", "expected setting=value"),
         ("seed=1,2,1", "each only once"),
         ("seed=3..2", "at least one value"),
+        ("client.learning_rate=0.1..0.5", "expected how many values"),
+        ("client.learning_rate=0..1:3log", "numbers above 0"),
+        ("client.learning_rate=0.1..0.5:1", "at least 2"),
+        ("client.epochs,rounds=1,20;5", "'5' are 1 values for 2 settings"),
+        ("client.epochs,client.epochs=1,2", "expected different settings"),
     ],
 )
 def test_what_is_no_setting_with_values_is_refused(text, told):
@@ -63,6 +74,27 @@ def test_a_grid_is_every_combination():
         {"a": "2", "b": "3"},
         {"a": "2", "b": "4"},
     ]
+
+
+def test_settings_that_vary_together_are_one_dimension_of_a_grid():
+    over = [parse_over("client.epochs,model.options.hidden=1,(16);2,(64,32)"), ("seed", ["0"])]
+    assert list(grid(over)) == [
+        {"client.epochs": "1", "model.options.hidden": "16", "seed": "0"},
+        {"client.epochs": "2", "model.options.hidden": "64 32", "seed": "0"},
+    ]
+    assert override(SMALL, next(iter(grid(over)))).model.options["hidden"] == (16,)
+
+
+def test_twelve_runs_over_floats_and_tuples_with_an_override(tmp_path):
+    over = [
+        parse_over("client.learning_rate=0.01..1:3log"),
+        parse_over("model.options.hidden=(4),(8,4)"),
+        parse_over("client.batch_size,client.epochs=10,1;20,2"),
+    ]
+    config = override(SMALL, {"rounds": "1", "evaluation.every": "1"})
+    result = sweep(config, over, tmp_path, one_after_another(watch), lambda row: None)
+    assert len(result["runs"]) == 12 and not any("error" in row for row in result["runs"])
+    assert len(list(tmp_path.glob("*/model.safetensors"))) == 12
 
 
 def test_a_setting_that_is_given_twice_is_refused():
