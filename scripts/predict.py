@@ -1,7 +1,8 @@
 """Answers of a trained model: ``python scripts/predict.py runs/iris_two_party flowers.csv``.
 
-FILE is read as the run's data are: .npy or .npz arrays (``inputs``), or what ``data.name`` takes. A
-CSV with a row for each example goes to the terminal or to --out. The code that came with a run is
+FILE is a table with the columns of the run's own (.csv, .parquet), an image, a folder or an archive
+of images, or arrays (.npy, .npz with ``inputs``). A CSV with a row for each example goes to the
+terminal or to --out. The code that came with a run is
 not run, unless --trust-code says that you have read it.
 """
 
@@ -73,7 +74,9 @@ def predict(arguments: argparse.Namespace) -> None:
             export(arguments.export, loaded.params)
     if arguments.file is None:
         return
-    answers, outputs = loaded.predict(read_inputs(arguments.file))
+    answers, outputs = loaded.predict(
+        read_inputs(arguments.file, loaded.seen, loaded.config.data.columns)
+    )
     if outputs.ndim != 2:
         raise RunError(
             f"The model gives {list(outputs.shape)} for each file: expected one answer an example; "

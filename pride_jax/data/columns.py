@@ -113,6 +113,33 @@ def table_inputs(table: Table, columns: Columns) -> np.ndarray:
     return np.stack(seen, axis=1).astype(np.float32)
 
 
+def read_inputs(path: Path, columns: Columns, names: tuple[str, ...]) -> np.ndarray:
+    """What a trained model sees of a table, before shift and scale.
+
+    Args:
+        path: `.csv` or `.parquet`. Target and group need not be there; columns may have moved.
+        columns: what was what in the table that the model was trained on.
+        names: `Dataset.input_names` of that table.
+
+    Returns:
+        float32 `[n, features]`, in the order of `names`.
+
+    Raises:
+        DataError: the file cannot be read, it lacks a column or has one more, or a value is none of
+            its column's kind.
+    """
+    table = read_table(path, columns.leave_out)
+    split = {f"{name}={value}": name for name, value in columns.categories}
+    wanted = list(dict.fromkeys(split.get(name, name) for name in names))
+    if sorted(_seen(table, columns)) != sorted(wanted):
+        odd = sorted(set(_seen(table, columns)) ^ set(wanted))
+        raise DataError(
+            f"{path}: columns {some(odd)} are not in both this table and the one that the model "
+            "was trained on; expected the same columns, target and group aside"
+        )
+    return table_inputs(table._replace(columns={n: table.columns[n] for n in wanted}), columns)
+
+
 def _check_columns(table: Table, columns: Columns) -> None:
     if not columns.target:
         raise DataError(

@@ -24,7 +24,7 @@ from pride_jax.errors import DataError
 ARCHIVES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
 """How the names of archives end that can be read."""
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg")
 _MODES = ("L", "RGB", "RGBA")
 _MOST_FILE_BYTES = 2**26
 _MOST_PIXELS = 2**24
@@ -91,6 +91,30 @@ def load_images(source: Path) -> PublishedSet:
     return published
 
 
+def read_images(source: Path) -> Pixels:
+    """Images without classes, in the order of their paths, from one image, a folder or an archive.
+
+    Args:
+        source: where they lie; images as of `load_images`, in any folders.
+
+    Returns:
+        uint8 `[images, height, width, channels]`.
+
+    Raises:
+        DataError: there is none, a file is none that can be read, or images differ in size or mode.
+    """
+    try:
+        images, others = _decode_all(source)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read ({error}); check the path") from None
+    if others or not images:
+        raise DataError(
+            f"{source}: {len(others)} files are no images ending in {', '.join(SUFFIXES)}, and "
+            f"{len(images)} are; expected images alone"
+        )
+    return np.stack([images[path] for path in sorted(images)])
+
+
 def _stem(source: Path) -> str:
     endings = [end for end in ARCHIVES if source.name.endswith(end)]
     return source.name.removesuffix(max(endings, key=len)) if endings else source.resolve().name
@@ -108,6 +132,8 @@ def _fingerprint(source: Path) -> str:
 def _files(source: Path) -> Iterator[_File]:
     if source.is_dir():
         return _in_folder(source)
+    if _is_image(PurePosixPath(source.name)):
+        return iter([_File(PurePosixPath(source.name), source.stat().st_size, source.read_bytes)])
     return _in_zip(source) if source.name.endswith(".zip") else _in_tar(source)
 
 
@@ -183,7 +209,7 @@ def _decode_all(source: Path) -> tuple[dict[tuple[str, ...], Pixels], list[str]]
 
 def _is_image(path: PurePosixPath) -> bool:
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in _SUFFIXES and not hidden
+    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 def _decode(where: str, content: bytes) -> tuple[_Form, Pixels]:
@@ -213,7 +239,7 @@ def _arrange(
     """The set of images, by split and class."""
     paths = _below_common_folder(sorted(images))
     if not paths:
-        raise DataError(f"{source}: no images ending in {', '.join(_SUFFIXES)}; {_LAYOUT}")
+        raise DataError(f"{source}: no images ending in {', '.join(SUFFIXES)}; {_LAYOUT}")
     splits: dict[str, list[tuple[str, Pixels]]] = {}
     depth = len(next(iter(paths)))
     for (*folders, file), pixels in ((path, images[full]) for path, full in paths.items()):

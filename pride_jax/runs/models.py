@@ -47,6 +47,8 @@ def seen_in(dataset: Dataset) -> Seen:
         outputs=dataset.outputs,
         shift=np.asarray(dataset.shift),
         scale=np.asarray(dataset.scale),
+        class_names=dataset.class_names,
+        input_names=dataset.input_names,
     )
 
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import predict as script
 import pride_jax as pride
 from pride_jax.errors import ConfigError, DataError, RunError
 from pride_jax.reporting import metrics
+from pride_jax.runs.examples import read_inputs
 from pride_jax.runs.experiment import run
 from pride_jax.settings.experiment import (
     Client,
@@ -208,7 +210,7 @@ def test_parameters_are_exported_as_plain_arrays(small, tmp_path, monkeypatch):
     [
         ([], "expected a FILE of examples, or --export"),
         (["nothing.npy"], "nothing.npy cannot be read"),
-        (["table.xls"], "expected arrays, .npy or .npz"),
+        (["table.xls"], "expected a table (.csv, .parquet), images, or arrays (.npy, .npz)"),
     ],
 )
 def test_what_cannot_be_answered_is_told_in_a_line(small, monkeypatch, capsys, arguments, told):
@@ -216,3 +218,49 @@ def test_what_cannot_be_answered_is_told_in_a_line(small, monkeypatch, capsys, a
     assert script.main() == 2
     errors = capsys.readouterr().err
     assert told in errors and errors.count("\n") == 1
+
+
+def table(path, columns):
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+        rows.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def test_a_table_is_answered_wherever_its_columns_lie(tmp_path):
+    rng = np.random.default_rng(0)
+    height, colour = rng.normal(size=60), rng.choice(["blue", "red"], 60)
+    kind = np.where((height > 0) ^ (colour == "red"), "tall", "small")
+    whole = {"height": height, "colour": colour, "kind": kind}
+    data = Data(
+        str(table(tmp_path / "own.csv", whole)),
+        target="kind",
+        categories=(("colour", "blue"), ("colour", "red")),
+    )
+    run(replace(SMALL, data=data), tmp_path / "run")
+    model = pride.load(tmp_path / "run")
+    assert model.seen.class_names == ("small", "tall")
+    assert model.seen.input_names == ("height", "colour=blue", "colour=red")
+    moved = table(tmp_path / "new.csv", {"colour": colour, "height": height})
+    expected = np.stack([height, colour == "blue", colour == "red"], axis=1).astype(np.float32)
+    given = read_inputs(moved, model.seen, model.config.data.columns)
+    np.testing.assert_array_equal(given, expected)
+    for wrong in ({"height": height}, {"colour": colour, "height": height, "width": height}):
+        with pytest.raises(DataError, match="are not in both this table and the one"):
+            read_inputs(table(moved, wrong), model.seen, model.config.data.columns)
+
+
+def test_images_are_read_alone_or_together(small, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
+    for name, each in zip(("c.png", "a.png", "b/b.png"), pixels, strict=True):
+        (tmp_path / "b").mkdir(exist_ok=True)
+        Image.fromarray(each).save(tmp_path / name)
+    seen = pride.load(small).seen
+    together = read_inputs(tmp_path, seen, Data().columns)
+    np.testing.assert_array_equal(together, pixels[[1, 2, 0]])
+    alone = read_inputs(tmp_path / "c.png", seen, Data().columns)
+    np.testing.assert_array_equal(alone, pixels[:1])
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(DataError, match="expected images alone"):
+        read_inputs(tmp_path, seen, Data().columns)
