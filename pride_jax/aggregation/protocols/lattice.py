@@ -341,7 +341,7 @@ def _sight(of_keys: Sight) -> Sight:
         return of_keys
     if AGGREGATOR not in of_keys.who:
         test = "TestWithoutTheAggregator"
-    elif "every client" in of_keys.learns or "one client" in of_keys.learns:
+    elif "every client" in of_keys.learns or "any one client" in of_keys.learns:
         test = "test_who_learns_a_key_reads_what_it_hides"
     elif of_keys.adversary == "active":
         test = "TestTheAggregatorCheats"
