@@ -233,7 +233,7 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
         for message in accepted:
             _check_hidden(sums.ring, message)
         of_keys = inner.combine(sums.of_keys, [sums.key_in(message) for message in accepted])
-        hidden = add(sums.ring, [message.body[:size] for message in accepted])
+        hidden = add(sums.ring, (message.body[:size] for message in accepted))
         return Total(sums.about, of_keys.contributors, hidden + of_keys.body)
 
     def share(directory: Directory, secret: Secret, question: Question) -> Share:
