@@ -122,7 +122,8 @@ class BurntError(ProtocolError):
 
     Attributes:
       round: whose sum.
-      candidates: the clients, one of whom at least is why, as far as the messages show.
+      candidates: the clients, one of whom at least is why, as far as the messages show, unless
+        it is who opens sums.
       reason: what was found.
     """
 
@@ -134,6 +135,6 @@ class BurntError(ProtocolError):
 
     def __str__(self) -> str:
         return (
-            f"Round {self.round} goes without its sum, because of one of the clients "
-            f"{list(self.candidates)} at least: {self.reason}"
+            f"Round {self.round} goes without its sum, because of one at least of the clients "
+            f"{list(self.candidates)} and who opens sums: {self.reason}"
         )

@@ -462,6 +462,20 @@ class TestWithoutTheAggregator:
             with pytest.raises(ProtocolError, match="summed error"):
                 party.protocol.open(directory, total, [shifted])
 
+    def test_a_lie_is_not_put_down_to_clients_alone(self, through_two_servers: Party) -> None:
+        """Who reads why a round was given up learns that it may have been a key holder."""
+        party = through_two_servers
+
+        def lie(*given) -> Share:
+            share = party.protocol.share(*given)
+            return share._replace(body=bytes(len(share.body)))
+
+        terms, lying = called(party).terms, party.protocol._replace(share=lie)
+        aggregator = simulate(lying, terms, (party.secret, party.public), os.urandom)
+        announced = aggregator.announce(3, CLIENTS, 2, b"model")
+        with pytest.raises(BurntError, match="and who opens sums"):
+            aggregator.add(announced, np.stack([vector_of(client) for client in CLIENTS]))
+
     def test_a_lie_of_a_paillier_holder_is_seen(self, through_paillier: Party) -> None:
         party, directory = through_paillier, called(through_paillier)
         sent = protected(party, directory)

@@ -118,8 +118,8 @@ def reveal(
     if outside:
         raise ProtocolError(
             f"{outside} of {lattice.coefficients} coefficients of the summed error leave "
-            f"±{largest}: the summed key is not that of these {count} vectors, or one was hidden "
-            "wrongly; discard the round"
+            f"±{largest}: the summed key is not that of these {count} vectors, because who opens "
+            "sums was wrong, or one was hidden wrongly; discard the round"
         )
     values -= 2 ** (lattice.value_bits - 1)
     summed, unused = np.split(values.reshape(-1), [lattice.length])
