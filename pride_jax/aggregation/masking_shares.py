@@ -114,7 +114,8 @@ def _recovered(
         if _joined(directory, total, client, needed, true) is not None:
             raise FalseSharesError(
                 [ids[at - 1] for at in sorted(wrong)],
-                f"those of others give client {client}'s key of round {directory.round}",
+                f"those of others give client {client}'s key of round {directory.round}; it gave a "
+                f"false one, or client {client} sealed it one",
             )
     raise _false(
         directory,

@@ -94,6 +94,8 @@ class WrongSignatureError(MessageError):
 class FalseSharesError(ProtocolError):
     """Shares that others' shares show to be false; the sum may open without them.
 
+    It does not show who lied: those who gave the shares, or the one who had sealed them these.
+
     Attributes:
       holders: the clients that gave them.
       reason: what was found.
@@ -105,12 +107,13 @@ class FalseSharesError(ProtocolError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"Shares of the clients {list(self.holders)} are false: {self.reason}"
+        return f"Shares of the clients {list(self.holders)} do not fit: {self.reason}"
 
     def refusals(self) -> list[FalseShareError]:
         """One a client."""
         return [
-            FalseShareError(holder, f"its share is false: {self.reason}") for holder in self.holders
+            FalseShareError(holder, f"its share does not fit: {self.reason}")
+            for holder in self.holders
         ]
 
 
@@ -119,7 +122,8 @@ class BurntError(ProtocolError):
 
     Attributes:
       round: whose sum.
-      candidates: the clients, one of whom at least is why, as far as the messages show.
+      candidates: the clients, one of whom at least is why, as far as the messages show, unless
+        it is who opens sums.
       reason: what was found.
     """
 
@@ -131,6 +135,6 @@ class BurntError(ProtocolError):
 
     def __str__(self) -> str:
         return (
-            f"Round {self.round} goes without its sum, because of one of the clients "
-            f"{list(self.candidates)} at least: {self.reason}"
+            f"Round {self.round} goes without its sum, because of one at least of the clients "
+            f"{list(self.candidates)} and who opens sums: {self.reason}"
         )

@@ -8,6 +8,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from ciphertexts import (
     unblinded,
     vector_in,
 )
-from parties import Party, breakable_ring, party_apart, party_of_case
+from parties import Party, breakable_ring, key_apart, party_apart, party_of, party_of_case
 
 from pride_jax.aggregation import plaintext_proofs
 from pride_jax.aggregation.holder import help_open
@@ -35,8 +36,10 @@ from pride_jax.aggregation.lattice.wire import from_bytes, to_bytes
 from pride_jax.aggregation.messages import enclosed_of, header_bytes, question_of
 from pride_jax.aggregation.protocols import lattice as module
 from pride_jax.aggregation.protocols import two_servers
+from pride_jax.aggregation.protocols.threshold import threshold_paillier
 from pride_jax.aggregation.refusals import BurntError, UnprovedError
-from pride_jax.aggregation.secure_sum import Directory, Message, Prepared, Share, header
+from pride_jax.aggregation.round_keys import Member
+from pride_jax.aggregation.secure_sum import Directory, Message, Prepared, Secret, Share, header
 from pride_jax.aggregation.simulation import simulate
 from pride_jax.aggregation.words import from_bytes as words_from_bytes
 from pride_jax.aggregation.words import stream, to_signed, words_of
@@ -221,6 +224,23 @@ class TestTheAggregatorReads:
         for key in (left, *keys[2:]):
             assert not is_readable(party, directory, key, honest[1])
 
+    def test_together_with_key_holders_below_the_threshold(self, keys: list[np.ndarray]) -> None:
+        """One of three holders, of whom two find the victim's key."""
+        party = party_apart("threshold")
+        directory = called(party)
+        inside, message = of_keys(directory), party.protect(directory, VICTIM, vector_of(VICTIM))
+        ciphertexts = ciphertexts_of(party, inside, message)
+        one, other, _ = party.protocol.deal(party.secret)
+
+        def found(*holders: Secret) -> np.ndarray:
+            plaintexts = decrypted_by(holders, ciphertexts)
+            seed = key_part(message).body
+            return vector_in(inside, unblinded(party, plaintexts, [(1, seed)]))
+
+        with pytest.raises(ProtocolError, match="do not fit one another"):
+            found(one)
+        assert (found(one, other) == keys[-1]).all()
+
     def solved(self, party: Party, directory: Directory, hidden: bytes) -> np.ndarray:
         """The key, from a block whose values are known to be 0, as if it held no errors."""
         ring, public = ring_of(directory), public_of(party, directory)
@@ -267,6 +287,53 @@ class TestTheAggregatorCheats:
         )
         hidden = hidden_in(sent[VICTIM - 1])
         assert is_readable(party, directory, all_keys - their_keys, hidden)
+
+    def test_two_lists_of_one_round(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As above, where clients open the sums: each consents to one list."""
+        party = party_apart("masking")
+        directory = party.directory((1, 2, 3, 4, 5), LENGTH, smallest=2)
+        sent = [party.protect(directory, c, vector_of(c)) for c in directory.roster]
+        others = [message for message in sent if message.client != VICTIM]
+        all_keys = summed_key(party, directory, sent, party.shares(directory, sent))
+        with pytest.raises(ProtocolError, match="has agreed to open the sum of other contributors"):
+            party.shares(directory, others)
+        # Clients that remember nothing.
+        forget = lambda member, digest, round_: setattr(member, "_agreed", digest)  # noqa: E731
+        monkeypatch.setattr(Member, "agree_to", forget)
+        their_keys = summed_key(party, directory, others, party.shares(directory, others))
+        hidden = hidden_in(sent[VICTIM - 1])
+        assert is_readable(party, directory, all_keys - their_keys, hidden)
+
+    def test_two_sets_together_with_a_key_holder(self) -> None:
+        """Three of four holders, the default, open a sum of keys: one that cheats opens no second
+        one. Of three, two do: they open both, whose difference is the victim's key."""
+        for holders, threshold in ((4, 3), (3, 2)):
+            make = partial(threshold_paillier, 1024, holders, threshold)
+            party = replace(party_of(key_apart(make)), signed=True)
+            directory = called(party)
+            sent = protected(party, directory)
+            others = [message for message in sent if message.client != VICTIM]
+            corrupt, *honest = holders_of(party, directory)
+            found = []
+            for messages, asked in (
+                (sent, honest[: threshold - 1]),
+                (others, honest[threshold - 1 :]),
+            ):
+                answering = [corrupt, *asked]
+                found.append(
+                    [
+                        help_open(party.protocol, each, directory, question_of(messages))[0]
+                        for each in answering
+                    ]
+                )
+            all_keys = summed_key(party, directory, sent, found[0])
+            if len(found[1]) < threshold:
+                with pytest.raises(ProtocolError, match="2 shares"):
+                    summed_key(party, directory, others, found[1])
+                continue
+            their_keys = summed_key(party, directory, others, found[1])
+            hidden = hidden_in(sent[VICTIM - 1])
+            assert is_readable(party, directory, all_keys - their_keys, hidden)
 
     def test_two_messages_under_one_key(self, party: Party) -> None:
         """The key is gone from their difference."""
@@ -394,6 +461,20 @@ class TestWithoutTheAggregator:
             shifted = share._replace(body=words_to_bytes(words, lie))
             with pytest.raises(ProtocolError, match="summed error"):
                 party.protocol.open(directory, total, [shifted])
+
+    def test_a_lie_is_not_put_down_to_clients_alone(self, through_two_servers: Party) -> None:
+        """Who reads why a round was given up learns that it may have been a key holder."""
+        party = through_two_servers
+
+        def lie(*given) -> Share:
+            share = party.protocol.share(*given)
+            return share._replace(body=bytes(len(share.body)))
+
+        terms, lying = called(party).terms, party.protocol._replace(share=lie)
+        aggregator = simulate(lying, terms, (party.secret, party.public), os.urandom)
+        announced = aggregator.announce(3, CLIENTS, 2, b"model")
+        with pytest.raises(BurntError, match="and who opens sums"):
+            aggregator.add(announced, np.stack([vector_of(client) for client in CLIENTS]))
 
     def test_a_lie_of_a_paillier_holder_is_seen(self, through_paillier: Party) -> None:
         party, directory = through_paillier, called(through_paillier)

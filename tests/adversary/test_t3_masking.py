@@ -5,7 +5,7 @@ The server computes with everything that reaches it, and sends each client what 
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +29,13 @@ from pride_jax.aggregation.round_keys import (
     round_keys_from_bytes,
     sign_round_keys,
 )
-from pride_jax.aggregation.secret_sharing import PRIME, SHARE_BYTES, join_shares, lagrange_weights
+from pride_jax.aggregation.secret_sharing import (
+    PRIME,
+    SHARE_BYTES,
+    join_shares,
+    lagrange_weights,
+    split_secrets,
+)
 from pride_jax.aggregation.secure_sum import Directory, Message, Question, Role, Secret, header
 from pride_jax.aggregation.words import from_bytes, sum_of_streams, to_signed, words_of
 from pride_jax.errors import ProtocolError
@@ -334,13 +340,15 @@ class TestFalseShares:
 
     CLIENTS = 12
 
-    def opened(self, party: Party, liars: Iterable[int], false_letter: bool = False) -> Opened:
+    def opened(
+        self, party: Party, liars: Iterable[int], false_letter: Callable | None = None
+    ) -> Opened:
         before, secrets = announced(party, self.CLIENTS)
         ways, everyone = party.protocol.letters, range(self.CLIENTS)
         assert ways is not None
-        if false_letter:
-            # Boxes that open, with shares of nothing.
-            off(self.monkeypatch, letters, "split_secrets", shares_of_nothing)
+        if false_letter is not None:
+            # Boxes that open, with shares of something else.
+            off(self.monkeypatch, letters, "split_secrets", false_letter)
         written = [party.sign(ways.write(os.urandom, before, secrets[VICTIM], VICTIM))]
         self.monkeypatch.undo()
         written += [party.sign(ways.write(os.urandom, before, secrets[c], c)) for c in everyone[1:]]
@@ -377,9 +385,17 @@ class TestFalseShares:
         np.testing.assert_array_equal(found.total, sum_of(range(self.CLIENTS)))
         assert [each.client for each in found.refused] == list(liars)
 
+    def test_a_writer_cannot_put_the_blame_on_a_helper_alone(self) -> None:
+        """It seals a false share to one honest helper, which gives what it got."""
+        found = self.opened(party_with("active"), (), false_to_client_3)
+        np.testing.assert_array_equal(found.total, sum_of(range(self.CLIENTS)))
+        (refused,) = found.refused
+        assert refused.client == 3
+        assert f"or client {VICTIM} sealed it one" in str(refused)
+
     def test_of_a_false_letter_the_writer_is_named_first(self) -> None:
         with pytest.raises(BurntError, match="do not give client 0's key: its letter") as refused:
-            self.opened(party_with(), (), false_letter=True)
+            self.opened(party_with(), (), shares_of_nothing)
         assert refused.value.candidates[0] == VICTIM
 
     def test_with_more_liars_one_of_them_is_among_the_candidates(self) -> None:
@@ -390,6 +406,13 @@ class TestFalseShares:
 
 def shares_of_nothing(rng, secrets, threshold, holders) -> list[list[bytes]]:
     return [[b"\0" + os.urandom(32) for _ in secrets] for _ in holders]
+
+
+def false_to_client_3(rng, secrets, threshold, holders) -> list[list[bytes]]:
+    shares = split_secrets(rng, secrets, threshold, holders)
+    # Of client c, the number is c + 1.
+    shares[holders.index(4)] = shares_of_nothing(rng, secrets, threshold, holders)[0]
+    return shares
 
 
 class TestDifferentListsOfContributors:

@@ -6,7 +6,7 @@ of those that the vectors were hidden under, the errors are uniform in their roo
 in nine of them leaves its bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Array, Int, Int8, Int64, UInt32
@@ -64,16 +64,16 @@ def is_canonical(lattice: Lattice, body: bytes) -> bool:
     return bool((from_bytes(lattice, body) < by_prime(lattice.primes).astype(np.uint32)).all())
 
 
-def add(lattice: Lattice, bodies: Sequence[bytes]) -> bytes:
+def add(lattice: Lattice, bodies: Iterable[bytes]) -> bytes:
     """The sum of hidden vectors, hidden under the sum of their keys.
 
     Args:
       lattice: the parameters.
-      bodies: at least one, canonical.
+      bodies: canonical.
     """
     primes = by_prime(lattice.primes).astype(np.uint32)
-    total = from_bytes(lattice, bodies[0])
-    for body in bodies[1:]:
+    total = np.zeros((len(primes), lattice.rows, lattice.lanes), np.uint32)
+    for body in bodies:
         total += from_bytes(lattice, body)
         # Below p, less p is above 2^31.
         np.minimum(total, total - primes, out=total)
@@ -118,8 +118,8 @@ def reveal(
     if outside:
         raise ProtocolError(
             f"{outside} of {lattice.coefficients} coefficients of the summed error leave "
-            f"±{largest}: the summed key is not that of these {count} vectors, or one was hidden "
-            "wrongly; discard the round"
+            f"±{largest}: the summed key is not that of these {count} vectors, because who opens "
+            "sums was wrong, or one was hidden wrongly; discard the round"
         )
     values -= 2 ** (lattice.value_bits - 1)
     summed, unused = np.split(values.reshape(-1), [lattice.length])

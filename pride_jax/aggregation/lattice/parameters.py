@@ -151,7 +151,7 @@ def _fitting(terms: Terms) -> Iterator[Lattice]:
     for degree, largest_bits in LARGEST_BITS.items():
         largest_error = _largest_error(terms.largest_cohort, length + sides(degree)[0])
         # Under a wrong key errors are uniform: one in nine at least leaves its bound.
-        error_bits = (9 * largest_error // 8).bit_length() + 1
+        error_bits = (9 * (2 * largest_error + 1) // 8).bit_length()
         for count in range(1, largest_bits // RESIDUE_BITS + 1):
             primes = tuple(itertools.islice(_primes(degree), count))
             room = math.prod(primes).bit_length() - 1 - error_bits

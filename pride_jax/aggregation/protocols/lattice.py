@@ -246,7 +246,7 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
         for message in accepted:
             _check_hidden(sums.ring, message)
         of_keys = inner.combine(sums.of_keys, [sums.key_in(message) for message in accepted])
-        hidden = add(sums.ring, [message.body[:size] for message in accepted])
+        hidden = add(sums.ring, (message.body[:size] for message in accepted))
         return Total(sums.about, of_keys.contributors, hidden + of_keys.body)
 
     def share(directory: Directory, secret: Secret, question: Question) -> Share:
@@ -353,7 +353,7 @@ def _sight(of_keys: Sight) -> Sight:
         return of_keys
     if AGGREGATOR not in of_keys.who:
         test = "TestWithoutTheAggregator"
-    elif "every client" in of_keys.learns or "one client" in of_keys.learns:
+    elif "every client" in of_keys.learns or "any one client" in of_keys.learns:
         test = "test_who_learns_a_key_reads_what_it_hides"
     elif of_keys.adversary == "active":
         test = "TestTheAggregatorCheats"

@@ -41,7 +41,8 @@ Edge cases:
   A sum of two tells each the other's vector. Corrupted clients are a share of each *round*: the
   aggregator chooses cohorts, and holders refuse small ones (``holder``). Helpers that give false
   shares of a secret are named, and the sum opens without them, if they are at most half of those
-  beyond the threshold. More of them, or a false letter, stop a round: its writer is named, beside
+  beyond the threshold. Nobody sees whether the secret's owner sealed them these very shares; so it
+  is named with them. More of them, or a false letter, stop a round: its writer is named, beside
   those helpers. Nonsense in the vector spoils the sum, which is seen if it leaves the range.
 
 References:

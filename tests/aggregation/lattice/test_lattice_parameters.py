@@ -51,7 +51,7 @@ def test_every_sum_has_a_secure_ring_with_room_for_it(terms):
     assert value < 2 ** (lattice.value_bits - 1)
     variance = terms.largest_cohort * VARIANCE
     assert lattice.coefficients * tail_bound(variance, error + 1) < FAILURE
-    assert 9 * error // 8 < 2 ** (lattice.error_bits - 1)
+    assert 9 * (2 * error + 1) <= 8 * 2**lattice.error_bits
     together = error + sum(value * 2**bit for bit in lattice.bits)
     assert together < lattice.modulus / 2
     assert lattice.modulus >= 2 ** (lattice.bits[-1] + lattice.value_bits)
