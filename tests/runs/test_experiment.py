@@ -500,8 +500,8 @@ _SHORTEST_COMPILATION_KEPT = "jax_persistent_cache_min_compile_time_secs"
     ("changes", "length", "file"),
     [
         ({}, 200, "config.json"),
-        ({"evaluation": Evaluation(every=1)}, 2200, "metrics.jsonl"),
-        ({"model": Model("mlp", {"hidden": (100,)})}, 2600, "checkpoints/0.npz"),
+        ({"rounds": 12, "evaluation": Evaluation(every=1)}, 2700, "metrics.jsonl"),
+        ({"model": Model("mlp", {"hidden": (100,)})}, 2700, "checkpoints/0.npz"),
         ({}, 5000, "plots/learning_curve.png"),
     ],
 )
@@ -516,7 +516,7 @@ def test_a_run_resumes_when_there_is_space_again(tmp_path, changes, length, file
     reported = []
     run(config, tmp_path / "run", resume=True, report=reported.append)
     rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
-    assert [row["round"] for row in rows] == [*range(0, 7, config.evaluation.every)]
+    assert [row["round"] for row in rows] == [*range(0, config.rounds + 1, config.evaluation.every)]
     assert rows[len(rows) - len(reported) :] == reported
     assert (tmp_path / "run" / "summary.json").exists()
 

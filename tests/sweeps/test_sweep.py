@@ -1,5 +1,6 @@
 """Sweeps: every combination once, failures listed, finished runs left alone."""
 
+import itertools
 from pathlib import Path
 
 import jax
@@ -85,16 +86,21 @@ def test_settings_that_vary_together_are_one_dimension_of_a_grid():
     assert override(SMALL, next(iter(grid(over)))).model.options["hidden"] == (16,)
 
 
-def test_twelve_runs_over_floats_and_tuples_with_an_override(tmp_path):
+def test_floats_tuples_and_settings_together_make_twelve_runs_of_an_override():
     over = [
         parse_over("client.learning_rate=0.01..1:3log"),
         parse_over("model.options.hidden=(4),(8,4)"),
         parse_over("client.batch_size,client.epochs=10,1;20,2"),
     ]
     config = override(SMALL, {"rounds": "1", "evaluation.every": "1"})
-    result = sweep(config, over, tmp_path, one_after_another(watch), lambda row: None)
-    assert len(result["runs"]) == 12 and not any("error" in row for row in result["runs"])
-    assert len(list(tmp_path.glob("*/model.safetensors"))) == 12
+    runs = [override(config, each) for each in grid(over)]
+    assert {run.rounds for run in runs} == {1}
+    assert {
+        (run.client.learning_rate, run.model.options["hidden"], run.client.batch_size)
+        for run in runs
+    } == set(itertools.product([0.01, 0.1, 1.0], [(4,), (8, 4)], [10, 20]))
+    assert all(run.client.epochs == run.client.batch_size // 10 for run in runs)
+    assert len(runs) == 12
 
 
 def test_a_setting_that_is_given_twice_is_refused():
