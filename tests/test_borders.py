@@ -2,6 +2,7 @@
 
 import os
 import traceback
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -121,6 +122,10 @@ WRONG = {
     "a text as count": lambda: pride.load_dataset("iris", test_examples="30"),  # type: ignore
     "a width as hidden": lambda: pride.mlp((4,), 3, 8),  # type: ignore
     "4 as features": lambda: pride.logistic(4, 3),  # type: ignore
+    "a text as seed": lambda: pride.study_key("abc"),  # type: ignore
+    "a step back": lambda: pride.borrowed_scatter(-1.0),
+    "settings as a mapping": lambda: pride.run({}, Path("run")),  # type: ignore
+    "a number as folder": lambda: pride.run(pride.Experiment(), 3),  # type: ignore
 }
 FOREIGN = ("/jax/", "/flax/", "/optax/")
 

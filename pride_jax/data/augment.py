@@ -1,5 +1,6 @@
 """What a client may do to its own examples while it trains on them."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from pride_jax.data.federated import Batch
+from pride_jax.errors import ConfigError
 from pride_jax.types import Key
 
 Extra = Any
@@ -75,7 +77,12 @@ def borrowed_scatter(distance: float | Float[Array, ""]) -> Augment:
 
     Args:
       distance: how many of its residuals an example moves by.
+
+    Raises:
+      ConfigError: a distance that is negative or not finite.
     """
+    if isinstance(distance, int | float) and not 0 <= distance < math.inf:
+        raise ConfigError(f"borrowed_scatter of distance={distance}: expected 0 or more, finite")
 
     def draw(key: Key, size: Int[Array, ""], padded: int) -> Int[Array, "padded"]:
         return shuffle(jax.random.fold_in(key, 0), size, padded)

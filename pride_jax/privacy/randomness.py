@@ -19,6 +19,7 @@ from jaxtyping import Array, UInt, UInt32
 
 from pride_jax.errors import ConfigError
 from pride_jax.types import Key
+from pride_jax.validated import expect
 
 SECRET_BYTES = 32
 """Of a secret key: 256 bits."""
@@ -53,7 +54,11 @@ def study_key(seed: int | Key) -> Key:
 
     Args:
       seed: a number; or a key of JAX's own generator, as a compiled program has it.
+
+    Raises:
+      ConfigError: another kind of seed.
     """
+    expect("seed", seed, (int, jax.Array), "a number, or a key of jax.random.key")
     if isinstance(seed, int):
         return secret_key(hashlib.sha256(_DOMAIN + str(seed).encode()).digest())
     return jax.random.wrap_key_data(jax.random.bits(seed, (8,), jnp.uint32), impl=CHACHA20)

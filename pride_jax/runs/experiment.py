@@ -47,6 +47,7 @@ from pride_jax.settings import learning, own
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import to_dict
 from pride_jax.settings.protocols import build_key_files
+from pride_jax.validated import expect
 
 
 def run(
@@ -92,6 +93,8 @@ def run(
       PrideError: the run cannot start, resume or go on; what was written stays usable.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
+    expect("config", config, Experiment, "an Experiment, such as load_config reads")
+    expect("workdir", workdir, Path, "a pathlib.Path: the folder of the run")
     hosts.check_code(config.code)
     with hosts.dismissing():
         check_start(workdir, resume, overwrite, start_from)

@@ -88,7 +88,7 @@ def test_a_party_that_gives_false_shares_is_named_and_the_sum_is_opened(tmp_path
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
     (row,) = metrics.read(tmp_path / "run" / REFUSALS)
     assert (row["round"], row["from"]) == (0, 1)
-    assert "its share is false" in row["reason"]
+    assert "its share does not fit" in row["reason"]
 
 
 def test_how_long_each_answer_was_waited_for_is_told(tmp_path):

@@ -109,7 +109,7 @@ def test_a_character_is_predicted_from_those_before_it_alone():
         (lambda: resnet((32, 30, 3), 10), r"ResNet expects images .* shape \(32, 30, 3\)"),
         (lambda: resnet((32, 32, 3), 10, width=12), "width=12: expected a multiple of 8"),
         (lambda: resnet((32, 32, 3), 10, dropout=1.0), "dropout=1.0: expected at least 0"),
-        (lambda: char_lstm(65, layers=0), "layers=0: expected at least 1"),
+        (lambda: char_lstm(65, layers=0), "layers=0: expected a whole number of at least 1"),
     ],
 )
 def test_impossible_sizes_are_refused(make, message):
