@@ -83,5 +83,7 @@ def test_clients_train_from_finite_parameters_only(broken):
 
 
 def test_by_default_a_refused_sum_is_warned_of():
-    with pytest.warns(RuntimeWarning, match=r"^Round 3 .* of the clients \[1, 4\] and who opens sums"):
+    with pytest.warns(
+        RuntimeWarning, match=r"^Round 3 .* of the clients \[1, 4\] and who opens sums"
+    ):
         warn(3, BurntError(3, [1, 4], "out of range"))
