@@ -32,7 +32,7 @@ def load_npz(path: Path, columns: Columns) -> PublishedSet:
     Raises:
         DataError: the file cannot be read, lacks an array, or an array is refused.
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     if not (columns.inputs or columns.target) and set(KEYS) & arrays.keys():
         return medmnist(path, arrays)
     inputs, target = columns.inputs or "inputs", columns.target or "targets"
@@ -40,7 +40,7 @@ def load_npz(path: Path, columns: Columns) -> PublishedSet:
     tested = f"test_{inputs}", f"test_{target}", columns.group and f"test_{columns.group}"
     test = None
     if columns.test is not None:
-        test = _own(columns.test, _read_arrays(columns.test), inputs, target, columns.group)
+        test = _own(columns.test, read_arrays(columns.test), inputs, target, columns.group)
     elif set(tested[:2]) & arrays.keys():
         test = _own(path, arrays, *tested)
     return published_arrays(
@@ -65,7 +65,12 @@ def _own(path: Path, arrays: Mapping[str, np.ndarray], *names: str) -> Own:
     return Own(*(arrays[name] if name else None for name in names))
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz` file, by their names.
+
+    Raises:
+        DataError: the file cannot be read, or holds no such arrays.
+    """
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):

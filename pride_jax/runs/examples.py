@@ -1,6 +1,5 @@
 """New examples from a file, as a trained model takes them."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from jaxtyping import Shaped
 
 from pride_jax.data import columns
 from pride_jax.data.images import ARCHIVES, SUFFIXES, read_images
+from pride_jax.data.npz import read_arrays
 from pride_jax.errors import DataError
 from pride_jax.runs.models import Seen
 
@@ -48,12 +48,12 @@ def read_inputs(
 
 
 def _arrays_in(path: Path) -> Shaped[np.ndarray, "examples ..."]:
-    try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            arrays = {"": stored} if isinstance(stored, np.ndarray) else dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read: {error}; expected arrays, .npy or .npz") from None
+    if path.suffix == ".npy":
+        try:
+            return np.load(path)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read: {error}; expected an array, .npy") from None
+    arrays = read_arrays(path)
     for name in _NAMES:
         if name in arrays:
             return arrays[name]

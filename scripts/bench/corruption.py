@@ -10,7 +10,7 @@ that they are asked to open. Everything is accepted as it was sent, before it is
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -86,18 +86,7 @@ class Setting:
       seed: of the damage.
     """
 
-    protocols: tuple[Protocol, ...] = (
-        "plain",
-        "two_servers",
-        "masking",
-        "bfv",
-        "paillier",
-        "threshold_paillier",
-        "lattice(two_servers)",
-        "lattice(masking)",
-        "lattice(paillier)",
-        "lattice(threshold_paillier)",
-    )
+    protocols: tuple[Protocol, ...] = get_args(Protocol)
     tries: int = 100_000
     clients: int = 3
     length: int = 20
