@@ -103,21 +103,15 @@ def of_models(field: str) -> Callable[[Path], str]:
 
     def made(results: Path) -> str:
         found = {
-            (row["params"], row["protocol"], row["workers"]): show(row[field])
+            (row["params"], row["protocol"]): show(row[field])
             for row in _benchmark(results, "client_rounds")
+            if row["workers"] == 1
         }
-        columns = [(name, 1) for name in _NAMES]
-        if field == "encrypt_seconds":
-            columns[2:2] = [("paillier", 2)]
         lines = [
-            [f"{params:,}", *(found.get((params, *column), "–") for column in columns)]
+            [f"{params:,}", *(found.get((params, name), "–") for name in _NAMES)]
             for params in dict.fromkeys(params for params, *_ in found)
         ]
-        header = [
-            _NAMES[name] + (f", {workers} workers" if workers > 1 else "")
-            for name, workers in columns
-        ]
-        return table(["parameters", *header], lines)
+        return table(["parameters", *_NAMES.values()], lines)
 
     return made
 
