@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,7 +88,13 @@ class Requeued(NamedTuple):
         """Carries out the run; see `launch.carry_out`."""
         # This thread stays free for signals: it would not hear them while XLA computes.
         worker = ThreadPoolExecutor(1)
-        return worker.submit(carry_out, config, folder, None, gpu).result()
+        try:
+            return worker.submit(carry_out, config, folder, None, gpu).result()
+        except subprocess.CalledProcessError as error:
+            if error.returncode >= 0:
+                raise
+            # The requeue's own signal ended scontrol before it had answered: no result is left.
+            sys.exit("requeued")
 
     def checkpoint(self, config: Experiment, folder: Path, gpu: bool) -> "DelayedSubmission":
         """What submitit starts next.
