@@ -20,7 +20,7 @@ from pride_jax.sweeps.slurm import Requeued, Resources, on_slurm
 from pride_jax.sweeps.sweep import parse_over, plan, sweep
 
 CONFIG = Experiment(
-    rounds=400,
+    rounds=150,
     data=Data("iris"),
     model=Model("logistic"),
     evaluation=Evaluation(every=1),
