@@ -235,7 +235,9 @@ def test_what_slurm_refuses_is_told_of_each_run(tmp_path, cluster):
 
 def test_a_run_that_never_comes_further_is_not_requeued_for_ever(tmp_path):
     def next_of(job: Requeued) -> Requeued:
-        return job.checkpoint(CONFIG, tmp_path, False).function
+        following = job.checkpoint(CONFIG, tmp_path, False).function
+        assert isinstance(following, Requeued)
+        return following
 
     def row(round_: int) -> None:
         metrics.append(tmp_path / "metrics.jsonl", {"round": round_})
