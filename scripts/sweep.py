@@ -21,6 +21,8 @@ from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
 from pride_jax.sweeps.sweep import Execute, Watch, one_after_another, parse_over, sweep
 
+SLURM = ("cores", "memory", "hours", "partition", "account")
+
 
 def main() -> int:
     """Reads the command line, runs, and returns the exit status."""
@@ -46,8 +48,12 @@ def main() -> int:
     )
     parser.add_argument("--gpus", type=int, help="runs launched at a time, each with a GPU")
     parser.add_argument(
-        "--jobs", type=int, help="runs launched at a time, without GPUs; here one a core by default"
+        "--jobs",
+        type=int,
+        help="runs launched at a time, without GPUs; if not given, here one a core, and as many as "
+        "Slurm allows",
     )
+    add_slurm(parser)
     add_private(parser)
     arguments, overrides = parser.parse_known_args()
     try:
@@ -78,6 +84,19 @@ def main() -> int:
         return 130
     show_sweep(result, workdir)
     return 1 if any("error" in row for row in result["runs"]) else 0
+
+
+def add_slurm(parser: argparse.ArgumentParser) -> None:
+    """What a run is given by Slurm."""
+    slurm = parser.add_argument_group(
+        "--launcher slurm: one job array; a run whose job is preempted or out of time is requeued "
+        "and continues"
+    )
+    slurm.add_argument("--cores", type=int, metavar="N", help="of one machine, a run")
+    slurm.add_argument("--memory", type=float, metavar="GIB", help="a run")
+    slurm.add_argument("--hours", type=float, help="until a run is requeued; 24 if not given")
+    slurm.add_argument("--partition", metavar="NAME", help="where runs go on")
+    slurm.add_argument("--account", metavar="NAME", help="who is charged")
 
 
 def add_private(parser: argparse.ArgumentParser) -> None:
@@ -131,11 +150,12 @@ def tune_privately(
     from pride_jax.sweeps.family import Asked, parse_score
     from pride_jax.sweeps.private import private_sweep
 
-    if arguments.launcher is not None or arguments.together or arguments.gpus or arguments.jobs:
-        raise ConfigError(
-            "--private with --launcher, --together, --gpus or --jobs: expected none of them, since "
-            "its runs go on in this process, one after another, and leave nothing elsewhere"
-        )
+    for name in ("launcher", "together", "gpus", "jobs", *SLURM):
+        if getattr(arguments, name):
+            raise ConfigError(
+                f"--private with --{name}: expected --private without it, since its runs go on in "
+                "this process, one after another, and leave nothing elsewhere"
+            )
     make = {
         "geometric": NegativeBinomial,
         "logarithmic": lambda mean: NegativeBinomial(mean, shape=0.0),
@@ -173,10 +193,21 @@ def executor(
     launcher, gpus, jobs = arguments.launcher, arguments.gpus, arguments.jobs
     if launcher is not None and arguments.together:
         raise ConfigError(f"--launcher {launcher} and --together: expected one of them")
-    if launcher is not None:
+    given = {name: getattr(arguments, name) for name in SLURM}
+    for name, value in given.items():
+        if value is not None and launcher != "slurm":
+            raise ConfigError(f"--{name} {value}: expected --launcher slurm with it")
+    if launcher == "slurm":
+        from pride_jax.sweeps.launch import check_counts
+        from pride_jax.sweeps.slurm import Resources, on_slurm
+
+        check_counts(gpus, jobs)
+        resources = Resources(**given, gpu=gpus is not None, at_a_time=gpus or jobs)
+        return on_slurm(resources, workdir / "jobs", watch)
+    if launcher == "local":
         from pride_jax.sweeps.launch import launched
 
-        return launched(launcher, workdir / "jobs", watch, gpus=gpus, jobs=jobs)
+        return launched(workdir / "jobs", watch, gpus=gpus, jobs=jobs)
     if gpus is not None or jobs is not None:
         raise ConfigError("--gpus and --jobs: expected a --launcher, local or slurm, with them")
     from pride_jax.runs.devices import keep_programs, use_cores

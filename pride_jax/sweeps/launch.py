@@ -1,13 +1,13 @@
-"""Runs of a sweep as processes of their own, on this machine or through Slurm (submitit)."""
+"""Runs of a sweep as processes of their own on this machine (submitit)."""
 
 import contextlib
 import datetime
+import importlib.util
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pride_jax.engine.cores import cores, keep_to
 from pride_jax.errors import ConfigError, PrideError, RunError
@@ -16,14 +16,12 @@ from pride_jax.reporting import metrics
 from pride_jax.reporting.sweep_terminal import Going
 from pride_jax.settings.experiment import Experiment
 from pride_jax.sweeps.sweep import Ended, Execute, Planned, Watch
+from pride_jax.validated import expect_whole
 
 if TYPE_CHECKING:
-    from submitit import Executor, Job
+    from submitit import Job, LocalExecutor
 
-Launcher = Literal["local", "slurm"]
-
-_LONGEST_MINUTES = {"local": 60 * 24 * 365, "slurm": 60 * 24}
-"""Of a run; Slurm's is what SBATCH_TIMELIMIT says, if it is set."""
+_LONGEST_MINUTES = 60 * 24 * 365
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 3.0
 
@@ -32,96 +30,91 @@ class Place(NamedTuple):
     """Where one run at a time goes on.
 
     Attributes:
-      gpu: whether it has a GPU.
-      visible: the numbers of the GPUs that it sees, on this machine.
+      gpus: the numbers of the GPUs that it sees.
       share: the cores that it is kept to; None leaves that to the system.
     """
 
-    gpu: bool = False
-    visible: tuple[int, ...] = ()
+    gpus: tuple[int, ...] = ()
     share: frozenset[int] | None = None
 
 
 def launched(
-    launcher: Launcher,
-    jobs_folder: Path,
-    watch: Watch,
-    *,
-    gpus: int | None = None,
-    jobs: int | None = None,
+    jobs_folder: Path, watch: Watch, *, gpus: int | None = None, jobs: int | None = None
 ) -> Execute:
     """Carries out each run in a process of its own; this one neither computes nor sees a GPU.
 
     A process that fails, or is killed, is told of and leaves its run resumable; so does an
-    interruption of this process, which ends the others. Slurm's partition, account and time limit
-    are those of its variables ``SBATCH_PARTITION``, ``SBATCH_ACCOUNT``, ``SBATCH_TIMELIMIT``.
+    interruption of this process, which ends the others.
 
     Args:
-      launcher: where processes are started.
       jobs_folder: where submitit keeps what it passes to processes, configs and paths, and their
         logs.
       watch: told of progress, twice a second.
-      gpus: runs at a time, each with one GPU: here, the first that CUDA_VISIBLE_DEVICES names.
-      jobs: runs at a time without a GPU; here as many as there are cores, which they share out
-        among them, and on Slurm all, if None.
+      gpus: runs at a time, each with one GPU: the first that CUDA_VISIBLE_DEVICES names.
+      jobs: runs at a time without a GPU; as many as there are cores, which they share out among
+        them, if None.
 
     Raises:
-      ConfigError: submitit or Slurm is missing, or there are no such GPUs.
+      ConfigError: submitit is missing, or there are no such GPUs.
     """
-    try:
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
-    except ImportError:
-        raise ConfigError(
-            f"--launcher {launcher} needs submitit: pip install 'pride-jax[slurm]'"
-        ) from None
-    if launcher == "slurm" and shutil.which("sbatch") is None:
-        raise ConfigError(
-            "--launcher slurm: there is no sbatch here; use a Slurm cluster's machine"
-        )
-    if gpus is not None and jobs is not None:
-        raise ConfigError(f"--gpus {gpus} and --jobs {jobs}: expected one of them")
-    if any(count is not None and count < 1 for count in (gpus, jobs)):
-        raise ConfigError(f"--gpus {gpus}, --jobs {jobs}: expected at least 1")
-    if gpus is None:
-        numbers = None
-    else:
-        numbers = visible_gpus(gpus) if launcher == "local" else list(range(gpus))
+    need_submitit("local")
+    check_counts(gpus, jobs)
+    numbers = None if gpus is None else visible_gpus(gpus)
     started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
 
     def submit(run: Planned, place: Place) -> "Job[str | None]":
         folder = jobs_folder / started / run.folder.name
         with explained("write to", folder):
-            executor = _executor(launcher, folder, place)
+            executor = _executor(folder, place)
             folder.mkdir(parents=True, exist_ok=True)
             with _errors_to(folder / "submission.err"):
                 return executor.submit(
-                    carry_out, run.config, run.folder.absolute(), place.share, place.gpu
+                    carry_out, run.config, run.folder.absolute(), place.share, bool(place.gpus)
                 )
 
     def execute(runs: Sequence[Planned]) -> Ended:
         waiting = list(runs)
-        free = places(launcher, len(runs), numbers, jobs)
+        free = places(len(runs), numbers, jobs)
         running: list[tuple[Planned, Place, Job[str | None]]] = []
         try:
             while waiting or running:
                 while waiting and free:
                     run, place = waiting.pop(0), free.pop(0)
-                    try:
-                        running.append((run, place, submit(run, place)))
-                    except (FailedJobError, FailedSubmissionError) as error:
-                        free.append(place)
-                        yield run, f"{launcher} refuses it: {error}"
+                    running.append((run, place, submit(run, place)))
                 watch([going(run) for run, *_ in running], len(waiting))
                 time.sleep(_POLL_SECONDS)
                 for ended in [each for each in running if each[2].done()]:
                     running.remove(ended)
                     run, place, job = ended
                     free.append(place)
-                    yield run, outcome(launcher, job)
+                    yield run, outcome(job)
         finally:
             _stop([job for *_, job in running])
 
     return execute
+
+
+def need_submitit(launcher: str) -> None:
+    """Refuses a launcher without its extra.
+
+    Raises:
+      ConfigError: as above.
+    """
+    if importlib.util.find_spec("submitit") is None:
+        raise ConfigError(f"--launcher {launcher} needs submitit: pip install 'pride-jax[slurm]'")
+
+
+def check_counts(gpus: int | None, jobs: int | None) -> None:
+    """Refuses numbers of runs at a time.
+
+    Raises:
+      ConfigError: there are two, or one below 1.
+    """
+    if gpus is not None and jobs is not None:
+        raise ConfigError(f"--gpus {gpus} and --jobs {jobs}: expected one of them")
+    for name, count in (("gpus", gpus), ("jobs", jobs)):
+        if count is not None:
+            expect_whole(f"--{name}", count)
 
 
 def carry_out(
@@ -164,14 +157,10 @@ def going(run: Planned) -> Going:
     return Going(run.name, run.config.rounds, metrics.latest(run.folder / "metrics.jsonl"))
 
 
-def places(
-    launcher: Launcher, runs: int, gpus: Sequence[int] | None, jobs: int | None
-) -> list[Place]:
+def places(runs: int, gpus: Sequence[int] | None, jobs: int | None) -> list[Place]:
     """Where so many runs go on at the same time, see `launched`; ``gpus`` as of `visible_gpus`."""
-    if launcher == "slurm":
-        return [Place(gpu=gpus is not None)] * min(runs, len(gpus or ()) or jobs or runs)
     if gpus is not None:
-        return [Place(gpu=True, visible=(number,)) for number in gpus[:runs]]
+        return [Place(gpus=(number,)) for number in gpus[:runs]]
     mine = cores()
     count = min(runs, jobs or len(mine))
     shares = (mine[place::count] or [mine[place % len(mine)]] for place in range(count))
@@ -196,38 +185,30 @@ def visible_gpus(count: int) -> list[int]:
     return [int(number) for number in numbers[:count]]
 
 
-def outcome(launcher: Launcher, job: "Job[str | None]") -> str | None:
+def outcome(job: "Job[str | None]") -> str | None:
     """What went wrong with a job that has ended, or None."""
-    log = job.paths.stderr
-    if launcher == "slurm":
-        # Waits until a shared file system shows what the job left.
-        job.exception()
     if not job.paths.result_pickle.exists():
-        told = f" ({job.state})" if launcher == "slurm" else ""
-        return f"killed{told}: its process ended without a word; its log is {log}"
+        return killed(job)
     error = job.exception()
     if error is None:
         return job.result()
     trace = str(error).partition("trace:\n")[2].split("\n---")[0]
-    return f"{trace.strip().splitlines()[-1]}; its log is {log}"
+    return f"{trace.strip().splitlines()[-1]}; its log is {job.paths.stderr}"
 
 
-def _executor(launcher: Launcher, folder: Path, place: Place) -> "Executor":
+def killed(job: "Job[str | None]", state: str = "") -> str:
+    """What is told of a job that left no result; ``state`` is its launcher's word for it."""
+    told = f" ({state})" if state else ""
+    return f"killed{told}: its process ended without a word; its log is {job.paths.stderr}"
+
+
+def _executor(folder: Path, place: Place) -> "LocalExecutor":
     import submitit
 
-    options: dict[str, Any]
-    if launcher == "local":
-        executor = submitit.LocalExecutor(folder)
-        options = {
-            "timeout_min": _LONGEST_MINUTES["local"],
-            "gpus_per_node": len(place.visible),
-            "visible_gpus": place.visible,
-        }
-    else:
-        executor = submitit.SlurmExecutor(folder)
-        options = {"job_name": "pride_jax", "time": _LONGEST_MINUTES["slurm"]}
-        options |= {"gres": "gpu:1"} if place.gpu else {}
-    executor.update_parameters(**options)
+    executor = submitit.LocalExecutor(folder)
+    executor.update_parameters(
+        timeout_min=_LONGEST_MINUTES, gpus_per_node=len(place.gpus), visible_gpus=place.gpus
+    )
     return executor
 
 

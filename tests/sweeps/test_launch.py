@@ -60,7 +60,7 @@ def test_a_killed_run_and_a_failing_one_stop_nothing_and_only_they_are_run_again
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    result = sweep(CONFIG, over, tmp_path, launched("local", tmp_path / "jobs", watch), print)
+    result = sweep(CONFIG, over, tmp_path, launched(tmp_path / "jobs", watch), print)
     killer.join()
     rows = {row["settings"]["client.learning_rate"]: row for row in result["runs"]}
     assert rows["0.1"]["test_accuracy"] > 0.9
@@ -78,7 +78,7 @@ def test_a_killed_run_and_a_failing_one_stop_nothing_and_only_they_are_run_again
 
     before = (fine / "summary.json").stat().st_mtime_ns
     went_on.clear()
-    result = sweep(CONFIG, over, tmp_path, launched("local", tmp_path / "jobs", watch), print)
+    result = sweep(CONFIG, over, tmp_path, launched(tmp_path / "jobs", watch), print)
     assert went_on == {killed.name, diverging.name}
     assert (fine / "summary.json").stat().st_mtime_ns == before
     assert ["error" in row for row in result["runs"]] == [False, False, True]
@@ -141,7 +141,7 @@ def test_a_launched_process_runs_the_code_that_the_settings_were_made_with(tmp_p
     folder = tmp_path / "study"
     shutil.copytree(ROOT / "tests" / "own", folder)
     config = load_config(folder / "blobs.py")
-    execute = launched("local", tmp_path / "jobs", lambda running, waiting: None)
+    execute = launched(tmp_path / "jobs", lambda running, waiting: None)
     over = [parse_over("model.options.width=3")]
     (row,) = sweep(config, over, tmp_path / "one", execute, print)["runs"]
     assert "error" not in row
@@ -150,57 +150,60 @@ def test_a_launched_process_runs_the_code_that_the_settings_were_made_with(tmp_p
     assert f"nets.py: its SHA-256 was {config.code.digests['nets.py']} when" in error
 
 
-SLURM = {
-    "sbatch": 'SLURM_JOB_ID=7 nohup sh "$1" > /dev/null 2>&1 &\necho Submitted batch job 7',
-    "srun": 'while [ "$1" != "${1#--}" ]; do\n'
-    'case "$1" in --output | --error) shift ;; esac; shift; done; exec "$@"',
-    "sacct": 'printf "JobID|State|NodeList\\n7|RUNNING|here\\n"',
-}
-
-
-def test_slurm_is_asked_for_a_gpu_and_a_run_that_sees_none_is_told(tmp_path, monkeypatch):
-    for name, content in SLURM.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    execute = launched("slurm", tmp_path / "jobs", lambda running, waiting: None, gpus=8)
-    (row,) = sweep(CONFIG, [parse_over("seed=0")], tmp_path, execute, print)["runs"]
-    assert row["error"].startswith("--gpus: this process sees no GPU")
-    (script,) = tmp_path.glob("jobs/*/*/7_submission.sh")
-    assert "#SBATCH --gres=gpu:1\n" in script.read_text()
-
-
 def test_runs_share_out_the_cores_or_have_a_gpu_each(monkeypatch):
     everything = os.sched_getaffinity(0)
     for jobs in (None, 1, 2):
-        shares = [place.share or frozenset() for place in places("local", 2, None, jobs)]
+        shares = [place.share or frozenset() for place in places(2, None, jobs)]
         assert len(shares) == min(2, jobs or len(everything))
         assert frozenset().union(*shares) == everything
-    assert len(places("local", 2 * len(everything), None, None)) == len(everything)
-    assert [place.visible for place in places("local", 2, visible_gpus(8), None)] == [(0,), (1,)]
+    assert len(places(2 * len(everything), None, None)) == len(everything)
+    assert [place.gpus for place in places(2, visible_gpus(8), None)] == [(0,), (1,)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6,7")
-    assert [place.visible for place in places("local", 9, visible_gpus(2), None)] == [(4,), (6,)]
-    assert len(places("slurm", 30, None, None)) == 30
-    assert [place.gpu for place in places("slurm", 30, range(2), None)] == [True, True]
+    assert [place.gpus for place in places(9, visible_gpus(2), None)] == [(4,), (6,)]
 
 
 @pytest.mark.parametrize(
-    ("visible", "launcher", "options", "told"),
+    ("visible", "options", "told"),
     [
-        ("0,1", "local", {"gpus": 3}, "--gpus 3 with CUDA_VISIBLE_DEVICES=0,1: expected"),
-        ("GPU-8", "local", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=GPU-8: expected"),
-        ("0", "local", {"gpus": 0}, "expected at least 1"),
-        ("0", "local", {"jobs": -1}, "expected at least 1"),
-        ("0", "local", {"gpus": 1, "jobs": 1}, "--gpus 1 and --jobs 1: expected one of them"),
-        ("0", "slurm", {}, "there is no sbatch here"),
+        ("0,1", {"gpus": 3}, "--gpus 3 with CUDA_VISIBLE_DEVICES=0,1: expected"),
+        ("GPU-8", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=GPU-8: expected"),
+        ("0", {"gpus": 0}, "expected a whole number of at least 1"),
+        ("0", {"jobs": -1}, "expected a whole number of at least 1"),
+        ("0", {"gpus": 1, "jobs": 1}, "--gpus 1 and --jobs 1: expected one of them"),
     ],
 )
-def test_what_cannot_be_launched_is_refused_at_once(
-    tmp_path, monkeypatch, visible, launcher, options, told
-):
+def test_what_cannot_be_launched_is_refused_at_once(tmp_path, monkeypatch, visible, options, told):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match=told):
-        launched(launcher, tmp_path / "jobs", print, **options)
+        launched(tmp_path / "jobs", print, **options)
     assert not list(tmp_path.iterdir())
+
+
+SCRIPT = [sys.executable, ROOT / "scripts" / "sweep.py", "--config", "none.py", "--over", "seed=0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--launcher", "local", "--cores", "2"], "--cores 2: expected --launcher slurm with it"),
+        (["--hours", "2"], "--hours 2.0: expected --launcher slurm with it"),
+        (["--launcher", "slurm"], "there is no sbatch here"),
+    ],
+)
+def test_options_of_slurm_are_refused_elsewhere(tmp_path, options, told):
+    (tmp_path / "none.py").write_text(
+        "from pride_jax.settings import *\nconfig = Experiment(data=Data('iris'))"
+    )
+    # Without a PATH, so that a machine which has Slurm does not count.
+    done = subprocess.run(
+        [*SCRIPT, *options],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["none.py"]

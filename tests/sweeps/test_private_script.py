@@ -66,7 +66,7 @@ def test_it_tells_its_promise_and_its_best_run_and_leaves_nothing_else(tmp_path,
     ("options", "told"),
     [
         (["--score-noise", "2"], "--score-noise: expected --private with it"),
-        (["--private", "poisson", "--together"], "--private with --launcher, --together"),
+        (["--private", "poisson", "--together"], "--private with --together: expected"),
         (["--private", "geometric", "--mean-runs", "1"], "mean=1.0: expected 1.001"),
         (["--private", "geometric", "--score", "held-out"], "expected --score-noise with"),
     ],
