@@ -202,7 +202,7 @@ def _compare(prepared: Prepared, simulated: Simulated) -> Summary:
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
         prepared.evaluate(train(data, jax.random.fold_in(key, client), params, client))
-        for client in counted(prepared.tell, "comparison models", holding)
+        for client in counted(prepared.tell, "comparison models", list(holding))
     ]
     return {
         "central": central.headline,

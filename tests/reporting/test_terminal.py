@@ -1,5 +1,7 @@
 """What a person reads while a run goes on, and at its end."""
 
+from pathlib import Path
+
 from pride_jax.reporting.live import progress
 from pride_jax.reporting.terminal import show_note, show_result, show_summary
 from pride_jax.settings.experiment import Experiment
