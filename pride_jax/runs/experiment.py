@@ -23,6 +23,7 @@ from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import LEDGER, UNLIMITED, Budget, open_budget
+from pride_jax.runs.callbacks import blamed
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
@@ -98,8 +99,8 @@ def run(
       RunError: ``report``, ``note`` or ``tell`` raised an error; the message says which.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
-    report, note = _blamed("report", report), _blamed("note", note)
-    tell = _blamed("tell", tell)
+    report, note = blamed("report", report), blamed("note", note)
+    tell = blamed("tell", tell)
     expect("config", config, Experiment, "an Experiment, such as load_config reads")
     expect("workdir", workdir, Path, "a pathlib.Path: the folder of the run")
     hosts.check_code(config.code)
@@ -120,26 +121,6 @@ def run(
     if start_from is not None:
         keep_start(start_from, workdir)
     return run_in(prepared, workdir, report)
-
-
-def _blamed(name: str, given: Callable[..., None] | None) -> Callable[..., None]:
-    """A function of the caller's; what it raises is told as its own.
-
-    Raises (when called):
-      RunError: it raised an error.
-    """
-
-    def called(*arguments: Any) -> None:
-        try:
-            if given is not None:
-                given(*arguments)
-        except Exception as error:
-            raise RunError(
-                f"{name}, the function that run was given, raised {type(error).__name__}: {error}. "
-                "What the run has written is whole: mend the function, then resume the run"
-            ) from error
-
-    return called
 
 
 def _is_finished(config: Experiment, workdir: Path, resume: bool) -> bool:
