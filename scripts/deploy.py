@@ -118,19 +118,21 @@ def run(config: Experiment, arguments: argparse.Namespace) -> int:
     from pride_jax.deploy.apart import serve_apart
     from pride_jax.deploy.local import run_local
     from pride_jax.files import read_json
-    from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
+    from pride_jax.reporting.live import progress
+    from pride_jax.reporting.terminal import show_disclosure, show_result, show_summary
     from pride_jax.runs.devices import use_cores
 
     workdir = arguments.workdir or Path("runs") / f"{arguments.config.stem}_deployed"
     use_cores(config.engine.devices)
-    with progress(config) as report:
-        rest = {"resume": arguments.resume, "timeout": arguments.timeout, "report": report}
+    with progress(config) as shown:
+        rest = {"resume": arguments.resume, "timeout": arguments.timeout, "report": shown.report}
         if arguments.local:
             summary = run_local(config, workdir, **rest)
         else:
             summary = serve_apart(config, arguments.serve, workdir, port=arguments.port, **rest)
-    show_summary(summary, workdir)
+    show_summary(summary)
     show_disclosure(read_json(workdir / "disclosure.json"))
+    show_result(summary, workdir)
     return 0
 
 

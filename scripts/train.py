@@ -183,26 +183,29 @@ def assist(config: Experiment, workdir: Path) -> int:
 def train(config: Experiment, workdir: Path, arguments: argparse.Namespace) -> int:
     """Runs an experiment with its progress on the terminal."""
     from pride_jax.files import read_json
+    from pride_jax.reporting.live import progress
     from pride_jax.reporting.terminal import (
-        progress,
         show_disclosure,
         show_note,
+        show_result,
         show_summary,
     )
     from pride_jax.runs.experiment import run
 
-    with progress(config) as report:
+    with progress(config) as shown:
         summary = run(
             config,
             workdir,
             resume=arguments.resume is not None,
             overwrite=arguments.overwrite,
             start_from=arguments.start_from,
-            report=report,
+            report=shown.report,
             note=show_note,
+            tell=shown.tell,
         )
-    show_summary(summary, workdir)
+    show_summary(summary)
     show_disclosure(read_json(workdir / "disclosure.json"))
+    show_result(summary, workdir)
     return 0
 
 

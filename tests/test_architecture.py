@@ -14,6 +14,7 @@ ORDER = [
     "types",
     "validated",
     "files",
+    "progress",
     "data",
     "models",
     "task",

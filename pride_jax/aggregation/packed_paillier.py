@@ -25,7 +25,7 @@ from pride_jax.aggregation.obfuscators import powers
 from pride_jax.aggregation.packing import Layout, layout, pack, unpack
 from pride_jax.aggregation.paillier_keys import PaillierPublic, ciphertext_bytes
 from pride_jax.aggregation.plaintext_proofs import Mask, Proving, draw_mask, prove
-from pride_jax.aggregation.processes import in_processes
+from pride_jax.aggregation.processes import Work, in_processes
 from pride_jax.aggregation.refusals import (
     MessageError,
     NotInvertibleError,
@@ -55,6 +55,8 @@ Exponent = Literal["default", "strict"]
 
 _WORTH_A_PROCESS = 64
 """Fewer ciphertexts than this are made, or checked, sooner than a worker process starts."""
+_AT_A_TIME = 256
+"""Obfuscators, of half a millisecond each."""
 _CONTEXT = b"PRIDEpok"
 _Key = TypeVar("_Key", bound=PaillierPublic)
 _TESTS = "tests/adversary/test_ciphertexts_of_others.py::"
@@ -142,7 +144,7 @@ class PackedPaillier(NamedTuple, Generic[_Key]):
 
 
 def packed_paillier(
-    scheme: str, kind: type[_Key], key_bits: int, exponent: Exponent, workers: int
+    scheme: str, kind: type[_Key], key_bits: int, exponent: Exponent, work: Work
 ) -> PackedPaillier[_Key]:
     """The part of packed Paillier that does not depend on who holds the key.
 
@@ -151,7 +153,7 @@ def packed_paillier(
       kind: type of its public key.
       key_bits: as for ``paillier``.
       exponent: as for ``paillier``.
-      workers: as for ``paillier``.
+      work: of whoever encrypts or checks.
 
     Raises:
       ConfigError: as for ``paillier``.
@@ -162,8 +164,8 @@ def packed_paillier(
         )
     if exponent not in ("default", "strict"):
         raise ConfigError(f'{scheme}: exponent={exponent!r}, expected "default" or "strict"')
-    if workers < 1:
-        raise ConfigError(f"{scheme}: workers={workers}, expected at least 1")
+    if work.workers < 1:
+        raise ConfigError(f"{scheme}: workers={work.workers}, expected at least 1")
     name = f"{scheme}-{key_bits}" + ("-unsafe" if key_bits == 1024 else "")
     exponent_bytes = exponent_bits(key_bits, exponent) // 8
 
@@ -182,6 +184,9 @@ def packed_paillier(
             )
         return public
 
+    def work_on(ciphertexts: int) -> Work:
+        return work if ciphertexts >= _WORTH_A_PROCESS else work._replace(workers=1)
+
     def proving_of(directory: Directory) -> Proving:
         public = public_of(directory)
         return Proving(public.key.n, public.obfuscation_base, exponent_bytes)
@@ -191,11 +196,9 @@ def packed_paillier(
         proving, count = proving_of(directory), plaintexts_of(directory)
         seed = rng(SEED_BYTES)
         exponents = [rng(exponent_bytes) for _ in range(count)]
+        size = min(_AT_A_TIME, -(-count // (4 * work.workers)))
         compute = functools.partial(_obfuscators, proving)
-        if workers == 1 or count < _WORTH_A_PROCESS:
-            factors = compute(exponents)
-        else:
-            factors = in_processes(compute, exponents, workers, 4 * workers)
+        factors = in_processes(compute, exponents, work_on(count), "random factors", size)
         material = Material(seed, exponents, factors, draw_mask(rng, proving))
         return Prepared(header(directory, name), client, material)
 
@@ -237,11 +240,8 @@ def packed_paillier(
             for each in given
         ]
         compute = functools.partial(_refused, proving_of(directory))
-        if workers == 1 or len(claims) * plaintexts_of(directory) < _WORTH_A_PROCESS:
-            refused = compute(claims)
-        else:
-            refused = in_processes(compute, claims, workers, len(claims))
-        for error in refused:
+        ciphertexts = len(claims) * plaintexts_of(directory)
+        for error in in_processes(compute, claims, work_on(ciphertexts), "checking proofs", 1):
             raise error
 
     def products(directory: Directory, given: Sequence[Message] | Sequence[Enclosed]) -> list[mpz]:

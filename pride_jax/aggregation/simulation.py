@@ -30,6 +30,7 @@ from pride_jax.aggregation.secure_sum import (
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
 from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ProtocolError, TooFewError
+from pride_jax.progress import Tell, counted, silent
 
 _RUN_BYTES = 16
 
@@ -135,6 +136,7 @@ def simulate(
     rng: Rng,
     network: Network = perfect,
     empty: frozenset[int] = frozenset(),
+    tell: Tell = silent,
 ) -> Aggregator:
     """Plays clients, aggregator and holders.
 
@@ -149,6 +151,7 @@ def simulate(
       rng: of the clients; ``os.urandom``.
       network: what it does to the clients' messages.
       empty: clients without examples, who do not count for ``smallest_cohort``.
+      tell: told how many clients have done their part, and so how many were called.
     """
     run = rng(_RUN_BYTES)
 
@@ -192,7 +195,7 @@ def simulate(
                 signing[client],
                 protocol.prepare(rng, directory, secrets[client], client),
             )
-            for client in clients
+            for client in counted(tell, "clients prepare", clients)
         )
         return Announced(directory, dealt, called, sent, time.perf_counter() - start)
 
@@ -203,29 +206,32 @@ def simulate(
         assert protocol.letters is not None
         letters = [
             sign_message(signing[client], protocol.letters.write(rng, directory, secret, client))
-            for client, secret in secrets.items()
+            for client, secret in counted(tell, "letters written", secrets.items())
         ]
         directory = protocol.letters.collect(directory, letters)
         mail = protocol.letters.deliver(letters)
         read = {
             client: protocol.letters.read(directory, secret, client, mail.get(client, {}))
-            for client, secret in secrets.items()
+            for client, secret in counted(tell, "letters read", secrets.items())
         }
         return directory, read, sum(len(to_bytes(letter)) for letter in letters)
 
     def add(announced: Announced, rows: Int[np.ndarray, "clients length"]) -> Added:
         directory = announced.directory
+        pairs = list(zip(announced.clients, rows, strict=True))
         times = [time.perf_counter()]
         sent = [
             to_bytes(
                 sign_message(client.signing, protocol.protect(directory, client.prepared, row))
             )
-            for client, row in zip(announced.clients, rows, strict=True)
+            for client, row in counted(tell, "clients protect their updates", pairs)
         ]
         times.append(time.perf_counter())
         messages, unreadable = _read(network(sent))
+        tell("adding messages", 0, 0)
         total, accepted, refused = sift(partial(protocol.combine, directory), messages)
         times.append(time.perf_counter())
+        tell("opening the sum", 0, 0)
         try:
             shares, consents = ask_holders(announced, accepted)
             summed, false = open_sum(protocol, directory, total, shares)
@@ -258,7 +264,8 @@ def simulate(
 
         if protocol.letters is None:
             holders = protocol.deal(announced.dealt)[: protocol.quorum(directory)]
-            return [help_with(secret, question_of(accepted)) for secret in holders], 0
+            asked = counted(tell, "key holders open the sum", holders)
+            return [help_with(secret, question_of(accepted)) for secret in asked], 0
         questions = protocol.letters.ask(directory, accepted, [])
         asked = [client for client in announced.clients if client.id in questions]
         consents = [
@@ -269,7 +276,8 @@ def simulate(
             for client in asked
         ]
         questions = protocol.letters.ask(directory, accepted, consents)
-        shares = [help_with(client.secret, questions[client.id]) for client in asked]
+        helping = counted(tell, "clients open the sum", asked)
+        shares = [help_with(client.secret, questions[client.id]) for client in helping]
         return shares, sum(len(to_bytes(consent)) for consent in consents)
 
     return Aggregator(announce, add)

@@ -12,16 +12,21 @@ from pride_jax.data.cache import cache_folder
 from pride_jax.data.datasets import Dataset
 from pride_jax.data.whitening import whitened_scattering
 from pride_jax.errors import DataError
+from pride_jax.progress import Tell, silent
 
 _VERSION = 1
 """Of the features; files of another are not read."""
 
 
-def with_scattering(dataset: Dataset) -> Dataset:
+def with_scattering(dataset: Dataset, tell: Tell = silent) -> Dataset:
     """The data set with whitened scattering features of its images, 500 numbers each.
 
     Each depends on its own image alone, and on nothing that was learnt from data, so that training
     on them is as private as training on pixels. They are kept in the cache folder.
+
+    Args:
+      dataset: of images.
+      tell: told of progress where they are not kept there yet.
 
     Raises:
       DataError: the inputs are not square images of one channel.
@@ -34,15 +39,15 @@ def with_scattering(dataset: Dataset) -> Dataset:
         )
     constant = np.zeros((), np.float32)
     return dataset._replace(
-        train_inputs=_features(dataset, dataset.train_inputs),
-        test_inputs=_features(dataset, dataset.test_inputs),
+        train_inputs=_features(dataset, dataset.train_inputs, tell),
+        test_inputs=_features(dataset, dataset.test_inputs, tell),
         shift=constant,
         scale=np.ones_like(constant),
     )
 
 
 def _features(
-    dataset: Dataset, inputs: Shaped[np.ndarray, "images height width 1"]
+    dataset: Dataset, inputs: Shaped[np.ndarray, "images height width 1"], tell: Tell
 ) -> Float32[np.ndarray, "images features"]:
     images = (inputs[..., 0].astype(np.float32) - dataset.shift) * dataset.scale
     digest = hashlib.sha256(f"{_VERSION} {images.shape}".encode())
@@ -50,7 +55,7 @@ def _features(
     path = cache_folder() / "scattering" / f"{digest.hexdigest()[:32]}.npy"
     if path.exists():
         return np.load(path, allow_pickle=False)
-    features = whitened_scattering(images)
+    features = whitened_scattering(images, tell=tell)
     _keep(path, features)
     return features
 

@@ -6,13 +6,19 @@ import numpy as np
 from jaxtyping import Complex, Float32, Shaped
 
 from pride_jax.errors import ConfigError
+from pride_jax.progress import Tell, silent
 
 _BATCH = 16
 _LOG_SCALE = 100.0
+_STAGE = "scattering images"
 
 
 def scattering(
-    images: Shaped[np.ndarray, "images height width"], *, scales: int = 2, angles: int = 8
+    images: Shaped[np.ndarray, "images height width"],
+    *,
+    scales: int = 2,
+    angles: int = 8,
+    tell: Tell = silent,
 ) -> Float32[np.ndarray, "images features"]:
     """Local averages of an image and of the moduli of its wavelet coefficients, to second order.
 
@@ -28,6 +34,7 @@ def scattering(
       images: square; bytes stand for 0 … 1.
       scales: J.
       angles: L, evenly from 0 to π.
+      tell: told how many images are done.
 
     Returns:
       Features ordered by channel, then place. There are 1 + LJ + L²J(J-1)/2 channels: for 28 × 28
@@ -49,9 +56,11 @@ def scattering(
     unit = np.float32(1 / 255 if images.dtype == np.uint8 else 1)
     features = []
     for start in range(0, len(images), _BATCH):
+        tell(_STAGE, start, len(images))
         batch = images[start : start + _BATCH].astype(np.float32) * unit
         channels = _scatter(np.pad(batch, ((0, 0), pad, pad)), lowpass, wavelets)
         features.append(channels.reshape(len(batch), -1))
+    tell(_STAGE, len(images), len(images))
     return np.concatenate(features)
 
 

@@ -1,10 +1,13 @@
 """Scattering features as a linear model likes them: whitened by the statistics of random images."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float32, Shaped
 
 from pride_jax.data.scattering import normalized, scattering
 from pride_jax.errors import ConfigError
+from pride_jax.progress import Tell, silent
 
 _NOISE_IMAGES = 4000
 _BLUR = 1.5
@@ -16,6 +19,7 @@ def whitened_scattering(
     scales: int = 3,
     angles: int = 6,
     dimensions: int = 500,
+    tell: Tell = silent,
 ) -> Float32[np.ndarray, "images dimensions"]:
     """Normalized scattering features, centred, whitened, cut to a few dimensions and to length √d.
 
@@ -29,20 +33,20 @@ def whitened_scattering(
       scales: of `scattering`.
       angles: of `scattering`.
       dimensions: principal axes kept, each scaled to variance one over the noise images.
+      tell: as of `scattering`.
 
     Raises:
       ConfigError: more dimensions than noise images or scattering features, or as in `scattering`.
     """
-    noise = normalized(
-        scattering(smooth_noise(_NOISE_IMAGES, images.shape[1]), scales=scales, angles=angles)
-    )
+    scatter = functools.partial(scattering, scales=scales, angles=angles, tell=tell)
+    noise = normalized(scatter(smooth_noise(_NOISE_IMAGES, images.shape[1])))
     most = min(len(noise) - 1, noise.shape[1])
     if not 1 <= dimensions <= most:
         raise ConfigError(f"Expected dimensions in 1 … {most}, got {dimensions}")
     mean = noise.mean(0)
     variances, axes = np.linalg.eigh(np.cov(noise, rowvar=False, dtype=np.float32))
     whitening = axes[:, -dimensions:] / np.sqrt(variances[-dimensions:])
-    features = (normalized(scattering(images, scales=scales, angles=angles)) - mean) @ whitening
+    features = (normalized(scatter(images)) - mean) @ whitening
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return features * (np.sqrt(np.float32(dimensions)) / np.maximum(lengths, 1e-12))
 

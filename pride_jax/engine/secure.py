@@ -26,6 +26,7 @@ from pride_jax.privacy.mechanisms.shares import Shares
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import FixedPoint, Grid
+from pride_jax.progress import Tell, silent
 from pride_jax.types import Cohort
 
 Note = Callable[[int, MessageError | BurntError], None]
@@ -52,6 +53,7 @@ class SecureAggregation(NamedTuple):
       smallest_cohort: the fewest clients with examples whose sum is opened; half of those expected
         in a round, and at least two, if not given. A plan has its own.
       note: told of each message and each sum that is refused.
+      tell: told of progress within a round, and so of how many clients were called.
     """
 
     protocol: SecureSum
@@ -62,6 +64,7 @@ class SecureAggregation(NamedTuple):
     network: Network = perfect
     smallest_cohort: int | None = None
     note: Note = warn
+    tell: Tell = silent
 
 
 class Collected(NamedTuple):

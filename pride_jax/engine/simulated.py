@@ -56,6 +56,7 @@ from pride_jax.engine.states import Kept, States, on_host
 from pride_jax.errors import ConfigError, TooFewError
 from pride_jax.methods.method import State, Weighting
 from pride_jax.privacy.plan import Plan, smallest_sum
+from pride_jax.progress import Tell, counted
 from pride_jax.types import Cohort
 from pride_jax.validated import expect
 
@@ -91,6 +92,7 @@ def simulated(
 
         def dispatch(state: ServerState, cohort: Cohort) -> Wait:
             lent, rows = states.lend(state.clients, cohort)
+            secure.tell("clients train", 0, 0)
             wait = work(data, without_clients(state), cohort, lent, rows)
 
             def finished() -> tuple[CohortResult, Kept]:
@@ -120,7 +122,7 @@ def one_by_one(secure: SecureAggregation, mesh: Mesh | None = None) -> Adder:
         encode = encoder(added_in(federation.server, secure))
         program = single_client(federation.clients, encode, federation.server.weighting)
         states = on_host(federation.data.num_clients)
-        dispatch = _one_after_another(federation, program, states, devices)
+        dispatch = _one_after_another(federation, program, states, devices, secure.tell)
         return _algorithm(federation, secure, dispatch, states, devices)
 
     return adder
@@ -183,7 +185,7 @@ def single_client(clients: Clients, encode: Encode, weighting: Weighting) -> Sin
 
 
 def _one_after_another(
-    federation: Federation, program: SingleClient, states: States, mesh: Mesh
+    federation: Federation, program: SingleClient, states: States, mesh: Mesh, progress: Tell
 ) -> Dispatch:
     """Trains the clients of a cohort one after another, on the first device."""
     device = mesh.devices.flat[0]
@@ -206,7 +208,7 @@ def _one_after_another(
         result = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), nobody)
         rows = np.zeros((len(ids), server.length), np.int32)
         counts = result.clients, result.reports
-        for slot in np.flatnonzero(present):
+        for slot in counted(progress, "clients train", np.flatnonzero(present)):
             client = int(ids[slot])
             given, kept = jax.device_get(
                 program(told, own(client), jnp.int32(client), _row(lent, places[slot]))
@@ -247,7 +249,7 @@ def _algorithm(
     without = np.flatnonzero(jax.device_get(data.sizes) == 0).tolist()
     empty = frozenset(() if isinstance(plan, Plan) else without)
     aggregator = simulate(
-        secure.protocol, terms, secure.key_holder, secure.rng, secure.network, empty
+        secure.protocol, terms, secure.key_holder, secure.rng, secure.network, empty, secure.tell
     )
 
     def prepared(state: ServerState, clients: Sequence[int]) -> tuple[Announced, Any]:

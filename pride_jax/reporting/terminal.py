@@ -1,65 +1,21 @@
-"""What a person sees while a run goes on, and when it ends."""
+"""What a person reads of a run that begins, and of one that has ended."""
 
-import contextlib
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from pride_jax.reporting.metrics import Row, headline, scores
-from pride_jax.settings.experiment import Experiment
+from pride_jax.reporting.metrics import headline, scores
 
-_LINES_WITHOUT_A_TERMINAL = 20
 _HELD_OUT = {
     "shared": "on held-out examples",
     "personal": "of clients' own models there",
     "fine_tuned": "of the fine-tuned model there",
 }
 """What is tested on the examples that clients hold out."""
-
-
-@contextlib.contextmanager
-def progress(config: Experiment) -> Iterator[Callable[[Row], None]]:
-    """A progress bar, or a few lines where there is no terminal; gives what reports a row to it."""
-    console = Console()
-    if not console.is_terminal:
-        step = max(1, config.rounds // _LINES_WITHOUT_A_TERMINAL)
-        yield lambda row: _print_some(console, row, config.rounds, step)
-        return
-    columns = (
-        TextColumn("round"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=config.rounds)
-        yield lambda row: bar.update(task, completed=row["round"], description=_describe(row))
-
-
-def _print_some(console: Console, row: Row, rounds: int, step: int) -> None:
-    if row["round"] % step == 0 or row["round"] == rounds:
-        console.print(f"round {row['round']}/{rounds}  {_describe(row)}", highlight=False)
-
-
-def _describe(row: Row) -> str:
-    told = [f"{name} {value:.4f}" for name, value in scores(row).items()]
-    if "seconds_per_round" in row:
-        told.append(f"{row['seconds_per_round']:.3g} s/round")
-    if "epsilon" in row:
-        told.append(f"ε {_number(row['epsilon'], 3)}")
-    return "  ".join(told)
 
 
 def show_note(text: str) -> None:
@@ -78,14 +34,23 @@ def show_disclosure(disclosure: dict[str, Any]) -> None:
     console.print(disclosure["guarantee"], highlight=False, soft_wrap=True)
 
 
-def show_summary(summary: dict[str, Any], workdir: Path) -> None:
+def show_summary(summary: dict[str, Any]) -> None:
     """One screen that says how the run went."""
     table = Table(show_header=False, box=None)
     for name, value in _summary_lines(summary):
         table.add_row(name, value)
-    console = Console()
-    console.print(table)
-    console.print(f"Everything is in {workdir}", highlight=False, soft_wrap=True)
+    Console().print(table)
+
+
+def show_result(summary: dict[str, Any], workdir: Path) -> None:
+    """What a run came to, in the last line on the screen."""
+    name, score = next(iter(scores(summary).items()))
+    told = f"test {name.replace('_', ' ')} {score:.4f} after {summary['rounds']} rounds"
+    if "seconds_total" in summary:
+        told += f", {summary['seconds_total']:.1f} s"
+    if summary["delta"] is not None:
+        told += f", ε = {number(summary['epsilon'], 4)} at δ = {summary['delta']:g}"
+    Console().print(f"{told}; everything is in {workdir}", highlight=False, soft_wrap=True)
 
 
 def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -160,11 +125,12 @@ def _spread(score: str, spread: dict[str, float]) -> str:
 def _privacy(summary: dict[str, Any]) -> str:
     if summary["delta"] is None:
         return "none"
-    told = f"ε = {_number(summary['epsilon'], 4)} at δ = {summary['delta']:g}, client level"
+    told = f"ε = {number(summary['epsilon'], 4)} at δ = {summary['delta']:g}, client level"
     if summary["distance"] is None:
         told += ", no stated distance"
-    return f"{told}; who knows the cohorts: {_number(summary['epsilon_known_cohort'], 4)}"
+    return f"{told}; who knows the cohorts: {number(summary['epsilon_known_cohort'], 4)}"
 
 
-def _number(epsilon: float | None, digits: int) -> str:
+def number(epsilon: float | None, digits: int) -> str:
+    """An ε, which may not be finite."""
     return "not finite" if epsilon is None else f"{epsilon:.{digits}g}"

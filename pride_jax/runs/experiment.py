@@ -18,10 +18,12 @@ from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import secret_key
+from pride_jax.progress import Tell, silent
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import LEDGER, UNLIMITED, Budget, open_budget
+from pride_jax.runs.callbacks import blamed
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
@@ -59,6 +61,7 @@ def run(
     start_from: Path | None = None,
     report: Callable[[metrics.Row], None] | None = None,
     note: Callable[[str], None] = lambda text: None,
+    tell: Tell = silent,
 ) -> Summary:
     """Trains a federated model and leaves everything about it in a folder.
 
@@ -81,18 +84,23 @@ def run(
       overwrite: make room for the run in the place of another, which is gone once this one can
         start, with its secrets and its ledger.
       start_from: the folder of a run whose last parameters this one starts from.
-      report: called with each new row of the metrics.
+      report: called with each new row of the metrics, once the row is on disk; of a private run,
+        with what of it may be told.
       note: called, before training, with each thing worth knowing: of the data, first what was read
         and of a private run nothing that counts clients' examples; of more rounds; and of an ε that
         is to be added.
+      tell: called with what is being done, see `Tell`; of a private run, between rounds only.
 
     Returns:
       What ``summary.json`` holds.
 
     Raises:
       PrideError: the run cannot start, resume or go on; what was written stays usable.
+      RunError: ``report``, ``note`` or ``tell`` raised an error; the message says which.
       KeyboardInterrupt: as it came; the latest evaluation is saved.
     """
+    report, note = blamed("report", report), blamed("note", note)
+    tell = blamed("tell", tell)
     expect("config", config, Experiment, "an Experiment, such as load_config reads")
     expect("workdir", workdir, Path, "a pathlib.Path: the folder of the run")
     hosts.check_code(config.code)
@@ -105,7 +113,7 @@ def run(
     source = (workdir / START) if resume else start_from
     begin = begin_from(source) if source is not None and source.is_dir() else learning.from_scratch
     with set_aside(workdir) if overwrite else contextlib.nullcontext():
-        prepared = prepare(config, workdir / "secrets", begin=begin)
+        prepared = prepare(config, workdir / "secrets", begin=begin, tell=tell)
     dataset, clients = simulated_of(prepared).dataset, len(prepared.sizes)
     notes = described(dataset, clients, config.privacy.hides)
     for text in (*notes, *told_of_more_rounds(workdir, config, prepared.plan)):
@@ -206,11 +214,14 @@ def run_in_steps(
 
 def _trained(prepared: Prepared, course: Course) -> Summary:
     """The summary of a run whose rounds are trained, in every process, as it asks for them."""
+    doing = "compiling, and training the first round"
     with contextlib.closing(course):
         try:
             state, until = next(course)
             while True:
                 start, round_ = time.perf_counter(), int(state.round)
+                prepared.tell(doing, 0, 0)
+                doing = "training"
                 hosts.tell(Order(Action.TRAIN, until))
                 state, info = _advance(prepared, state, until)
                 seconds = (time.perf_counter() - start) / (until - round_)
@@ -240,6 +251,7 @@ def _run(
     state, rows, budget = yield from _train(prepared, workdir, seed, report)
     cost = budget.cost()
     started = started_from(workdir, config, prepared.plan, cost)
+    prepared.tell("testing on clients' examples", 0, 0)
     summary = summarize(prepared, state, rows) | cost | started
     write_model(workdir, prepared.algorithm.params(state), prepared.seen)
     disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], *known)
@@ -247,6 +259,7 @@ def _run(
     write_json(workdir / "disclosure.json", disclosed)
     hides = config.privacy.hides
     if pictures:
+        prepared.tell("drawing pictures", 0, 0)
         draw(prepared, summary, rows, workdir / OWN if hides else workdir)
         if hides:
             draw_released(told(summary), rows, workdir / "plots")
@@ -315,6 +328,7 @@ def _train(
         best = keep_best(workdir, best, now, prepared.algorithm.params(state))
 
     def record(info: RoundInfo | None, seconds: float) -> None:
+        prepared.tell("testing", 0, 0)
         row = row_of(prepared, state, info) | budget.spent()
         row |= {"seconds_per_round": seconds, "seconds_elapsed": time.perf_counter() - began}
         # Other processes take part in this, so that a row is written once none of them is lost.

@@ -36,6 +36,7 @@ from pride_jax.federated import federated
 from pride_jax.methods.method import Hyper, Method
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
+from pride_jax.progress import Tell, silent, uncounted
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import affordable
 from pride_jax.runs.figures import own_folder
@@ -95,6 +96,7 @@ class Prepared(NamedTuple):
       inputs: -> digest of what else the released models depend on.
       hyper: settings that the algorithm takes as arguments.
       simulated: what only a simulation has, or that clients are real.
+      tell: told of progress; nothing that ε does not cover, where a run hides that.
     """
 
     config: Experiment
@@ -112,6 +114,7 @@ class Prepared(NamedTuple):
     inputs: Callable[[], str]
     hyper: Hyper
     simulated: Simulated | RealParties
+    tell: Tell = silent
 
 
 def prepare(
@@ -119,6 +122,7 @@ def prepare(
     secrets: Path,
     hyper: Mapping[str, float] | None = None,
     begin: learning.Begin = learning.from_scratch,
+    tell: Tell = silent,
 ) -> Prepared:
     """Loads the data and builds the functions that the settings name; writes nothing.
 
@@ -127,6 +131,8 @@ def prepare(
       secrets: folder in which the key holder's key is looked for; a new one is made if it has none.
       hyper: settings that the algorithm is to take as arguments; of `learning.NUMBERS`.
       begin: gives the task the parameters that training starts from.
+      tell: told of progress. Of a run that hides what ε does not cover, numbers and what goes on
+        within a round, which tell how many clients were called, are told to nobody.
 
     Raises:
       PrideError: the data cannot be had, or settings contradict it or each other.
@@ -137,7 +143,9 @@ def prepare(
             f"evaluation.comparison=True with {count} processes: expected False, since a central "
             "model needs all examples in one place"
         )
-    dataset = build.build_dataset(config)
+    within_rounds = silent if config.privacy.hides else tell
+    tell = uncounted(tell) if config.privacy.hides else tell
+    dataset = build.build_dataset(config, tell)
     seen = seen_in(dataset)
     partition, held = build.build_partitions(config, dataset)
     data, held_out = _divided(dataset, partition, held)
@@ -149,11 +157,15 @@ def prepare(
     numbers = {name: jnp.float32(value) for name, value in (hyper or {}).items()}
     method = learning.method_of_numbers(config, examples, begin)(numbers)
     length = sent_numbers(method)
+    if config.privacy.is_private:
+        tell("making the privacy plan", 0, 0)
     plan = build.build_plan(config, data.num_clients, length, keeps_state(method))
     if isinstance(plan, Plan):
         affordable(config.privacy, plan)
     mesh = build.build_mesh(config.engine)
-    secure = _secure_aggregation(config, secrets, length)
+    if config.aggregation.protocol != "none":
+        tell("making keys", 0, 0)
+    secure = _secure_aggregation(config, secrets, length, within_rounds)
     algorithm = build_algorithm(config, examples, data, mesh, plan, secure, numbers, begin)
     here = clients_mesh([device for device in mesh.devices.flat if device.process_index == host])
     test = evaluator(task, dataset, here)
@@ -174,6 +186,7 @@ def prepare(
         inputs=lambda: f"{_digest(data)} {config.engine.chunk}",
         hyper=numbers,
         simulated=Simulated(dataset, partition, held, data, review),
+        tell=tell,
     )
 
 
@@ -229,11 +242,14 @@ def adder_of(config: Experiment, mesh: Mesh, secure: SecureAggregation | None) -
     return simulated(secure, mesh, config.engine.chunk)
 
 
-def _secure_aggregation(config: Experiment, secrets: Path, length: int) -> SecureAggregation | None:
+def _secure_aggregation(
+    config: Experiment, secrets: Path, length: int, tell: Tell
+) -> SecureAggregation | None:
     """How updates are added up, with the key holder's keys in ``secrets``, or new ones."""
     if config.aggregation.protocol == "none":
         return None
-    protocol = with_key_apart(config.aggregation, build_secure_sum(config.aggregation), length)
+    inner = build_secure_sum(config.aggregation, tell)
+    protocol = with_key_apart(config.aggregation, inner, length)
     files = build_key_files(config.aggregation)
     keys = key_holder_keys(secrets, protocol, files, os.urandom)
     secure = build.build_secure_aggregation(config, protocol, keys)
@@ -242,7 +258,7 @@ def _secure_aggregation(config: Experiment, secrets: Path, length: int) -> Secur
     def note(round_: int, refusal: MessageError | BurntError) -> None:
         note_refusal(own_folder(workdir, config.privacy.hides), round_, refusal)
 
-    return secure._replace(note=note)
+    return secure._replace(note=note, tell=tell)
 
 
 def _check_target(config: Experiment, score: str) -> None:

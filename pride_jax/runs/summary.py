@@ -16,6 +16,7 @@ from pride_jax.engine.comparison import train_alone
 from pride_jax.engine.evaluation import Metrics, group_spread, headline, spread_of
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import DivergedError
+from pride_jax.progress import counted
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
 from pride_jax.runs.hosts import Action, Order
@@ -201,7 +202,7 @@ def _compare(prepared: Prepared, simulated: Simulated) -> Summary:
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
         prepared.evaluate(train(data, jax.random.fold_in(key, client), params, client))
-        for client in holding
+        for client in counted(prepared.tell, "comparison models", list(holding))
     ]
     return {
         "central": central.headline,

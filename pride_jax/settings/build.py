@@ -35,13 +35,15 @@ from pride_jax.privacy.sampling import (
     truncated_poisson,
 )
 from pride_jax.privacy.values import DeviceIntegers, Floats, Integers, integers_of
+from pride_jax.progress import Tell, silent
 from pride_jax.settings import own
 from pride_jax.settings.names import call
 
 
-def build_dataset(experiment: config.Experiment) -> Dataset:
+def build_dataset(experiment: config.Experiment, tell: Tell = silent) -> Dataset:
     """The data set, split by the experiment's seed where it has no split of its own."""
     data = experiment.data
+    tell("reading data", 0, 0)
     if own.is_own(data.name):
         # A run tells the same by itself, see `described`.
         with warnings.catch_warnings(action="ignore", category=DataHint):
@@ -56,7 +58,7 @@ def build_dataset(experiment: config.Experiment) -> Dataset:
             length=data.length,
             seed=experiment.seed,
         )
-    return with_scattering(dataset) if data.features == "scattering" else dataset
+    return with_scattering(dataset, tell) if data.features == "scattering" else dataset
 
 
 def build_partition(experiment: config.Experiment, dataset: Dataset) -> partition.Partition:

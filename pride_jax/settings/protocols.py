@@ -12,10 +12,16 @@ from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.engine.cores import cores
 from pride_jax.errors import ConfigError
+from pride_jax.progress import Tell, silent
 
 
-def build_secure_sum(settings: config.Aggregation) -> SecureSum:
-    """The protocol that adds updates, other than ``none``, or the keys that they travel under."""
+def build_secure_sum(settings: config.Aggregation, tell: Tell = silent) -> SecureSum:
+    """The protocol that adds updates, other than ``none``, or the keys that they travel under.
+
+    Args:
+      settings: say which.
+      tell: told of progress by those that encrypt number by number.
+    """
     # Each protocol's libraries are imported where it is chosen.
     workers = settings.workers or len(cores())
     match settings.protocol:
@@ -28,7 +34,7 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
         case "paillier":
             from pride_jax.aggregation.protocols.paillier import paillier
 
-            return paillier(settings.key_bits, settings.exponent, workers)
+            return paillier(settings.key_bits, settings.exponent, workers, tell)
         case "threshold":
             from pride_jax.aggregation.protocols.threshold import threshold_paillier
 
@@ -38,6 +44,7 @@ def build_secure_sum(settings: config.Aggregation) -> SecureSum:
                 settings.threshold,
                 settings.exponent,
                 workers,
+                tell,
             )
         case "masking":
             from pride_jax.aggregation.protocols.masking import masking

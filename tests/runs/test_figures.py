@@ -20,8 +20,9 @@ from pride_jax.errors import ProtocolError, RunError
 from pride_jax.files import read_json
 from pride_jax.privacy.randomness import secret_key
 from pride_jax.reporting import metrics
+from pride_jax.reporting.live import progress
 from pride_jax.reporting.redraw import redraw
-from pride_jax.reporting.terminal import progress, show_disclosure, show_summary
+from pride_jax.reporting.terminal import show_disclosure, show_result, show_summary
 from pride_jax.runs.experiment import run
 from pride_jax.runs.figures import OWN, figures, told
 from pride_jax.runs.prepared import prepare
@@ -69,10 +70,11 @@ def runs(request, tmp_path_factory):
 
 
 def printed(config, folder, capsys):
-    with progress(config) as report:
-        summary = run(config, folder, report=report)
-    show_summary(summary, folder)
+    with progress(config) as shown:
+        summary = run(config, folder, report=shown.report, tell=shown.tell)
+    show_summary(summary)
     show_disclosure(read_json(folder / "disclosure.json"))
+    show_result(summary, folder)
     return capsys.readouterr().out
 
 

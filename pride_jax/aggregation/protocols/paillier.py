@@ -48,7 +48,7 @@ from pride_jax.aggregation.packed_paillier import (
     split,
 )
 from pride_jax.aggregation.paillier_keys import PaillierPublic, PaillierSecret, generate
-from pride_jax.aggregation.processes import in_threads
+from pride_jax.aggregation.processes import ALONE, Work, in_threads
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Message,
@@ -73,6 +73,7 @@ from pride_jax.aggregation.sights import (
     both,
 )
 from pride_jax.errors import ProtocolError
+from pride_jax.progress import Tell, silent
 
 _KEYS = "tests/adversary/test_paillier_keys.py::"
 _HOLDERS = "tests/adversary/test_key_holder_alone.py::TestBlinds::"
@@ -107,7 +108,9 @@ _SIGHTS = (
 )
 
 
-def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int = 1) -> SecureSum:
+def paillier(
+    key_bits: int = 3072, exponent: Exponent = "default", workers: int = 1, tell: Tell = silent
+) -> SecureSum:
     """Packed Paillier encryption with one key holder.
 
     With more than one worker, obfuscators of large vectors are computed and proofs are checked in
@@ -121,6 +124,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
       key_bits: bit length of n: 3072, 4096 or 2048; 1024 is unsafe and says so in its name.
       exponent: length of the obfuscators' exponents, see ``exponent_bits``.
       workers: processes that encrypt and check, and threads that decrypt; 1 stays in this process.
+      tell: told how many numbers of a message, or of a sum, are done.
 
     Returns:
       The protocol. ``keygen`` for ``Role.KEY_HOLDER`` gives a ``PaillierSecret``; clients hold no
@@ -129,7 +133,8 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
     Raises:
       ConfigError: another key size or exponent, or less than one worker.
     """
-    packed = packed_paillier("paillier", PaillierPublic, key_bits, exponent, workers)
+    work = Work(workers, tell)
+    packed = packed_paillier("paillier", PaillierPublic, key_bits, exponent, work)
     plaintext_bytes = key_bits // 8
 
     def keygen(rng: Rng, role: Role) -> tuple[Secret, Public]:
@@ -150,7 +155,7 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
                 f"The secret is not that of the key holder's public key in the directory of round "
                 f"{directory.round}: load the key that the directory was made with"
             )
-        plaintexts = decrypt(secret, packed.asked(directory, question), workers)
+        plaintexts = decrypt(secret, packed.asked(directory, question), work)
         return Share(question.header, question.contributors, join(plaintexts, plaintext_bytes))
 
     def open_total(
@@ -179,15 +184,15 @@ def paillier(key_bits: int = 3072, exponent: Exponent = "default", workers: int 
     )
 
 
-def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], workers: int = 1) -> list[mpz]:
+def decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz], work: Work = ALONE) -> list[mpz]:
     """The plaintexts, below n, of any Paillier ciphertexts: modulo p and q apart, then joined.
 
     Args:
       secret: the key.
       ciphertexts: invertible numbers in 1 … n² - 1; the caller has checked it.
-      workers: threads.
+      work: in threads.
     """
-    return in_threads(functools.partial(_decrypt, secret), ciphertexts, workers)
+    return in_threads(functools.partial(_decrypt, secret), ciphertexts, work, "decrypting")
 
 
 def _decrypt(secret: PaillierSecret, ciphertexts: Sequence[mpz]) -> list[mpz]:

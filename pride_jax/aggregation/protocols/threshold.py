@@ -58,7 +58,7 @@ from pride_jax.aggregation.packed_paillier import (
     split,
 )
 from pride_jax.aggregation.paillier_keys import ciphertext_bytes
-from pride_jax.aggregation.processes import in_threads
+from pride_jax.aggregation.processes import ALONE, Work, in_threads
 from pride_jax.aggregation.secure_sum import (
     Directory,
     Header,
@@ -86,6 +86,7 @@ from pride_jax.aggregation.sights import (
 )
 from pride_jax.aggregation.threshold_keys import DealtSecrets, HolderSecret, ThresholdPublic, deal
 from pride_jax.errors import ConfigError, ProtocolError
+from pride_jax.progress import Tell, silent
 
 _LARGEST_HOLDERS = 100
 _SUM = b"PRIDEtsh"
@@ -114,6 +115,7 @@ def threshold_paillier(
     threshold: int = 3,
     exponent: Exponent = "default",
     workers: int = 1,
+    tell: Tell = silent,
 ) -> SecureSum:
     """Packed Paillier encryption, opened by any ``threshold`` of ``holders`` key holders.
 
@@ -129,6 +131,7 @@ def threshold_paillier(
         one absent; with 2 of 3, one corrupted holder and the aggregator open two sums of a round.
       exponent: as for ``paillier``.
       workers: processes that encrypt, and threads of the dealer, of each holder and of ``open``.
+      tell: as for ``paillier``.
 
     Returns:
       The protocol; clients hold no key.
@@ -136,7 +139,8 @@ def threshold_paillier(
     Raises:
       ConfigError: a setting out of range.
     """
-    packed = packed_paillier("threshold", ThresholdPublic, key_bits, exponent, workers)
+    work = Work(workers, tell)
+    packed = packed_paillier("threshold", ThresholdPublic, key_bits, exponent, work)
     if not (2 <= threshold <= holders <= _LARGEST_HOLDERS and 2 * threshold > holders):
         raise ConfigError(
             f"threshold: threshold={threshold}, holders={holders}, expected "
@@ -169,7 +173,7 @@ def threshold_paillier(
                 f"{directory.round}: load the key that the directory was made with"
             )
         ciphertexts = packed.asked(directory, question)
-        powers = partial_decryptions(secret, ciphertexts, workers)
+        powers = partial_decryptions(secret, ciphertexts, work)
         about = _about(question.header, question.contributors)
         proof = prove(secret, state(public, secret.index, about, ciphertexts, powers))
         body = proof + join(powers, ciphertext_bytes(public))
@@ -220,7 +224,7 @@ def threshold_paillier(
         for error in refused:
             warnings.warn(f"{error}; the others open round {total.header.round}", stacklevel=2)
         chosen = {holder: valid[holder] for holder in sorted(valid)[:threshold]}
-        blinded = decrypt_together(public, chosen, workers)
+        blinded = decrypt_together(public, chosen, work)
         return packed.read(directory, total.contributors, blinded, summed.blinds)
 
     def check(directory: Directory, total: Total, given: Share) -> None:
@@ -301,27 +305,29 @@ def _sights(holders: int, threshold: int) -> tuple[Sight, ...]:
 
 
 def partial_decryptions(
-    secret: HolderSecret, ciphertexts: Sequence[mpz], workers: int = 1
+    secret: HolderSecret, ciphertexts: Sequence[mpz], work: Work = ALONE
 ) -> list[mpz]:
     """One holder's powers c^(2·Δ·share) of Paillier ciphertexts.
 
     Args:
       secret: the holder's.
       ciphertexts: invertible numbers in 1 … n² - 1; the caller has checked it.
-      workers: threads.
+      work: in threads.
     """
-    return _powers(secret.public, ciphertexts, 2 * secret.public.delta * secret.share, workers)
+    stage = f"powers of key holder {secret.index}"
+    exponent = 2 * secret.public.delta * secret.share
+    return _powers(secret.public, ciphertexts, exponent, work, stage)
 
 
 def decrypt_together(
-    public: ThresholdPublic, powers: Mapping[int, Sequence[mpz]], workers: int = 1
+    public: ThresholdPublic, powers: Mapping[int, Sequence[mpz]], work: Work = ALONE
 ) -> list[mpz]:
     """The plaintexts, below n, that ``threshold`` holders' powers of ciphertexts give.
 
     Args:
       public: the key.
       powers: partial decryptions, by holder; the caller has checked their proofs.
-      workers: threads.
+      work: in threads.
 
     Raises:
       ProtocolError: they are too few, or do not fit one another.
@@ -331,7 +337,7 @@ def decrypt_together(
     above, below = [mpz(1)] * length, [mpz(1)] * length
     for holder, bases in powers.items():
         coefficient = lagrange(public.delta, holder, powers)
-        factors = _powers(public, bases, 2 * abs(coefficient), workers)
+        factors = _powers(public, bases, 2 * abs(coefficient), work, "combining powers")
         side = above if coefficient > 0 else below
         side[:] = [product * factor % square for product, factor in zip(side, factors, strict=True)]
     # c^(4·Δ²·d) = 1 + n·4·Δ²·m, since d is 1 modulo n and 0 modulo the order of the obfuscators.
@@ -396,11 +402,11 @@ def _about(about: Header, contributors: tuple[int, ...]) -> bytes:
 
 
 def _powers(
-    public: ThresholdPublic, bases: Sequence[mpz], exponent: int, workers: int
+    public: ThresholdPublic, bases: Sequence[mpz], exponent: int, work: Work, stage: str
 ) -> list[mpz]:
     square = mpz(public.key.nsquare)
 
     def raised(part: Sequence[mpz]) -> list[mpz]:
         return gmpy2.powmod_base_list(list(part), exponent, square)
 
-    return in_threads(raised, bases, workers)
+    return in_threads(raised, bases, work, stage)

@@ -28,6 +28,7 @@ from pride_jax.aggregation.paillier_keys import (
     load_secret,
     save_secret,
 )
+from pride_jax.aggregation.processes import Work
 from pride_jax.aggregation.protocols.paillier import decrypt, paillier
 from pride_jax.aggregation.refusals import NotInvertibleError, OutOfRangeError
 from pride_jax.aggregation.secure_sum import Directory, Message, Public, Role, Total
@@ -170,7 +171,7 @@ class TestPhe:
         ciphertexts = [mpz.from_bytes(os.urandom(256)) % square for _ in range(50)]
         expected = [secret.key.raw_decrypt(int(ciphertext)) for ciphertext in ciphertexts]
         assert decrypt(secret, ciphertexts) == expected
-        assert decrypt(secret, ciphertexts, workers=3) == expected
+        assert decrypt(secret, ciphertexts, Work(workers=3)) == expected
 
 
 class TestObfuscators:
