@@ -25,6 +25,7 @@ OWN = "private"
 
 _TOLD = {
     *("round", "rounds", "rounds_to_target", "parameters", "parameters_sha256", "confusion"),
+    *("by_class", "by_group"),
     *("start", *NO_COST),
 }
 """Figures of a private run that anyone may read, beside the scores on test examples: what follows
