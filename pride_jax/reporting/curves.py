@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,12 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from pride_jax.reporting import colours
 from pride_jax.reporting.metrics import Row, headline
 
-CENTRAL, ALONE = "central model", "clients alone (mean)"
+CENTRAL, ALONE = "central", "alone (mean)"
 _COLOURS = {CENTRAL: colours.CENTRAL, ALONE: colours.ALONE}
 _MANY = 60
 """Evaluations from which on their marks are small."""
-_START = 4
-"""At most the first of so many parts of a curve may be left out of the picture."""
+_START = 10
+"""At most the first of so many parts of a curve, or one point, may be left out of the picture."""
+_FEWEST = 4
+"""Points of a curve from which on that may be."""
 _MOST_LINES = 8
 
 Curves = Mapping[str, Sequence[Sequence[Row]]]
@@ -66,8 +69,10 @@ def curves_over_seeds(curves: Curves) -> Figure:
         seeds = len(curves[name])
         told = place < _MOST_LINES
         color = colours.DISTINCT[place] if told else "0.75"
-        over = f" ({seeds} seeds)" if seeds > 1 else ""
-        label = f"{name}{over}".strip() if told else None
+        over = f"{seeds} seeds" if seeds > 1 else ""
+        label = ", ".join(filter(None, (name, over)))
+        if not told:
+            label = "others" if place == _MOST_LINES else None
         axes.plot(rounds, middle, color=color, label=label, **_marks(rounds))
         if seeds > 1:
             axes.fill_between(rounds, low, high, color=color, alpha=0.2, linewidth=0)
@@ -96,7 +101,7 @@ def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     return figure, list(panels.ravel())
 
 
-def _marks(rounds: Sequence[int] | Float[np.ndarray, "rounds"]) -> dict[str, object]:
+def _marks(rounds: Sequence[int] | Float[np.ndarray, "rounds"]) -> dict[str, Any]:
     return {"marker": "o", "markersize": 4 if len(rounds) <= _MANY else 1.8, "linewidth": 1.5}
 
 
@@ -104,7 +109,7 @@ def _show_rounds(axes: Axes, rounds: Sequence[int] | Float[np.ndarray, "rounds"]
     first, last = min(rounds), max(rounds)
     margin = max(0.5, 0.02 * (last - first))
     axes.set_xlim(first - margin, last + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
     axes.set_xlabel("round")
 
 
@@ -127,13 +132,15 @@ def _show_range(
     if outside.size:
         middle = float(np.median(outside[at[: len(outside)] == at[0]]))
         below = middle < low
+        # Where a curve that comes from there is not.
         axes.annotate(
-            f"{'▼' if below else '▲'} {middle:.3g} at round {at[0]:g}",
-            (0.02, 0.03 if below else 0.97),
+            f"round {at[0]:g}: {middle:.3g}, {'below' if below else 'above'} the picture",
+            (0.02, 0.95 if below else 0.05),
             xycoords="axes fraction",
-            va="bottom" if below else "top",
+            va="top" if below else "bottom",
             fontsize=8,
             color="0.35",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )
 
 
@@ -143,7 +150,8 @@ def _uninteresting(
     """How many first points would take up more than half of the picture's height by themselves."""
     starts = [int(np.searchsorted(rounds, each)) for each in np.unique(rounds)]
     skip = 0
-    for start in starts[1 : 1 + len(starts) // _START]:
+    most = max(1, len(starts) // _START) if len(starts) >= _FEWEST else 0
+    for start in starts[1 : 1 + most]:
         if np.ptp(points[start:]) < 0.5 * np.ptp(points[skip:]):
             skip = start
     return skip

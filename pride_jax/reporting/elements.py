@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
@@ -32,13 +33,13 @@ def number(value: float | None) -> Html:
 
 
 def shown(value: float) -> str:
-    """To four significant digits, as 0.9667, 12.5, 1,036 or 3.1e-06; whole numbers are whole."""
+    """As 0.9667, 12.50, 1,036 or 3.1e-06; whole numbers are whole."""
     if isinstance(value, int):
         return f"{value:,}"
-    if value and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.{_DIGITS - 1}e}"
-    before = 1 + math.floor(math.log10(abs(value))) if value else 1
-    return f"{value:,.{max(0, _DIGITS - max(before, 0))}f}"
+    if not 0.1 <= abs(value) < 1e6:
+        return f"{value:.{_DIGITS}g}"
+    before = max(0, 1 + math.floor(math.log10(abs(value))))
+    return f"{value:,.{max(0, _DIGITS - before)}f}"
 
 
 def paragraph(content: Html, soft: bool = False) -> Html:
@@ -104,9 +105,11 @@ def listed(items: Iterable[str]) -> Html:
 
 def picture(png: bytes, what: str) -> Html:
     """A picture that travels in the page, and what it shows, in words."""
+    # As wide as drawn, at 96 pixels an inch: the file has more, for fine screens.
+    wide = struct.unpack(">I", png[16:20])[0] * 96 // 150
     source = base64.b64encode(png).decode()
     return Html(
-        f'<figure><img alt="{text(what)}" src="data:image/png;base64,{source}">'
+        f'<figure><img alt="{text(what)}" width="{wide}" src="data:image/png;base64,{source}">'
         f"<figcaption>{text(what)}</figcaption></figure>"
     )
 

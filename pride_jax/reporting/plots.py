@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
@@ -130,7 +130,7 @@ def _name_classes(axis: Axis, classes: int, names: Sequence[str]) -> None:
     """Ticks with the names of classes: short ones, turned where they need to be, or every few."""
     every = -(-classes // _MOST_CLASSES_NAMED)
     shown = [_short(names, number) for number in range(classes)]
-    across = axis.axis_name == "x" and classes * max(map(len, shown)) > 30
+    across = isinstance(axis, XAxis) and classes * max(map(len, shown)) > 30
     axis.set_ticks(
         range(0, classes, every),
         shown[::every],
@@ -168,7 +168,7 @@ def label_map(counts: Int[np.ndarray, "clients classes"], classes: Sequence[str]
         axes.set_yticks(range(clients))
     else:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.colorbar(image, label="training examples")
+    figure.colorbar(image, label="training examples", ticks=MaxNLocator(integer=True))
     return figure
 
 
@@ -212,6 +212,8 @@ def client_scores(table: Sequence[Row], score: str) -> Figure:
         axes.set_yticks(range(len(clients)), names, fontsize=8, parse_math=False)
     better = "lower is better" if score == "loss" else "higher is better"
     axes.set(xlabel=f"{score} ({better})", ylabel="client" if few else "share of clients")
+    if score == "accuracy":
+        axes.set_xlim(right=min(axes.get_xlim()[1], 1.01))
     axes.grid(alpha=0.25)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return figure
@@ -232,8 +234,8 @@ def trade_off(summary: Row) -> Figure:
         stated = f"stated: ε = {summary['epsilon']:.3g}, δ = {summary['delta']:g}"
         axes.plot(summary["epsilon"], summary["delta"], "o", color=colours.PRIVACY, label=stated)
         axes.legend(frameon=False, fontsize=9)
-    reader = f"who reads {told['reader'].replace('_', ' ')}"
-    axes.set(xlabel="ε", ylabel="δ", title=f"against {reader}: lower is more private")
+    reader = told["reader"].replace("_", " ")
+    axes.set(xlabel="ε", ylabel="δ", title=f"for a reader of {reader}; lower is more private")
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     return figure

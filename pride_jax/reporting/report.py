@@ -122,7 +122,7 @@ def told_of(run: Path, summary: Row, pictures: Mapping[str, bytes], kept: str = 
 
 def report(told: Told) -> str:
     """The page, whole in one file: pictures are inside, and nothing is loaded from elsewhere."""
-    template = importlib.resources.files(__package__).joinpath(REPORT).read_text("utf-8")
+    template = importlib.resources.files("pride_jax.reporting").joinpath(REPORT).read_text("utf-8")
     return string.Template(template).substitute(
         title=text(told.name),
         body=joined(

@@ -172,9 +172,10 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
 def _client_names(prepared: Prepared) -> tuple[str, ...]:
     """Of clients that are groups with names, by their numbers; none of others."""
     dataset = simulated_of(prepared).dataset
-    if prepared.config.partition.kind != "groups" or not dataset.group_names:
+    groups = dataset.groups
+    if prepared.config.partition.kind != "groups" or groups is None or not dataset.group_names:
         return ()
-    return tuple(dataset.group_names[group] for group in np.unique(dataset.groups))
+    return tuple(dataset.group_names[group] for group in np.unique(groups))
 
 
 def _by_group(dataset: Dataset, measured: Metrics, score: str) -> Summary:
