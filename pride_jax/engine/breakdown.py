@@ -60,7 +60,7 @@ def by_group(scores: Scores, groups: Int[np.ndarray, "examples"], names: Sequenc
             "examples": int(examples[number]),
             score: _ratio(sums[number], weights[number]),
         }
-        for number in np.flatnonzero(examples)
+        for number in np.flatnonzero(examples).tolist()
     ]
 
 

@@ -22,6 +22,7 @@ ROWS = [
     {"round": 5, "test_accuracy": 0.5, "test_loss": 1.0},
     {"round": 7, "test_accuracy": 0.75, "test_loss": 0.5},
 ]
+FIVE = ("federated", "central", "client 0 alone", "client 1 alone", "client 2 alone")
 COUNTS = np.array([[8, 0, 2], [1, 9, 0], [0, 0, 0]])
 
 
