@@ -187,7 +187,7 @@ def test_classes_have_precision_and_recall():
 
 def test_groups_that_made_test_examples_have_their_scores():
     right = np.array([1.0, 0, 1, 1])
-    scores = Scores(weight=np.ones(4), sums={"accuracy": right, "loss": 1 - right})
+    scores = Scores(answer=(), weight=np.ones(4), sums={"accuracy": right, "loss": 1 - right})
     assert by_group(scores, np.array([2, 2, 0, 2]), ("x", "y", "z")) == [
         {"name": "x", "examples": 1, "accuracy": 1.0},
         {"name": "z", "examples": 3, "accuracy": 2 / 3},
