@@ -1,9 +1,7 @@
 """MNIST, ten parties, the 2NN: the same twenty rounds under every protocol, to compare the bits.
 
-    python scripts/sweep.py --config configs/mnist_ten_party_compared.py \
-        --over aggregation.protocol=plain,two_servers,masking,bfv,paillier
-    python scripts/sweep.py --config configs/mnist_ten_party_compared.py --rounds 3 \
-        --over aggregation.protocol=plain,threshold --workdir runs/threshold_compared
+    python scripts/sweep.py --config configs/mnist_ten_party_compared.py --over \
+        'aggregation.protocol,aggregation.key_apart=plain,never;two_servers,never;bfv,never'
 
 Expected: one `parameters_sha256` for all.
 """

@@ -47,6 +47,20 @@ def rounds(results: Path) -> str:
     return table([*header, "add a message", "open", "a client's bytes"], lines)
 
 
+def masks(results: Path) -> str:
+    """What one client's masks take, for a vector and for its key."""
+    lines = [
+        [
+            str(row["clients"]),
+            rounded(row["of_vector"]),
+            rounded(row["of_key"]),
+            rounded(row["of_vector"] / row["of_key"]),
+        ]
+        for row in _json(results, "key_apart")["masks"]
+    ]
+    return table(["clients", "of a vector, s", "of its key, s", "times less"], lines)
+
+
 def rings(results: Path) -> str:
     """Bits of security of each ring at its largest modulus, by the estimator's attacks."""
     found = _json(results, "lattice_security")

@@ -20,6 +20,7 @@ _NAMES = {
 _USUAL = {"key_bits": 3072, "value_bits": 16, "mode": "default"}
 _BESIDE = {
     "threshold_paillier": _USUAL,
+    "two_servers": {"value_bits": 16},
     "bfv": {"value_bits": 16},
     "masking": {"value_bits": 16},
 }
@@ -102,21 +103,15 @@ def of_models(field: str) -> Callable[[Path], str]:
 
     def made(results: Path) -> str:
         found = {
-            (row["params"], row["protocol"], row["workers"]): show(row[field])
+            (row["params"], row["protocol"]): show(row[field])
             for row in _benchmark(results, "client_rounds")
+            if row["workers"] == 1
         }
-        columns = [(name, 1) for name in _NAMES]
-        if field == "encrypt_seconds":
-            columns[2:2] = [("paillier", 2)]
         lines = [
-            [f"{params:,}", *(found.get((params, *column), "–") for column in columns)]
+            [f"{params:,}", *(found.get((params, name), "–") for name in _NAMES)]
             for params in dict.fromkeys(params for params, *_ in found)
         ]
-        header = [
-            _NAMES[name] + (f", {workers} workers" if workers > 1 else "")
-            for name, workers in columns
-        ]
-        return table(["parameters", *header], lines)
+        return table(["parameters", *_NAMES.values()], lines)
 
     return made
 
@@ -150,27 +145,48 @@ def conversions(results: Path) -> str:
     return table(header, lines)
 
 
+_RUNS = {
+    "mnist_ten_party_compared": "2NN",
+    "mnist_ten_party_direct": "2NN",
+    "mnist_cnn_encrypted": "CNN",
+}
+"""Sweeps in training -> what they train."""
+
+
 def training(results: Path) -> str:
     """Seconds a round in training, by protocol, and whether all end with the same parameters."""
     lines = []
-    for name in ("compared", "threshold"):
-        sweep = read_json(results / "encryption" / f"mnist_ten_party_{name}.json")
+    for name, model in _RUNS.items():
+        sweep = read_json(results / "encryption" / f"{name}.json")
         for run in sweep["runs"]:
-            settings, asked = run["settings"], sweep["config"]["aggregation"]
-            protocol = settings["aggregation.protocol"]
-            if protocol == "threshold":
-                protocol += f", {asked['threshold']} of {asked['holders']}"
-            rounds = settings.get("rounds", sweep["config"]["rounds"])
-            lines.append(["2NN", protocol, str(rounds), *_of_a_round(run)])
-    cnn = read_json(results / "encryption" / "mnist_cnn_encrypted.json")
-    lines.append(["CNN", "paillier", str(cnn["rounds"]), *_of_a_round(cnn)])
-    header = ["model", "protocol", "rounds", "accuracy", *_STAGES, "bytes a client"]
+            protocol = _protocol_of(sweep["config"]["aggregation"], run["settings"])
+            lines.append([model, f"`{protocol}`", str(sweep["config"]["rounds"]), *_of_a_round(run)])
+    header = ["model", "protocol", "rounds", "accuracy", "a round", *_STAGES, "bytes a client"]
     return table([*header, "SHA-256 of the parameters"], lines)
+
+
+def _protocol_of(asked: Row, swept: Row) -> str:
+    """As the page on choosing names it; keys are apart where that is cheaper, unless swept."""
+    protocol = swept["aggregation.protocol"]
+    apart = swept.get("aggregation.key_apart", asked["key_apart"])
+    is_apart = apart == "always" or (apart == "where_cheaper" and protocol == "paillier")
+    return f"lattice({protocol})" if is_apart else protocol
 
 
 def _of_a_round(run: Row) -> Iterator[str]:
     yield f"{run['test_accuracy']:.2%}"
-    for stage in _STAGES:
-        yield rounded(run["seconds_by_stage"][stage], 3)
+    yield rounded(run["seconds_per_round"], 3)
+    stages = run["seconds_by_stage"]
+    yield from (rounded(stages[stage], 3) if stage in stages else "–" for stage in _STAGES)
     yield f"{run['bytes_per_client_round']:,}"
     yield f"`{run['parameters_sha256'][:8]}`"
+
+
+def published(results: Path) -> str:
+    """What others say of their own encrypted sums, on their machines."""
+    found = read_json(results / "encryption" / "published.json")
+    lines = [
+        [f"[{each['system']}]({each['source']})", each["setting"], each["published"]]
+        for each in found
+    ]
+    return table(["theirs", "of what", "published"], lines)

@@ -118,6 +118,13 @@ def _bytes_of(secret: Secret) -> bytes:
     return secret.to_bytes()
 
 
+def member_of(called: Round, client: int) -> Secret:
+    """What a client of a protocol with letters knows once it has read them."""
+    assert called.protocol.letters is not None
+    written = round_keys_from_bytes(called.written[client])
+    return called.protocol.letters.read(called.directory, written, client, called.mail[client])
+
+
 def protect(called: Round, client: int) -> tuple[Message, float, float]:
     """One client's message, the seconds before it had its update, and those after."""
     protocol, directory, secrets, signing, vector, *_ = called
@@ -129,8 +136,7 @@ def protect(called: Round, client: int) -> tuple[Message, float, float]:
         keys = round_keys_from_bytes(called.keys[client])
         letter = letters.write(os.urandom, directory.before_letters, keys, client)
         sign_message(signing[client], letter)
-        written = round_keys_from_bytes(called.written[client])
-        secret = letters.read(directory, written, client, called.mail[client])
+        secret = member_of(called, client)
     prepared = protocol.prepare(os.urandom, directory, secret, client)
     ready = called.clock()
     message = sign_message(signing[client], protocol.protect(directory, prepared, vector))
