@@ -34,7 +34,9 @@ def parser_of() -> argparse.ArgumentParser:
         add_help=False,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a Python file, see list")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a Python file, see list; or RUN/config.json"
+    )
     parser.add_argument(
         "--workdir", type=Path, metavar="DIR", help="the run's folder; runs/CONFIG-CHANGES if none"
     )
@@ -55,7 +57,7 @@ def parser_of() -> argparse.ArgumentParser:
         help="replace the folder's run, once this can start",
     )
     parser.add_argument(
-        "--trust-code", action="store_true", help="with --resume: run the code in the run's folder"
+        "--trust-code", action="store_true", help="run the code in the run's own folder"
     )
     parser.add_argument(
         "--seeds", metavar="FIRST..LAST", help="a run a seed, all as one compiled program"
@@ -109,9 +111,16 @@ def settings_of(arguments: argparse.Namespace) -> Experiment:
     Raises:
       PrideError: they cannot be read, or come with code that is not trusted.
     """
-    if arguments.config is not None:
-        return load_config(arguments.config)
-    return continued(arguments.resume, arguments.trust_code)
+    if arguments.config is None:
+        return continued(arguments.resume, arguments.trust_code)
+    if is_of_run(arguments.config):
+        return continued(arguments.config.parent, arguments.trust_code)
+    return load_config(arguments.config)
+
+
+def is_of_run(config: Path) -> bool:
+    """Whether a config is what a run has left of its settings."""
+    return config.name == "config.json"
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -125,8 +134,11 @@ def check(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             f"--resume {arguments.resume} with --workdir {arguments.workdir}: expected one of them"
         )
-    if arguments.trust_code and (arguments.config is not None or not named):
-        raise ConfigError("--trust-code: expected --resume RUN with it, and no --config")
+    of_run = is_of_run(arguments.config) if arguments.config is not None else named
+    if arguments.trust_code and not of_run:
+        raise ConfigError(
+            "--trust-code: expected --resume RUN with it and no --config, or RUN/config.json"
+        )
     if arguments.seeds is None:
         return
     for name in ("coordinator", "resume", "start_from", "overwrite"):

@@ -1,10 +1,13 @@
 """``scripts/train.py`` as a person runs it: refusals, Ctrl-C, and dying at any moment."""
 
 import contextlib
+import html
 import importlib.util
 import json
 import os
 import random
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -321,3 +324,19 @@ def test_the_second_start_of_a_config_compiles_nothing(config, tmp_path, monkeyp
     first = compiled(tmp_path / "first")
     assert first
     assert compiled(tmp_path / "second") == first
+
+
+# What a run's page says of running it again
+
+
+def test_the_command_on_a_runs_page_gives_the_same_models(main, tmp_path):
+    path = tmp_path / "few.py"
+    path.write_text(CONFIG.format(protocol="none", rounds=2))
+    assert not main("--config", path, "--workdir", "first")
+    page = Path("first/report.html").read_text(encoding="utf-8")
+    (told,) = re.findall(r"python scripts/train\.py ([^<]*)<", page)
+    assert not main(*shlex.split(html.unescape(told)))
+    first, again = (
+        json.loads(Path(folder, "summary.json").read_text()) for folder in ("first", "first-again")
+    )
+    assert first["parameters_sha256"] == again["parameters_sha256"]

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from pride_jax.data.partition import label_counts
 from pride_jax.errors import PrideError, RunError
-from pride_jax.files import read_json
+from pride_jax.files import read_json, write_atomically
 from pride_jax.reporting import metrics, plots
-from pride_jax.reporting.sweep_plots import score_against_settings
+from pride_jax.reporting.report import KEPT, REPORT, report, told_of
+from pride_jax.reporting.sweep_plots import save_sweep
 from pride_jax.settings import build, own
 from pride_jax.settings.files import read_settings, trust
 
@@ -16,8 +17,8 @@ class Redrawn(NamedTuple):
     """What became of a folder's pictures.
 
     Attributes:
-      drawn: the pictures that were drawn.
-      left: path of each other picture -> why it was left as it is.
+      drawn: the pictures, and the page, that were made.
+      left: path of each other one -> why it was left as it is.
     """
 
     drawn: list[Path]
@@ -26,6 +27,8 @@ class Redrawn(NamedTuple):
 
 def redraw(folder: Path, trusted: bool = False) -> Redrawn:
     """Draws the pictures of a run (``metrics.jsonl``) or a sweep (``sweep.json``) anew.
+
+    So is a run's page, ``report.html``; of a private run what anyone may read.
 
     Args:
       folder: of the run or sweep.
@@ -49,36 +52,43 @@ def _redraw_sweep(folder: Path) -> Redrawn:
     path, rows = folder / "scores.png", read_json(folder / "sweep.json")["runs"]
     if all("error" in row for row in rows):
         return Redrawn([], {path: "no run of the sweep has finished"})
-    plots.save(score_against_settings(rows), path)
-    return Redrawn([path], {})
+    return Redrawn(save_sweep(rows, folder), {})
 
 
 def _redraw_run(folder: Path, trusted: bool) -> Redrawn:
-    curve, confusion, labels, trade_off = (
-        folder / "plots" / f"{name}.png"
-        for name in ("learning_curve", "confusion_matrix", "client_labels", "trade_off")
-    )
-    drawn, left, rows = [], {}, metrics.read(folder / "metrics.jsonl")
-    summary = folder / "summary.json"
+    rows, summary = metrics.read(folder / "metrics.jsonl"), folder / "summary.json"
     ended = read_json(summary) if summary.is_file() else {}
-    if rows:
-        plots.save(plots.learning_curve(rows, plots.baselines(ended)), curve)
-        drawn.append(curve)
-    else:
-        left[curve] = "the run has measured nothing yet"
-    if ended.get("confusion"):
-        plots.save(plots.confusion_matrices(plots.confusions(ended)), confusion)
-        drawn.append(confusion)
-    else:
-        left[confusion] = "summary.json has none" if ended else "the run has not ended"
+    expected = {
+        "learning_curve": "the run has measured nothing yet",
+        "confusion_matrix": "summary.json has none" if ended else "the run has not ended",
+    }
+    labels, drawn = folder / "plots" / "client_labels.png", plots.pictures(ended, rows)
+    saved = {folder / "plots" / f"{name}.png": figure for name, figure in drawn.items()}
+    pictures = {path: plots.save(figure, path) for path, figure in saved.items()}
+    left = {
+        folder / "plots" / f"{name}.png": why for name, why in expected.items() if name not in drawn
+    }
     if why := _redraw_labels(folder, trusted, ended, labels):
         left[labels] = why
     else:
-        drawn.append(labels)
-    if ended.get("trade_off"):
-        plots.save(plots.trade_off(ended["trade_off"]), trade_off)
-        drawn.append(trade_off)
-    return Redrawn(drawn, left)
+        pictures[labels] = labels.read_bytes()
+    if why := _rewrite_report(folder, ended, pictures):
+        left[folder / REPORT] = why
+        return Redrawn(list(pictures), left)
+    return Redrawn([*pictures, folder / REPORT], left)
+
+
+def _rewrite_report(folder: Path, ended: metrics.Row, pictures: dict[Path, bytes]) -> str:
+    """Writes the run's page, or says why not."""
+    if not ended:
+        return "the run has not ended"
+    for name in ("disclosure.json", "env.json"):
+        if not (folder / name).is_file():
+            return f"the folder has no {name}"
+    kept = KEPT if read_settings(folder).privacy.hides else ""
+    shown = {path.stem: content for path, content in pictures.items()}
+    write_atomically(folder / REPORT, report(told_of(folder, ended, shown, kept)))
+    return ""
 
 
 def _redraw_labels(folder: Path, trusted: bool, ended: metrics.Row, path: Path) -> str:
@@ -98,5 +108,5 @@ def _redraw_labels(folder: Path, trusted: bool, ended: metrics.Row, path: Path) 
     if dataset.train_targets.ndim != 1 or dataset.train_targets.dtype.kind not in "iu":
         return "the targets are no classes"
     counts = label_counts(partition, dataset.train_targets, dataset.outputs)
-    plots.save(plots.label_map(counts), path)
+    plots.save(plots.label_map(counts, dataset.class_names), path)
     return ""

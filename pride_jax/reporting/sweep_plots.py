@@ -1,14 +1,18 @@
-"""The picture of a sweep: the final score on test examples against the settings varied."""
+"""Pictures of a sweep: the final score against the settings varied, and learning curves."""
 
 import math
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pride_jax.reporting.metrics import Row, headline
+from pride_jax.reporting import colours
+from pride_jax.reporting.curves import curves_over_seeds
+from pride_jax.reporting.metrics import Row, headline, read
 from pride_jax.reporting.over_seeds import Alike, over_seeds
+from pride_jax.reporting.plots import save
 
 _MOST_NAMED = 12
 _LOGARITHMIC_FROM = 8.0
@@ -43,13 +47,47 @@ def score_against_settings(rows: Sequence[Row]) -> Figure:
     return figure
 
 
+def save_sweep(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Saves ``scores.png`` and, where runs left their evaluations, ``curves.png``.
+
+    Args:
+      rows: of ``sweep.json``, one of them finished.
+      folder: of the sweep, with a folder for each run.
+
+    Returns:
+      The pictures' paths.
+
+    Raises:
+      RunError: they cannot be written, or evaluations not be read.
+    """
+    drawn = {"scores": score_against_settings(rows)}
+    if curves := _curves([row for row in rows if "error" not in row], folder):
+        drawn["curves"] = curves_over_seeds(curves)
+    for name, figure in drawn.items():
+        save(figure, folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in drawn]
+
+
+def _curves(rows: Sequence[Row], folder: Path) -> dict[str, list[list[Row]]]:
+    """The evaluations of runs that differ in their seeds only, by their settings."""
+    found: dict[str, list[list[Row]]] = {}
+    for group in over_seeds(rows):
+        # A folder's name alone: the table may come from anybody.
+        files = [folder / Path(row.get("folder", "")).name / "metrics.jsonl" for row in group.runs]
+        measured = [read(file) for file in files if file.is_file()]
+        if any(measured):
+            name = ", ".join(f"{name}={value}" for name, value in group.settings.items())
+            found[name] = [each for each in measured if each]
+    return found
+
+
 def _seeds(axes: Axes, rows: Sequence[Row], score: str) -> None:
     names = list(rows[0]["settings"])
     scores = [row[f"test_{score}"] for row in rows]
     places = range(len(rows))
     mean = statistics.fmean(scores)
-    axes.plot(places, scores, "o", color="C0")
-    axes.axhline(mean, color="C0", linestyle="--", label=f"mean {mean:.4f}")
+    axes.plot(places, scores, "o", color=colours.FEDERATED)
+    axes.axhline(mean, color=colours.FEDERATED, linestyle="--", label=f"mean {mean:.4f}")
     labels = [",".join(row["settings"].values()) for row in rows]
     every = -(-len(labels) // _MOST_NAMED)
     axes.set_xticks(places[::every], labels[::every])
@@ -72,7 +110,7 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]], sc
         means = [statistics.fmean(each) for each in scores]
         below = [mean - min(each) for mean, each in zip(means, scores, strict=True)]
         above = [max(each) - mean for mean, each in zip(means, scores, strict=True)]
-        color = f"C{number % 10}"
+        color = colours.DISTINCT[number % len(colours.DISTINCT)]
         axes.errorbar(
             ends, means, (below, above), fmt=f"o{style}", capsize=3, color=color, label=label
         )

@@ -27,12 +27,12 @@ from pride_jax.runs.callbacks import blamed
 from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
-from pride_jax.runs.figures import METRICS, OWN, figures, told
+from pride_jax.runs.figures import METRICS, OWN, figures
 from pride_jax.runs.folders import leaving_nothing, set_aside
 from pride_jax.runs.hosts import NO_WORDS, Action, Order
 from pride_jax.runs.longer import told_of_more_rounds
 from pride_jax.runs.models import Best, keep_best, read_best, write_model
-from pride_jax.runs.pictures import draw, draw_released
+from pride_jax.runs.pictures import leave_pictures
 from pride_jax.runs.prepared import (
     Prepared,
     RealParties,
@@ -68,10 +68,11 @@ def run(
     The folder holds ``config.json``, ``disclosure.json``, ``env.json`` (one entry a start),
     ``metrics.jsonl`` (one row an evaluation), ``best.safetensors`` (the model of the best of them),
     ``checkpoints/``, ``secrets/`` where there are any, ``ledger.jsonl`` of a private run (what was
-    released), and at the end ``model.safetensors`` with ``model.json``, ``summary.json`` and
-    ``plots/``; `load` reads the models. What ε does not cover of a private run is in ``private/``,
-    which nobody but its owner can enter, and nowhere else; see `figures`. A run that dies at any
-    moment continues with ``resume``; on the same machine and versions it ends with the same bits,
+    released), and at the end ``model.safetensors`` with ``model.json``, ``summary.json``,
+    ``plots/`` and ``report.html``; `load` reads the models. What ε does not cover of a private run
+    is in ``private/``, which nobody but its owner can enter, and nowhere else; see `figures`. A run
+    that dies at any moment continues with ``resume``; on the same machine and versions it ends with
+    the same bits,
     timings aside. Of a private run, rounds that cannot be done again to the same bits get other
     cohorts and noise, and are charged again.
 
@@ -201,7 +202,7 @@ def run_in_steps(
       prepared: what the run is made of.
       workdir: its folder.
       report: called with each new row of the metrics.
-      pictures: whether to draw them: a third of a second.
+      pictures: whether to draw them and to write the report: half a second.
 
     Raises:
       PrideError: as `run`.
@@ -257,13 +258,10 @@ def _run(
     disclosed = disclosure(config, prepared.secure, prepared.plan, cost["releases"], *known)
     disclosed["guarantee"] += sentence(started)
     write_json(workdir / "disclosure.json", disclosed)
-    hides = config.privacy.hides
     if pictures:
         prepared.tell("drawing pictures", 0, 0)
-        draw(prepared, summary, rows, workdir / OWN if hides else workdir)
-        if hides:
-            draw_released(told(summary), rows, workdir / "plots")
-    return figures(workdir, hides).conclude(summary)
+        leave_pictures(prepared, summary, rows, workdir)
+    return figures(workdir, config.privacy.hides).conclude(summary)
 
 
 def _claim_secrets(prepared: Prepared, workdir: Path) -> bytes | None:

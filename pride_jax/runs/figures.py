@@ -25,7 +25,7 @@ OWN = "private"
 
 _TOLD = {
     *("round", "rounds", "rounds_to_target", "parameters", "parameters_sha256", "confusion"),
-    *("start", *NO_COST),
+    *("by_class", "start", *NO_COST),
 }
 """Figures of a private run that anyone may read, beside the scores on test examples: what follows
 from settings and released models, and what privacy costs."""

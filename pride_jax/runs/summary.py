@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from pride_jax.data.dataset import Dataset
 from pride_jax.data.federated import federate
 from pride_jax.data.partition import with_pooled
+from pride_jax.engine.breakdown import by_class, by_client, by_group
 from pride_jax.engine.comparison import train_alone
 from pride_jax.engine.evaluation import Metrics, group_spread, headline, spread_of
 from pride_jax.engine.rounds import RoundInfo, ServerState
@@ -20,7 +22,7 @@ from pride_jax.progress import counted
 from pride_jax.reporting import metrics
 from pride_jax.runs import hosts
 from pride_jax.runs.hosts import Action, Order
-from pride_jax.runs.prepared import Prepared, RealParties, Simulated
+from pride_jax.runs.prepared import Prepared, RealParties, Simulated, simulated_of
 from pride_jax.settings import learning
 from pride_jax.types import Params
 
@@ -125,6 +127,7 @@ def summarize(prepared: Prepared, state: ServerState, rows: list[metrics.Row]) -
         },
         **_examined(prepared, state, measured),
         "confusion": measured.confusion.tolist(),
+        "by_class": by_class(measured.confusion, prepared.seen.class_names),
     }
 
 
@@ -144,12 +147,15 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
             f"{score}_over_clients": None,
             f"{score}_over_groups": None,
             "held_out": None,
+            "by_client": [],
+            "by_group": [],
             "data_notes": [],
             **_NOT_COMPARED,
         }
     dataset, partition, held, _, review = prepared.simulated
     hosts.tell(Order(Action.REVIEW))
-    spreads = {name: spread_of(totals)._asdict() for name, totals in review(state).items()}
+    totals = review(state)
+    spreads = {name: spread_of(each)._asdict() for name, each in totals.items()}
     training = spreads.pop("training")
     used = np.union1d(partition.index, held.index)
     return {
@@ -157,11 +163,30 @@ def _examined(prepared: Prepared, state: ServerState, measured: Metrics) -> Summ
         "unused_examples": len(dataset.train_targets) - len(used),
         f"{score}_over_clients": training,
         "held_out": spreads or None,
+        "by_client": by_client(partition.sizes, held.sizes, totals, _client_names(prepared)),
         "data_notes": list(dataset.notes),
-        f"{score}_over_groups": None
-        if dataset.test_groups is None
-        else group_spread(measured.scores, dataset.test_groups)._asdict(),
+        **_by_group(dataset, measured, score),
         **_compare(prepared, prepared.simulated),
+    }
+
+
+def _client_names(prepared: Prepared) -> tuple[str, ...]:
+    """Of clients that are groups with names, by their numbers; none of others."""
+    dataset = simulated_of(prepared).dataset
+    groups = dataset.groups
+    if prepared.config.partition.kind != "groups" or groups is None or not dataset.group_names:
+        return ()
+    return tuple(dataset.group_names[group] for group in np.unique(groups))
+
+
+def _by_group(dataset: Dataset, measured: Metrics, score: str) -> Summary:
+    """The score over who made the test examples, and of each; nothing where nobody knows."""
+    groups = dataset.test_groups
+    if groups is None:
+        return {f"{score}_over_groups": None, "by_group": []}
+    return {
+        f"{score}_over_groups": group_spread(measured.scores, groups)._asdict(),
+        "by_group": by_group(measured.scores, groups, dataset.group_names),
     }
 
 

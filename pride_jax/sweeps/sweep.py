@@ -210,8 +210,8 @@ def sweep(
     Args:
       config: what all runs share.
       over: settings and their values, see `parse_over`.
-      workdir: holds the runs' folders, ``sweep.json``, which is rewritten after every run, and
-        ``scores.png``.
+      workdir: holds the runs' folders, ``sweep.json``, which is rewritten after every run,
+        and the pictures ``scores.png`` and ``curves.png``.
       execute: carries out what is not finished, e.g. ``one_after_another(watch)``.
       report: called with each run's settings and figures.
 
@@ -251,7 +251,7 @@ def sweep(
         saved = workdir / "sweep.json"
         if missing or not saved.exists() or read_json(saved) != result:
             write_json(saved, result)
-            _draw(result["runs"], workdir / "scores.png")
+            _draw(result["runs"], workdir)
     return result
 
 
@@ -287,7 +287,7 @@ def is_finished(run: Planned) -> bool:
 
 def _row(run: Planned, error: str | None = None) -> Row:
     """What is listed of a run: its figures, or why it has none."""
-    row: Row = {"settings": run.settings}
+    row: Row = {"settings": run.settings, "folder": run.folder.name}
     if not is_finished(run):
         return row | {"error": error or f"{run.folder} holds no summary: run it again"}
     summary = read_json(run.folder / "summary.json")
@@ -313,13 +313,12 @@ def _environments(runs: Sequence[Planned]) -> list[dict[str, Any]]:
     return distinct
 
 
-def _draw(rows: Sequence[Row], path: Path) -> None:
+def _draw(rows: Sequence[Row], workdir: Path) -> None:
     if any("error" not in row for row in rows):
         # Half a second of imports that a sweep needs at its end only.
-        from pride_jax.reporting.plots import save
-        from pride_jax.reporting.sweep_plots import score_against_settings
+        from pride_jax.reporting.sweep_plots import save_sweep
 
-        save(score_against_settings(rows), path)
+        save_sweep(rows, workdir)
 
 
 def _over_runs(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

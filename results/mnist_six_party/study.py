@@ -36,7 +36,9 @@ def accuracies(results: Path) -> str:
 
 def confusion_matrices(results: Path) -> Figure:
     """Of the federated model, the central one, and each party's own."""
-    return plots.confusion_matrices(plots.confusions(read_json(results / _RUN / "summary.json")))
+    return plots.confusion_matrices(
+        plots.confusions(read_json(results / _RUN / "summary.json")), ()
+    )
 
 
 PICTURES = {"plots/confusion_matrix.png": confusion_matrices}

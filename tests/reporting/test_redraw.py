@@ -27,8 +27,19 @@ SUMMARY = {
     "alone": [0.3, 0.4],
     "confusion_central": [[3, 0], [0, 3]],
     "confusions_alone": [[[1, 2], [0, 3]]] * 2,
-    "accuracy_over_clients": {"mean": 0.5},
+    "accuracy_over_clients": dict.fromkeys(
+        ("mean", "minimum", "tenth_percentile", "median", "ninetieth_percentile", "maximum"), 0.5
+    ),
+    "rounds": 2,
 }
+DISCLOSURE = {
+    "protocol": "none",
+    "sights": [],
+    "guarantee": "None.",
+    "epsilon_against": None,
+    "statements": [],
+}
+REPORT = Path("report.html")
 CONFIG = Experiment(data=Data("iris"), partition=Partition("iid", clients=3))
 CURVE, CONFUSION, LABELS = (
     Path("plots") / f"{name}.png"
@@ -42,6 +53,8 @@ def make_run(folder, rows=ROWS, summary=SUMMARY, **data):
     config["data"] |= data
     write_json(folder / "config.json", config)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_json(folder / "disclosure.json", DISCLOSURE)
+    write_json(folder / "env.json", [{"started": "today", "num_devices": 1, "device": "cpu"}])
     if summary:
         write_json(folder / "summary.json", summary)
     return folder
@@ -57,23 +70,33 @@ def reasons(folder):
 
 def test_a_finished_run_gets_all_of_its_pictures(tmp_path):
     drawn, left = redraw(make_run(tmp_path))
-    assert [path.relative_to(tmp_path) for path in drawn] == [CURVE, CONFUSION, LABELS]
+    assert [path.relative_to(tmp_path) for path in drawn] == [CURVE, CONFUSION, LABELS, REPORT]
     assert left == {}
     assert pictures(tmp_path) == {CURVE, CONFUSION, LABELS}
 
 
 def test_a_private_run_gets_a_picture_of_its_trade_off(tmp_path):
+    cost = {"epsilon": 2.0, "delta": 1e-5}
     told = {"reader": "models", "mu": 1.0, "rho": 0.5, "epsilon_delta": [[0, 0.3], [2, 1e-5]]}
     picture = Path("plots/trade_off.png")
-    drawn, left = redraw(make_run(tmp_path, summary=SUMMARY | {"trade_off": told}))
-    assert drawn[-1].relative_to(tmp_path) == picture
+    drawn, left = redraw(make_run(tmp_path, summary=SUMMARY | {"trade_off": told} | cost))
+    assert tmp_path / picture in drawn
     assert left == {}
     assert pictures(tmp_path) == {CURVE, CONFUSION, LABELS, picture}
 
 
 def test_a_run_that_goes_on_has_a_curve_so_far(tmp_path):
-    assert reasons(make_run(tmp_path, summary=None)) == {CONFUSION: "the run has not ended"}
+    assert reasons(make_run(tmp_path, summary=None)) == {
+        CONFUSION: "the run has not ended",
+        REPORT: "the run has not ended",
+    }
     assert pictures(tmp_path) == {CURVE, LABELS}
+
+
+def test_a_run_of_another_version_without_an_environment_has_no_page(tmp_path):
+    make_run(tmp_path)
+    (tmp_path / "env.json").unlink()
+    assert reasons(tmp_path) == {REPORT: "the folder has no env.json"}
 
 
 def test_a_run_that_has_measured_nothing_has_no_curve(tmp_path):
@@ -123,7 +146,7 @@ def test_code_that_is_trusted_makes_the_data_again(with_code):
 def test_trusted_code_must_be_what_the_run_was_made_with(with_code):
     (with_code / own.CODE / "sets.py").write_text("raise SystemExit('this must not be run')\n")
     drawn, left = redraw(with_code, trusted=True)
-    assert len(drawn) == 2 and "sets.py: its SHA-256 was " in left[with_code / LABELS]
+    assert len(drawn) == 3 and "sets.py: its SHA-256 was " in left[with_code / LABELS]
 
 
 def test_a_regression_has_a_curve_alone(tmp_path):
@@ -141,6 +164,14 @@ def test_a_sweep_gets_its_picture(tmp_path):
     write_json(tmp_path / "sweep.json", {"runs": [row(0, 0.5), row(1, 0.75)]})
     assert redraw(tmp_path) == ([tmp_path / "scores.png"], {})
     assert pictures(tmp_path) == {Path("scores.png")}
+
+
+def test_a_sweep_whose_runs_left_their_evaluations_gets_their_curves(tmp_path):
+    for seed in range(2):
+        make_run(tmp_path / f"seed={seed}")
+    rows = [row(seed, 0.5) | {"folder": f"../{tmp_path.name}/seed={seed}"} for seed in range(2)]
+    write_json(tmp_path / "sweep.json", {"runs": rows})
+    assert redraw(tmp_path) == ([tmp_path / "scores.png", tmp_path / "curves.png"], {})
 
 
 def test_a_sweep_whose_runs_all_failed_has_none(tmp_path):
@@ -172,7 +203,9 @@ def test_the_command_names_what_it_drew_and_what_it_left(plot, tmp_path):
     status, out, err = plot(make_run(tmp_path, summary=None))
     assert status == 0
     assert out.splitlines() == [str(tmp_path / CURVE), str(tmp_path / LABELS)]
-    assert err == f"left as it is: {tmp_path / CONFUSION}: the run has not ended\n"
+    assert err == "".join(
+        f"left as it is: {tmp_path / name}: the run has not ended\n" for name in (CONFUSION, REPORT)
+    )
 
 
 def test_the_command_offers_to_trust_code(plot, with_code):

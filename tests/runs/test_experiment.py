@@ -157,7 +157,10 @@ class TestAFinishedRun:
 
     def test_leaves_pictures(self, uneven, protocol):
         pictures = sorted((uneven[protocol] / "plots").iterdir())
-        names = ["client_labels.png", "confusion_matrix.png", "learning_curve.png"]
+        names = [
+            f"{name}.png"
+            for name in ("client_labels", "clients", "confusion_matrix", "learning_curve")
+        ]
         assert [path.name for path in pictures] == names
         assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in pictures)
 

@@ -6,6 +6,7 @@ nothing, as one with a public seed does, the same adversary succeeds.
 """
 
 import json
+import re
 import shutil
 import stat
 from dataclasses import replace
@@ -152,8 +153,28 @@ def test_only_the_owner_has_the_rest_and_has_all_of_it(runs):
     pictures = {path.name for path in (folder / "plots").iterdir()}
     assert pictures == {"learning_curve.png", "confusion_matrix.png", "trade_off.png"}
     drawn, left = redraw(folder)
-    assert {path.name for path in drawn} == pictures
+    assert {path.name for path in drawn} == pictures | {"report.html"}
     assert "its owner's to know" in left[folder / "plots" / "client_labels.png"]
+
+
+def test_the_page_for_everybody_has_nothing_of_what_is_the_owners(runs):
+    config, folder = runs["own"]
+    run(config, folder, resume=folder.exists())
+    pages = [(each / "report.html").read_text() for each in (folder, folder / OWN)]
+    public, own = (re.sub(r"data:image/png;base64,[^\"]*", "", page) for page in pages)
+    everything = read_json(folder / OWN / "summary.json")
+    hidden = {name: value for name, value in everything.items() if name not in told(everything)}
+    figures_ = {
+        figure
+        for value in hidden.values()
+        for figure in re.findall(r"-?\d+\.\d{4,}", json.dumps(value))
+    } - set(re.findall(r"-?\d+\.\d{4,}", json.dumps(told(everything))))
+    assert [figure for figure in figures_ if figure in own]
+    assert not [figure for figure in figures_ if figure in public]
+    assert not [name for name in hidden if f">{name}<" in public]
+    assert "<h2>Costs</h2>" in own and "<h2>Clients</h2>" in own
+    assert "<h2>Costs</h2>" not in public and "<h2>Clients</h2>" not in public
+    assert "private/report.html" in public and "private/report.html" not in own
 
 
 def test_a_sweep_tells_no_more(runs):
