@@ -41,8 +41,9 @@ def test_every_table_stands_in_a_text():
     assert made == shown
 
 
-OF_SETTINGS = ("sources", "made by", "setting", "who learns what")
-"""What names of tables end with that are made of what was asked for, and where, or of code."""
+OF_SETTINGS = ("sources", "made by", "setting", "who learns what", "published")
+"""What names of tables end with that are made of what was asked for, and where, of code, or of
+others' words."""
 ASKED = {"config", "settings", "setting", "privacy", "epsilon", "delta"}
 
 
