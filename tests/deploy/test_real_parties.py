@@ -335,7 +335,7 @@ def test_strangers_are_not_listened_to(federation, tmp_path):
     assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
     assert summary["lost_messages"] == 0
     assert len(parties.refusals()) == 1
-    log = unknown.role("party-0") / "supernode.log"
+    log = unknown.role("party-0") / "role.log"
     assert "Failed to" in log.read_text()
     assert not (others.role("party-1") / "metrics.jsonl").exists()
 
