@@ -26,6 +26,7 @@ from pride_jax.files import claimed, read_json
 APP = Path(__file__).parent / "app"
 DATABASE = "superlink.db"
 LOOPBACK = "127.0.0.1"
+RESIDENT = ("-m", "pride_jax.deploy.resident")
 _LINK = "federation"
 _START_SECONDS = 60.0
 
@@ -48,11 +49,20 @@ def superlink_command(folder: Path, port: int) -> list[str]:
     return _attended("once", command)
 
 
-def role_command(folder: Path, superlink: str, port: int) -> list[str]:
+def role_command(
+    folder: Path, superlink: str, port: int, own: Sequence[str] = RESIDENT
+) -> list[str]:
     """Starts a role: its own process, and the SuperNode that brings it requests.
 
     The SuperNode knows the SuperLink by ``ca.crt``, and logs in with the role's key.
+
+    Args:
+      folder: the role's own.
+      superlink: address of the SuperLink.
+      port: for the SuperNode, on this machine.
+      own: what Python runs as the role's own process.
     """
+    resident = [sys.executable, *own, str(folder.resolve())]
     supernode = [
         *(sys.executable, "-m", "pride_jax.deploy.prompt"),
         *("--superlink", superlink, "--port", str(port)),
@@ -60,12 +70,7 @@ def role_command(folder: Path, superlink: str, port: int) -> list[str]:
         *("--auth-supernode-private-key", str(folder / SECRETS / NODE_KEY)),
         *("--node-config", f'folder="{folder.resolve()}"'),
     ]
-    return _attended("again", resident_command(folder), supernode)
-
-
-def resident_command(folder: Path) -> list[str]:
-    """Starts a role's own process."""
-    return [sys.executable, "-m", "pride_jax.deploy.resident", str(folder.resolve())]
+    return _attended("again", resident, supernode)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from pride_jax.deploy.agreement import Record
 from pride_jax.deploy.roles import awake
-from pride_jax.deploy.wire import FOLDER, check_peer, listening, receive, send
+from pride_jax.deploy.wire import check_peer, listening, receive, send
 from pride_jax.errors import PrideError, ProtocolError
-from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 
 ANSWERS = "answers.jsonl"
@@ -40,7 +39,7 @@ def serve(folder: Path, respond: Respond) -> None:
       ProtocolError: others can enter the socket's folder.
     """
     parent = os.getppid()
-    with listening(folder) as listener, claimed(folder / FOLDER):
+    with listening(folder) as listener:
         listener.settimeout(_LOOK_SECONDS)
         while os.getppid() == parent:
             with contextlib.suppress(TimeoutError):

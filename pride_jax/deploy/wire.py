@@ -17,6 +17,7 @@ import msgpack
 
 from pride_jax.aggregation.owner_only import refuse_shared
 from pride_jax.errors import ProtocolError
+from pride_jax.files import claimed
 
 FOLDER = "resident"
 """The socket's folder, in a role's own."""
@@ -34,10 +35,13 @@ def listening(folder: Path) -> Iterator[socket.socket]:
       folder: the role's own.
 
     Raises:
+      RunError: another process listens for this role.
       ProtocolError: others can enter the socket's folder.
     """
-    (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
-    with _path_in(folder) as path, socket.socket(socket.AF_UNIX) as listener:
+    own = folder / FOLDER
+    own.mkdir(mode=0o700, exist_ok=True)
+    # Before anything in it is changed: the socket of a process that lives stays.
+    with claimed(own), _path_in(folder) as path, socket.socket(socket.AF_UNIX) as listener:
         Path(path).unlink(missing_ok=True)
         listener.bind(path)
         Path(path).chmod(0o600)

@@ -18,6 +18,7 @@ from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import (
+    APP,
     free_ports,
     register,
     role_command,
@@ -30,7 +31,7 @@ from pride_jax.files import write_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.refusals import REFUSALS
 
-APP = Path(__file__).parent / "app"
+TAMPERED = (str(Path(__file__).parent / "tampered.py"),)
 
 
 class Federation(contextlib.ExitStack):
@@ -69,7 +70,7 @@ class Federation(contextlib.ExitStack):
         """Starts a role's SuperNode."""
         (port,) = free_ports(1)
         pin(self.role(name), APP)
-        command = role_command(self.role(name), address or self.link[1], port)
+        command = role_command(self.role(name), address or self.link[1], port, TAMPERED)
         self.nodes[name] = self.enter_context(running(self.role(name), command, "role.log"))
 
     def kill(self, name):
