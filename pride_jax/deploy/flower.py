@@ -13,10 +13,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from pride_jax.deploy.wire import ask
-
-RECORD = "pride"
-"""Under this name a message has what it says."""
+from pride_jax.deploy.wire import RECORD, ask
 
 client = ClientApp()
 server = ServerApp()

@@ -10,8 +10,8 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from pride_jax.deploy.agreement import Record
-from pride_jax.deploy.flower import RECORD
 from pride_jax.deploy.network import UNREACHED, Network
+from pride_jax.deploy.wire import RECORD
 
 POLL_SECONDS = 0.1
 """From one look for replies to the next."""

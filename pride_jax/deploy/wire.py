@@ -19,6 +19,8 @@ from pride_jax.aggregation.owner_only import refuse_shared
 from pride_jax.errors import ProtocolError
 from pride_jax.files import claimed
 
+RECORD = "pride"
+"""Under this name a message of Flower's has what it says."""
 FOLDER = "resident"
 """The socket's folder, in a role's own."""
 _SOCKET = "socket"
