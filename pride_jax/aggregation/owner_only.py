@@ -22,7 +22,7 @@ def write_owner_only(path: Path, data: bytes, *, replace: bool = False) -> None:
       ProtocolError: the file exists, or others can enter its folder.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_shared(path.parent, path.parent.stat(), "chmod 700")
+    refuse_shared(path.parent, path.parent.stat(), "chmod 700")
     if path.exists() and not replace:
         raise ProtocolError(
             f"{path} exists and holds a secret: move it away if it is no longer needed"
@@ -53,7 +53,7 @@ def read_owner_only(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
-            _refuse_shared(path, os.fstat(descriptor), "chmod 600")
+            refuse_shared(path, os.fstat(descriptor), "chmod 600")
             return file.read()
     except OSError as error:
         raise ProtocolError(
@@ -61,7 +61,17 @@ def read_owner_only(path: Path) -> bytes:
         ) from None
 
 
-def _refuse_shared(path: Path, status: os.stat_result, remedy: str) -> None:
+def refuse_shared(path: Path, status: os.stat_result, remedy: str) -> None:
+    """Refuses a file or folder that others than its owner can reach, or that another user owns.
+
+    Args:
+      path: names it.
+      status: of it.
+      remedy: the command that takes others' access away.
+
+    Raises:
+      ProtocolError: as above.
+    """
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077 or status.st_uid != os.geteuid():
         raise ProtocolError(

@@ -11,7 +11,7 @@ from pride_jax.deploy.comparison import check_enrolled, compare
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
 from pride_jax.deploy.pinned import pin
-from pride_jax.deploy.processes import APP, environment, free_ports, running, supernode_command
+from pride_jax.deploy.processes import APP, environment, free_ports, role_command, running
 from pride_jax.deploy.proxy import proxy_command
 from pride_jax.deploy.roster import Roster, save_roster
 from pride_jax.errors import RunError
@@ -86,7 +86,7 @@ def serve_apart(
 
 
 def join(config: Experiment, folder: Path, address: str, told: str) -> int:
-    """Runs a role's SuperNode, until it is stopped.
+    """Runs a role, until it is stopped.
 
     Args:
       config: the settings; the server's must be the same.
@@ -105,7 +105,7 @@ def join(config: Experiment, folder: Path, address: str, told: str) -> int:
     compare(folder, roster, told)
     pin(folder, APP)
     (port,) = free_ports(1)
-    command = supernode_command(folder, address, port)
+    command = role_command(folder, address, port)
     with contextlib.suppress(KeyboardInterrupt):
         return subprocess.call(command, env=environment(folder))
     return 0

@@ -72,13 +72,13 @@ def gather(
         )
         delivered = protocol.letters.deliver(list(map(from_bytes, record["letters"])))
         mail = {client: mail_record(delivered.get(client, {})) for client in directory.members}
-    replies = ask.parties("train", told(record) | {"params": params}, mail)
-    trained = time.perf_counter()
-    messages = read_messages(replies.given, "message", notes, draw.round)
-    accepted = taken(protocol.combine, directory, messages, notes)
     needed = directory.terms.smallest_cohort
     if protocol.openers == Role.CLIENT:
         needed = max(needed, protocol.quorum(directory))
+    replies = ask.parties("train", told(record) | {"params": params}, mail, needed)
+    trained = time.perf_counter()
+    messages = read_messages(replies.given, "message", notes, draw.round)
+    accepted = taken(protocol.combine, directory, messages, notes)
     if len(accepted) < needed:
         _stop(notes, draw, replies, directory.members, accepted, needed)
     kept_messages = [to_bytes(message) for message in accepted]
@@ -129,9 +129,9 @@ def _announced(
     if before is not None and before["model"] == record["model"]:
         record = before
     if "publics" not in record:
-        keys = ask.parties("keys", record, to_all(draw.called))
-        signed = _signed_keys(agreement, keys.given, notes, draw.round)
         needed = agreement.terms.smallest_cohort
+        keys = ask.parties("keys", record, to_all(draw.called), needed)
+        signed = _signed_keys(agreement, keys.given, notes, draw.round)
         if len(signed["keyed"]) < needed:
             _stop(notes, draw, keys, draw.called, signed["keyed"], needed)
         record = record | signed
@@ -139,10 +139,10 @@ def _announced(
         kept.announce(draw.round, draw.name, record)
     if "letters" not in record:
         directory = directory_from(agreement, record)
-        replies = ask.parties("letter", record, to_all(directory.roster))
+        needed = directory.terms.smallest_cohort
+        replies = ask.parties("letter", record, to_all(directory.roster), needed)
         read = read_messages(replies.given, "letter", notes, draw.round)
         accepted = taken(letters.collect, directory, read, notes)
-        needed = directory.terms.smallest_cohort
         if len(accepted) < needed:
             _stop(notes, draw, replies, directory.roster, accepted, needed)
         collected = letters.collect(directory, accepted)

@@ -19,8 +19,8 @@ from pride_jax.settings import protocols
 EXCHANGES = "exchanges.jsonl"
 PARTY, KEY_HOLDER = "party", "key holder"
 _HELLO_SECONDS, _LOOK_SECONDS = 30.0, 0.5
-REJOIN_SECONDS = 90.0
-"""For so long the SuperLink may take a node that was killed for one that is still there."""
+REJOIN_SECONDS = 45.0
+"""For about so long the SuperLink may take a node that was killed for one that is still there."""
 _REFUSED = "refused"
 
 
@@ -40,13 +40,14 @@ class Ask(NamedTuple):
     """How the server speaks with everyone who said who it is.
 
     Attributes:
-      parties: kind of request, its record, and of each party that is asked what only it is told
-        -> what came of it.
+      parties: kind of request, its record, of each party that is asked what only it is told, and
+        how many answers it takes -> what came of it. Once so many are there, nobody waits for a
+        party that is not connected.
       key_holders: kind of request, its record -> the number and reply of each key holder, as they
         come, refusals included; whoever has enough of them closes it and waits no longer.
     """
 
-    parties: Callable[[str, Record, Mapping[int, Record]], Replies]
+    parties: Callable[[str, Record, Mapping[int, Record], int], Replies]
     key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
 
 
@@ -158,7 +159,7 @@ def asking(
     approved = {"approved_by": list(approvals), "approvals": list(approvals.values())}
 
     def replies(
-        role: str, kind: str, record: Record, own: Mapping[int, Record]
+        role: str, kind: str, record: Record, own: Mapping[int, Record], needed: int
     ) -> Generator[tuple[int, Record], None, None]:
         waiting = {known[role, number]: number for number in own}
         request, start = {"kind": kind, **record}, time.monotonic()
@@ -179,6 +180,9 @@ def asking(
                         reason = f"{role}, {kind}: {reply[_REFUSED]}"
                         note(notes, record["round"], number, reason)
                     yield number, reply
+                answered = len(own) - len(waiting)
+                if answered >= needed and waiting.keys().isdisjoint(network.nodes()):
+                    break
                 if waiting:
                     time.sleep(_LOOK_SECONDS)
         finally:
@@ -188,8 +192,8 @@ def asking(
                 reason = f"{role}, {kind}: {why.get(node, waited)}"
                 note(notes, record["round"], number, reason)
 
-    def parties(kind: str, record: Record, own: Mapping[int, Record]) -> Replies:
-        given = dict(replies(PARTY, kind, record | approved, own))
+    def parties(kind: str, record: Record, own: Mapping[int, Record], needed: int) -> Replies:
+        given = dict(replies(PARTY, kind, record | approved, own, needed))
         refused = frozenset(number for number, reply in given.items() if is_refusal(reply))
         return Replies(
             {number: given[number] for number in given if number not in refused}, refused
@@ -198,6 +202,6 @@ def asking(
     joined = to_all(number for role, number in known if role == KEY_HOLDER)
 
     def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
-        return replies(KEY_HOLDER, kind, record, joined)
+        return replies(KEY_HOLDER, kind, record, joined, len(joined))
 
     return Ask(parties, key_holders)

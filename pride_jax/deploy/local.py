@@ -22,7 +22,7 @@ from pride_jax.deploy.enrolment import (
     holder_folder,
 )
 from pride_jax.deploy.pinned import pin
-from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, running, supernode_command
+from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, role_command, running
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
@@ -113,13 +113,13 @@ def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
 
 
 @contextlib.contextmanager
-def supernodes(folder: Path, roster: Roster, address: str) -> Iterator[None]:
-    """Everyone's SuperNode, until the block ends."""
+def supernodes(folder: Path, roster: Roster, address: str, app: Path = APP) -> Iterator[None]:
+    """Everyone, until the block ends."""
     roles = [folder / f"party-{party.id}" for party in roster.parties]
     roles += [holder_folder(folder / _KEY_HOLDER, each.number) for each in roster.key_holders]
     with contextlib.ExitStack() as stack:
         for role, port in zip(roles, free_ports(len(roles)), strict=True):
-            pin(role, APP)
-            command = supernode_command(role, address, port)
-            stack.enter_context(running(role, command, "supernode.log"))
+            pin(role, app)
+            command = role_command(role, address, port)
+            stack.enter_context(running(role, command, "role.log"))
         yield

@@ -97,7 +97,7 @@ def _shares(
         keys = {client: signers[client] for client in total.contributors}
         about |= {"contributors": list(keys)}
         questions = _agreed(agreement, ask, notes, directory, messages, about)
-        replies = ask.parties("share", about, questions)
+        replies = ask.parties("share", about, questions, needed)
         refused.update(replies.refused)
         shares = list(good(PARTY, keys, replies.given.items()))
     elif agreement.roster.key_holders:
@@ -141,7 +141,8 @@ def _agreed(
         questions = letters.ask(directory, messages, consents)
         return {client: notes_record(question) for client, question in questions.items()}
 
-    given = ask.parties("consent", about, told_of([])).given
+    needed = agreement.protocol.quorum(directory)
+    given = ask.parties("consent", about, told_of([]), needed).given
     consents = read_messages(given, "consent", notes, directory.round)
     accepted = taken(
         lambda directory, some: letters.ask(directory, messages, some), directory, consents, notes

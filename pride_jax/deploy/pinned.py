@@ -14,9 +14,11 @@ import importlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pride_jax.deploy import prompt
 from pride_jax.errors import RunError
 from pride_jax.files import write_atomically
 
@@ -26,6 +28,7 @@ _RUNS = {
     "flwr-clientapp": ("flwr.supernode.runtime.run_clientapp", "flwr.supernode.cli.flwr_clientapp"),
     "flwr-serverapp": ("flwr.superlink.runtime.run_serverapp", "flwr.superlink.cli.flwr_serverapp"),
 }
+_SUPEREXEC = "flower-superexec"
 _NEVER = ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-simulation")
 _INSTALL = "install_from_fab"
 
@@ -51,6 +54,7 @@ def pin(folder: Path, app: Path) -> None:
     commands.mkdir(mode=0o700, parents=True, exist_ok=True)
     python = f"{shlex.quote(sys.executable)} -m pride_jax.deploy.pinned"
     lines = {name: f'exec {python} {name} {digest_of_app(app)} "$@"' for name in _RUNS}
+    lines[_SUPEREXEC] = f'exec {python} {_SUPEREXEC} {digest_of_app(app)} "$@"'
     lines |= dict.fromkeys(_NEVER, "echo refused: not a part of this federation >&2; exit 1")
     for name, line in lines.items():
         write_atomically(commands / name, f"#!/bin/sh\n{line}\n")
@@ -78,6 +82,9 @@ def pinned(install: Callable[..., Any], digest: str) -> Callable[..., Any]:
 
 def main(command: str, digest: str, arguments: Sequence[str]) -> None:
     """Runs a Flower command with the check in place."""
+    if command == _SUPEREXEC:
+        prompt.superexec(partial(main, "flwr-clientapp", digest), arguments)
+        return
     runtime, entry = map(importlib.import_module, _RUNS[command])
     # Of a Flower that installs elsewhere, this fails, and nothing is run.
     setattr(runtime, _INSTALL, pinned(getattr(runtime, _INSTALL), digest))

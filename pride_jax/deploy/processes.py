@@ -1,6 +1,7 @@
 """Flower's processes: a SuperLink, a SuperNode for every role, and a run."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from pride_jax.files import claimed, read_json
 APP = Path(__file__).parent / "app"
 DATABASE = "superlink.db"
 LOOPBACK = "127.0.0.1"
+RESIDENT = ("-m", "pride_jax.deploy.resident")
 _LINK = "federation"
 _START_SECONDS = 60.0
 
@@ -34,8 +36,7 @@ def superlink_command(folder: Path, port: int) -> list[str]:
 
     Whoever reaches its port may begin runs: other machines' nodes come through a `proxy`.
     """
-    return [
-        *_attended("once"),
+    command = [
         _program("flower-superlink"),
         *("--host", LOOPBACK, "--port", str(port)),
         *("--ssl-ca-certfile", str(folder / AUTHORITY)),
@@ -45,18 +46,31 @@ def superlink_command(folder: Path, port: int) -> list[str]:
         *("--database", str(folder / DATABASE)),
         "--disable-runtime-dependency-installation",
     ]
+    return _attended("once", command)
 
 
-def supernode_command(folder: Path, superlink: str, port: int) -> list[str]:
-    """Starts a role's SuperNode: it knows the SuperLink by ``ca.crt``, and logs in with its key."""
-    return [
-        *_attended("again"),
-        _program("flower-supernode"),
+def role_command(
+    folder: Path, superlink: str, port: int, own: Sequence[str] = RESIDENT
+) -> list[str]:
+    """Starts a role: its own process, and the SuperNode that brings it requests.
+
+    The SuperNode knows the SuperLink by ``ca.crt``, and logs in with the role's key.
+
+    Args:
+      folder: the role's own.
+      superlink: address of the SuperLink.
+      port: for the SuperNode, on this machine.
+      own: what Python runs as the role's own process.
+    """
+    resident = [sys.executable, *own, str(folder.resolve())]
+    supernode = [
+        *(sys.executable, "-m", "pride_jax.deploy.prompt"),
         *("--superlink", superlink, "--port", str(port)),
         *("--root-certificates", str(folder / AUTHORITY)),
         *("--auth-supernode-private-key", str(folder / SECRETS / NODE_KEY)),
         *("--node-config", f'folder="{folder.resolve()}"'),
     ]
+    return _attended("again", resident, supernode)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -64,8 +78,8 @@ def environment(folder: Path) -> dict[str, str]:
 
     Where an application is pinned, nothing else runs one.
 
-    Compiled programs are kept there, too, if the user has no other place for them: every message
-    starts a process that needs the same ones.
+    Compiled programs are kept there, too, if the user has no other place for them: a role that is
+    begun again needs the same ones.
     """
     here = Path(sys.executable).parent
     programs = {"JAX_COMPILATION_CACHE_DIR": str((folder / "programs").resolve())}
@@ -223,7 +237,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _flwr(folder: Path, *arguments: str) -> str:
+def _flwr(folder: Path, *arguments: str) -> None:
     answer = subprocess.run(
         [_program("flwr"), *arguments],
         capture_output=True,
@@ -231,14 +245,14 @@ def _flwr(folder: Path, *arguments: str) -> str:
         env=environment(folder),
         stdin=subprocess.DEVNULL,
     )
-    if answer.returncode:
+    # A command that was refused may end with status 0.
+    if answer.returncode or '"success": true' not in answer.stdout:
         said = " ".join((answer.stdout + answer.stderr).split())[-500:]
         raise RunError(f"flwr {arguments[0]} {arguments[1]} failed: {said}")
-    return answer.stdout[answer.stdout.find("{") :]
 
 
-def _attended(how: str) -> list[str]:
-    return [sys.executable, "-m", "pride_jax.deploy.attended", how]
+def _attended(how: str, *commands: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "pride_jax.deploy.attended", how, json.dumps(commands)]
 
 
 def _program(name: str) -> str:

@@ -28,7 +28,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -38,7 +38,6 @@ from pride_jax.aggregation.books import check_cohort
 from pride_jax.aggregation.holder import Holder, give_share
 from pride_jax.aggregation.holder_keys import signed_key
 from pride_jax.aggregation.messages import enclosed_from_bytes, sign_message, to_bytes
-from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.round_keys import (
     Member,
     RoundKeys,
@@ -60,21 +59,17 @@ from pride_jax.deploy.agreement import (
     Agreement,
     Record,
     directory_from,
-    load_agreement,
     shared_settings,
 )
 from pride_jax.deploy.comparison import check_compared, check_enrolled
 from pride_jax.deploy.enrolment import (
-    ENROLMENT,
-    SECRETS,
-    load_examples,
-    load_key,
     load_signing_key,
 )
 from pride_jax.deploy.mail import mail_from, notes_from
 from pride_jax.deploy.memory import CONSENTS, LETTERS, MESSAGES, SHARES, load_kept, once
+from pride_jax.deploy.role import Me, found_of_round, keep_of_round, kept_of_round, load_role
 from pride_jax.errors import PrideError, ProtocolError, RunError
-from pride_jax.files import claimed, read_json
+from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.runs.refusals import REFUSALS, note
 from pride_jax.settings.files import differences
@@ -85,15 +80,6 @@ _APPROVAL = b"PRIDEros"
 _ROUND_KEYS, _MEMBER = "round-keys", "round-member"
 NOT_OPENED = f"the sum is not opened; why is in {REFUSALS} of the one who refuses"
 """All that whoever asks learns of a refusal: more could tell something of what was to be opened."""
-
-
-class Me(NamedTuple):
-    """A role: its folder, what it knows, and which party or key holder it is."""
-
-    folder: Path
-    agreement: Agreement
-    role: str
-    number: int
 
 
 _WRONG_TYPES = (
@@ -117,12 +103,29 @@ def respond(folder: Path, request: Record) -> Record:
     Raises:
       PrideError: the request is refused; nothing was sent.
     """
+    return awake(folder)(request)
+
+
+def awake(folder: Path) -> Callable[[Record], Record]:
+    """A role that keeps what it has read and compiled from one request to the next.
+
+    Args:
+      folder: the role's own.
+
+    Returns:
+      As `respond`.
+
+    Raises:
+      PrideError: what is in the folder cannot be read, or contradicts itself.
+    """
+    return partial(_respond, load_role(folder))
+
+
+def _respond(me: Me, request: Record) -> Record:
     # One at a time: what was opened must be remembered before anything else is. A later request
     # waits: a holder may be asked again before it is done with what the others have opened.
-    with claimed(folder, wait=True):
-        entry = read_json(folder / ENROLMENT)
-        me = Me(folder, load_agreement(folder), entry["role"], entry["number"])
-        check_compared(folder, me.agreement.roster)
+    with claimed(me.folder, wait=True):
+        check_compared(me.folder, me.agreement.roster)
         kind = request.get("kind")
         answers = _PARTY if me.role == "party" else _KEY_HOLDER
         if not isinstance(kind, str) or kind not in answers:
@@ -171,7 +174,7 @@ def _hello(me: Me, request: Record) -> Record:
 
 
 def _check_own_key(me: Me) -> None:
-    secret: Any = load_key(me.folder, me.agreement.config, me.number)
+    secret: Any = me.secret()
     if secret.public != me.agreement.public_key:
         raise ProtocolError(
             "The roster's key to encrypt for is not this key holder's: whoever wrote it could "
@@ -229,7 +232,7 @@ def _keys(me: Me, request: Record) -> Record:
     secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
     if not isinstance(secret, RoundKeys):
         raise _not_spoken(me, "keys")
-    _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
+    keep_of_round(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
     key, run = load_signing_key(me.folder), me.agreement.run
     signature = sign_round_keys(key, run, round_, me.number, public)
     return {"public": public.to_bytes(), "signature": signature}
@@ -245,14 +248,14 @@ def _holder_keys(me: Me, request: Record) -> Record:
             f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
             "makes a new key for every round, as with bfv"
         )
-    kept = _found(me.folder, _ROUND_KEYS, round_)
+    kept = found_of_round(me.folder, _ROUND_KEYS, round_)
     if kept:
         # Clients may have trained under this round's key already: they train once a round.
         public: Public = bfv_keys.secret_from_bytes(kept).public
     else:
         secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
         assert isinstance(secret, bfv_keys.BFVSecret)
-        _keep(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
+        keep_of_round(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
     signing, run = load_signing_key(me.folder), me.agreement.run
     return {"public": signed_key(signing, run, round_, public)}
 
@@ -262,12 +265,12 @@ def _letter(me: Me, request: Record) -> Record:
     if letters is None:
         raise _not_spoken(me, "letter")
     directory = _called(me, request)
-    secret = round_keys_from_bytes(_kept(me.folder, _ROUND_KEYS, directory.round))
+    secret = round_keys_from_bytes(kept_of_round(me.folder, _ROUND_KEYS, directory.round))
 
     def written() -> bytes:
         letter = letters.write(os.urandom, directory, secret, me.number)
         # That these keys have written is on disk before anybody has the letter.
-        _keep(me.folder, _ROUND_KEYS, directory.round, secret.to_bytes())
+        keep_of_round(me.folder, _ROUND_KEYS, directory.round, secret.to_bytes())
         return to_bytes(sign_message(load_signing_key(me.folder), letter))
 
     return {"letter": once(me.folder, LETTERS, me.agreement.rules, _of(me, directory), written)}
@@ -288,30 +291,22 @@ def _not_spoken(me: Me, kind: str) -> ProtocolError:
 
 
 def _train(me: Me, request: Record) -> Record:
-    from pride_jax.deploy import training
-    from pride_jax.runs.devices import keep_programs, use_cores
-
     directory = _called(me, request)
     check_cohort(me.agreement.rules, directory.round, directory.members)
     secret, letters = Secret(), me.agreement.protocol.letters
     if letters is not None:
-        keys = round_keys_from_bytes(_kept(me.folder, _ROUND_KEYS, directory.round))
+        keys = round_keys_from_bytes(kept_of_round(me.folder, _ROUND_KEYS, directory.round))
         secret = letters.read(directory, keys, me.number, mail_from(request))
     params = _model(directory, request["params"])
 
     def trained() -> bytes:
         if isinstance(secret, Member):
             # Shares are given under this very directory, and under no other.
-            _keep(me.folder, _MEMBER, directory.round, secret.to_bytes())
+            keep_of_round(me.folder, _MEMBER, directory.round, secret.to_bytes())
         prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
-        use_cores(me.agreement.config.engine.devices)
-        keep_programs()
-        integers, told = training.train_party(
-            me.agreement, me.number, load_examples(me.folder), directory.round, params
-        )
+        integers, told = me.train()(directory.round, params, len(directory.roster))
         metrics.append(me.folder / "metrics.jsonl", told)
-        noised = training.with_noise(me.agreement, os.urandom, integers, len(directory.roster))
-        message = me.agreement.protocol.protect(directory, prepared, noised)
+        message = me.agreement.protocol.protect(directory, prepared, integers)
         return to_bytes(sign_message(load_signing_key(me.folder), message))
 
     # A second message, of other noise or under the same mask, would tell more than one does.
@@ -343,12 +338,12 @@ def _consent(me: Me, request: Record) -> Record:
         raise _not_spoken(me, "consent")
     with _unexplained(me, request):
         directory, asked = _asked(me, request)
-        member = member_from_bytes(_kept(me.folder, _MEMBER, directory.round))
+        member = member_from_bytes(kept_of_round(me.folder, _MEMBER, directory.round))
 
         def consented() -> bytes:
             consent = letters.consent(directory, member, asked)
             # On disk before it is told: to one set of contributors, whatever dies.
-            _keep(me.folder, _MEMBER, directory.round, member.to_bytes())
+            keep_of_round(me.folder, _MEMBER, directory.round, member.to_bytes())
             return to_bytes(sign_message(load_signing_key(me.folder), consent))
 
         return {"consent": once(me.folder, CONSENTS, me.agreement.rules, asked, consented)}
@@ -357,7 +352,7 @@ def _consent(me: Me, request: Record) -> Record:
 def _share(me: Me, request: Record) -> Record:
     with _unexplained(me, request):
         directory, asked = _asked(me, request)
-        member = member_from_bytes(_kept(me.folder, _MEMBER, directory.round))
+        member = member_from_bytes(kept_of_round(me.folder, _MEMBER, directory.round))
         return _opening(me, member, directory, asked)
 
 
@@ -377,9 +372,8 @@ def _open(me: Me, request: Record) -> Record:
         enclosed = tuple(map(enclosed_from_bytes, request["enclosed"]))
         asked = Question(about, tuple(each.client for each in enclosed), enclosed)
         if not me.agreement.protocol.renews:
-            secret = load_key(me.folder, me.agreement.config, me.number)
-            return _opening(me, secret, directory, asked)
-        secret = bfv_keys.secret_from_bytes(_kept(me.folder, _ROUND_KEYS, directory.round))
+            return _opening(me, me.secret(), directory, asked)
+        secret = bfv_keys.secret_from_bytes(kept_of_round(me.folder, _ROUND_KEYS, directory.round))
         return _opening(me, secret, directory, asked)
 
 
@@ -405,31 +399,6 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
         reason = str(error) if isinstance(error, PrideError) else repr(error)
         note(me.folder, round_ if isinstance(round_, int) else None, None, reason)
         raise ProtocolError(NOT_OPENED) from None
-
-
-def _keep(folder: Path, name: str, round_: int, content: bytes) -> None:
-    """Keeps a secret of a round until the next request; on disk when this returns."""
-    content = round_.to_bytes(8, "big") + content
-    write_owner_only(folder / SECRETS / name, content, replace=True)
-
-
-def _found(folder: Path, name: str, round_: int) -> bytes:
-    """What this role keeps of a round; empty where there is nothing."""
-    path = folder / SECRETS / name
-    content = read_owner_only(path) if path.exists() else b""
-    return content[8:] if content[:8] == round_.to_bytes(8, "big") else b""
-
-
-def _kept(folder: Path, name: str, round_: int) -> bytes:
-    """What this role keeps of a round.
-
-    Raises:
-      ProtocolError: it has nothing of this round.
-    """
-    kept = _found(folder, name, round_)
-    if not kept:
-        raise ProtocolError(f"No keys of round {round_}: ask for keys of the round first")
-    return kept
 
 
 Answer = Callable[[Me, Record], Record]

@@ -144,7 +144,7 @@ def _collect(
 
     def nothing(refused: bool) -> Collected:
         transport = Transport(len(called), 0, None, None, 0.0, 0.0)
-        info = _info(len(called), transport, 0.0)._replace(refused=jnp.int32(refused))
+        info = _info(0, transport, 0.0)._replace(refused=jnp.int32(refused))
         seconds = time.perf_counter() - start
         return unopened(server.length, info, transport, seconds, state.clients)
 
@@ -179,7 +179,7 @@ def _collect(
     total = agreement.plan.shares(os.urandom).centred(done.total)
     lost = done.called - len(done.contributors)
     transport = Transport(lost, done.bytes_sent, None, None, done.combining, done.opening)
-    info = _info(done.called, transport, done.training)
+    info = _info(len(done.contributors), transport, done.training)
     return Collected(total, done.contributors, info, state.clients)
 
 
@@ -200,11 +200,11 @@ def _draw_of(plan: Plan | NoPlan, state: ServerState) -> str:
     return hashlib.sha256(b"pride_jax: draw of a journal" + words.tobytes()).hexdigest()[:32]
 
 
-def _info(called: int, transport: Transport, seconds: float) -> RoundInfo:
+def _info(added: int, transport: Transport, seconds: float) -> RoundInfo:
     """What the server knows of a round: parties keep to themselves how they trained."""
     none = jnp.zeros((), jnp.int32)
     return RoundInfo(
-        clients=jnp.int32(called),
+        clients=jnp.int32(added),
         empty=none,
         examples=None,
         loss=None,

@@ -1,6 +1,7 @@
 """The functions that the simulation trains with, for one party and for the server."""
 
-from typing import Any
+import os
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -38,42 +39,51 @@ def client_program(agreement: Agreement) -> SingleClient:
     return single_client(clients, encoder(added_in(server, secure)), server.weighting)
 
 
-def train_party(
-    agreement: Agreement,
-    id_: int,
-    examples: Examples,
-    round_: int,
-    params: Float[np.ndarray, "length"],
-) -> tuple[Int[np.ndarray, "length"], dict[str, float | int | None]]:
-    """A party's integers of one round, before noise, and what it alone is told of them.
+Trained = tuple[Int[np.ndarray, "length"], dict[str, float | int | None]]
+Trainer = Callable[[int, Float[np.ndarray, "length"], int], Trained]
+"""Round, the server's parameters, flat, how many parties are called -> a party's integers with its
+share of the noise, if the plan asks for any, and what it alone is told of them."""
+
+
+def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
+    """A party's training, whose program is compiled once.
 
     Args:
       agreement: what it knows.
       id_: its id.
       examples: its own.
-      round_: the round.
-      params: the server's, flat.
+
+    Raises (the function):
+      ProtocolError: an update exceeds the integers' range, which noise would hide.
     """
     config, roster = agreement.config, agreement.roster
     server, _ = halves(config, roster, agreement.plan)
-    number = jnp.asarray(np.int32(round_))
-    told = Broadcast(
-        key=jax.jit(_round_key, static_argnums=0)(config.seed, number),
-        round=number,
-        sent=_unflatten(server.sent, params),
-        norm=jnp.asarray(np.float32(server.plan.clipping.norm)),
-        hyper={},
-    )
+    program = client_program(agreement)
+    round_key = jax.jit(_round_key, static_argnums=0)
     own = of_one_client(*examples, roster.shift, roster.scale)
-    given, _ = client_program(agreement)(told, own, jnp.asarray(np.int32(id_)), ())
-    seen, reports = jax.device_get((given.clients, given.reports))
-    counted = reports._asdict()
-    del counted["parts"]
-    row = {
-        name: value.item() if np.isfinite(value) else None
-        for name, value in (seen._asdict() | counted).items()
-    }
-    return np.asarray(given.contributions.update), {"round": round_, **row}
+
+    def train(round_: int, params: Float[np.ndarray, "length"], called: int) -> Trained:
+        number = jnp.asarray(np.int32(round_))
+        told = Broadcast(
+            key=round_key(config.seed, number),
+            round=number,
+            sent=_unflatten(server.sent, params),
+            norm=jnp.asarray(np.float32(server.plan.clipping.norm)),
+            hyper={},
+        )
+        given, _ = program(told, own, jnp.asarray(np.int32(id_)), ())
+        seen, reports = jax.device_get((given.clients, given.reports))
+        counted = reports._asdict()
+        del counted["parts"]
+        row = {
+            name: value.item() if np.isfinite(value) else None
+            for name, value in (seen._asdict() | counted).items()
+        }
+        integers, shares = np.asarray(given.contributions.update), agreement.plan.shares(os.urandom)
+        noised = shares.add(integers[None], shares.draw(called, 1))[0]
+        return noised, {"round": round_, **row}
+
+    return train
 
 
 def _round_key(seed: int, round_: Int[Array, ""]) -> Key:
@@ -96,15 +106,3 @@ def _unflatten(like: Sent, flat: Float[np.ndarray, "length"]) -> Sent:
     parts = np.split(flat, ends[:-1])
     shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(tree, shaped)
-
-
-def with_noise(
-    agreement: Agreement, rng: Any, integers: Int[np.ndarray, "length"], announced: int
-) -> Int[np.ndarray, "length"]:
-    """The integers with the party's share of the noise, if the plan asks for any.
-
-    Raises:
-      ProtocolError: an update exceeds the integers' range, which noise would hide.
-    """
-    shares = agreement.plan.shares(rng)
-    return shares.add(integers[None], shares.draw(announced, 1))[0]

@@ -110,7 +110,7 @@ def test_a_role_joins_no_roster_with_anothers_signing_key(roles, honest):
 def test_joining_asks_for_the_digest(roles, honest, monkeypatch):
     monkeypatch.setattr(apart.subprocess, "call", lambda command, env: 7)
     monkeypatch.setattr(apart, "pin", lambda folder, app: None)
-    monkeypatch.setattr(apart, "supernode_command", lambda *_: [])
+    monkeypatch.setattr(apart, "role_command", lambda *_: [])
     told = honest.short.lower().replace("-", " ")
     assert apart.join(FIVE, roles / "party-0", "localhost:1", told) == 7
     for wrong in ("", honest.short[:-1], honest.digest, honest.short[::-1]):

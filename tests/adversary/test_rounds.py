@@ -52,13 +52,13 @@ def test_books_are_on_disk_before_an_answer_is_made(server, monkeypatch):
     def dies(*_):
         raise KeyboardInterrupt
 
-    real = training.train_party
-    monkeypatch.setattr(training, "train_party", dies)
+    real = training.trainer
+    monkeypatch.setattr(training, "trainer", dies)
     about = server.about(0, PARTIES)
     with pytest.raises(KeyboardInterrupt):
         server.train(0, about)
     assert load_kept(server.roles / "party-0", MESSAGES).books == (1, 1, 1)
-    monkeypatch.setattr(training, "train_party", real)
+    monkeypatch.setattr(training, "trainer", real)
     with pytest.raises(ProtocolError, match="Round 0 is over"):
         server.train(0, server.about(0, [0, 1, 2]))
     first = server.train(0, about)

@@ -1,7 +1,7 @@
 """One SuperLink for all tests that start real processes."""
 
 import pytest
-from federation import APP, Federation
+from federation import Federation
 
 from pride_jax.deploy.certificates import make_certificates
 from pride_jax.deploy.conduct import superlink
@@ -23,7 +23,7 @@ def link(tmp_path_factory, programs):
     folder = tmp_path_factory.mktemp("superlink")
     make_certificates(folder, ["127.0.0.1"])
     (port,) = free_ports(1)
-    with superlink(folder, port, APP) as address:
+    with superlink(folder, port) as address:
         yield folder, address
 
 

@@ -18,11 +18,12 @@ from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import (
+    APP,
     free_ports,
     register,
+    role_command,
     running,
     start_run,
-    supernode_command,
 )
 from pride_jax.deploy.roster import load_roster
 from pride_jax.deploy.server import OUTCOME, SERVER
@@ -30,7 +31,7 @@ from pride_jax.files import write_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.refusals import REFUSALS
 
-APP = Path(__file__).parent / "app"
+TAMPERED = (str(Path(__file__).parent / "tampered.py"),)
 
 
 class Federation(contextlib.ExitStack):
@@ -69,8 +70,8 @@ class Federation(contextlib.ExitStack):
         """Starts a role's SuperNode."""
         (port,) = free_ports(1)
         pin(self.role(name), APP)
-        command = supernode_command(self.role(name), address or self.link[1], port)
-        self.nodes[name] = self.enter_context(running(self.role(name), command, "supernode.log"))
+        command = role_command(self.role(name), address or self.link[1], port, TAMPERED)
+        self.nodes[name] = self.enter_context(running(self.role(name), command, "role.log"))
 
     def kill(self, name):
         """Ends a role's processes at once, without a chance to say so."""

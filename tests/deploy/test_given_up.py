@@ -46,7 +46,7 @@ def a_round(roles, workdir, there, noise=0):
     model = hashlib.sha256(SENT.tobytes()).digest()
     messages, asked = asked_to_open(roles, 0, model=model)["messages"], []
 
-    def parties(kind, record, ids):
+    def parties(kind, record, ids, needed):
         asked.append(kind)
         return Replies({client: {"message": messages[client]} for client in there}, frozenset())
 

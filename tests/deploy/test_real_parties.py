@@ -119,17 +119,45 @@ def respond(honest, folder, request):
 """
 
 
-def test_the_round_goes_on_without_who_is_killed_or_silent(federation, tmp_path):
-    config = with_parties(TWO, 4, rounds=1)
-    parties = federation(config, timeout=45.0)
-    for name in ("party-1", "party-2"):
-        parties.tamper(name, STARTS_AND_SLEEPS.format(round=0))
+def test_the_round_goes_on_without_who_is_killed_long_before_its_time_is_over(federation, tmp_path):
+    config = with_parties(TWO, 4, rounds=2)
+    # Whoever waits for as long fails: `wait_until` has less patience.
+    parties = federation(config, timeout=3600.0)
+    parties.tamper("party-1", STARTS_AND_SLEEPS.format(round=0))
     parties.begin()
     wait_until((parties.role("party-1") / "training").exists)
     parties.kill("party-1")
+    wait_until(parties.ended)
     summary = parties.finish()
-    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [1, 2]})
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [1], 1: [1]})
     assert summary["lost_messages"] == 2
+    assert [row["clients"] for row in parties.rows()[1:]] == [3, 3]
+
+
+DIES = """
+import os
+
+
+def respond(honest, folder, request):
+    reply = honest(folder, request)
+    if request["kind"] == "train" and not (folder / "died").exists():
+        (folder / "died").touch()
+        os._exit(1)
+    return reply
+"""
+
+
+def test_a_process_that_dies_before_its_answer_is_sent_is_begun_again(federation, tmp_path):
+    parties = federation(TWO)
+    parties.tamper("party-1", DIES)
+    parties.begin()
+    summary = parties.finish()
+    assert (parties.role("party-1") / "died").exists()
+    assert summary["parameters_sha256"] == simulated(TWO, tmp_path / "sim")
+    assert summary["lost_messages"] == 0
+    trained = metrics.read(parties.role("party-1") / "metrics.jsonl")
+    # The answer that was on disk is the one that was sent: nobody trains twice for a round.
+    assert [row["round"] for row in trained] == [0, 1, 2]
 
 
 def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, tmp_path):
@@ -268,19 +296,24 @@ import numpy as np
 
 from pride_jax.deploy import training
 
-_real = training.train_party
+_real = training.trainer
 
 
-def _kept(agreement, id_, examples, round_, params):
-    integers, told = _real(agreement, id_, examples, round_, params)
-    np.save(_folder / "integers.npy", integers)
-    return integers, told
+def _kept(*known):
+    train = _real(*known)
+
+    def kept(*asked):
+        integers, told = train(*asked)
+        np.save(_folder / "integers.npy", integers)
+        return integers, told
+
+    return kept
 
 
 def respond(honest, folder, request):
     global _folder
     _folder = folder
-    training.train_party = _kept
+    training.trainer = _kept
     return honest(folder, request)
 """
 
@@ -335,7 +368,7 @@ def test_strangers_are_not_listened_to(federation, tmp_path):
     assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
     assert summary["lost_messages"] == 0
     assert len(parties.refusals()) == 1
-    log = unknown.role("party-0") / "supernode.log"
+    log = unknown.role("party-0") / "role.log"
     assert "Failed to" in log.read_text()
     assert not (others.role("party-1") / "metrics.jsonl").exists()
 

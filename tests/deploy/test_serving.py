@@ -1,7 +1,6 @@
 """A whole run of roles that answer in this process: the server's way through it."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from in_process import CONFIG, digest, served
@@ -100,25 +99,6 @@ def test_how_long_each_answer_was_waited_for_is_told(tmp_path):
         (0, f"party {number}", "train") for number in range(3)
     }
     assert all(row["seconds"] > 0 for row in rows)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_what_an_answer_took_of_a_processor_stays_with_the_node(tmp_path, monkeypatch):
-    """Also of a refusal: with a secret at hand, it could tell something of it."""
-    app = pytest.importorskip("flwr.app")
-    from pride_jax.deploy import flower
-
-    # Flower makes messages for a task of its own only.
-    monkeypatch.setattr(flower, "Message", lambda content, reply_to: content)
-    enrol_all(CONFIG, tmp_path / "roles")
-    party = tmp_path / "roles" / "party-0"
-    context = SimpleNamespace(node_config={"folder": str(party)})
-    for record in ({"pride": app.ConfigRecord({"kind": "no such kind"})}, {}):
-        reply = flower.answer(SimpleNamespace(content=app.RecordDict(record)), context)
-        assert list(reply["pride"]) == ["refused"]
-    rows = metrics.read(party / flower.ANSWERS)
-    assert [row["kind"] for row in rows] == ["no such kind", "None"]
-    assert all(row["processor_seconds"] > 0 for row in rows)
 
 
 def test_a_round_in_which_nobody_answers_stops_and_says_how_to_go_on(tmp_path):

@@ -9,7 +9,7 @@ from pride_jax.aggregation.messages import from_bytes
 from pride_jax.deploy.agreement import load_agreement
 from pride_jax.deploy.enrolment import load_examples
 from pride_jax.deploy.local import enrol_all
-from pride_jax.deploy.training import train_party
+from pride_jax.deploy.training import trainer
 from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.values import Rotated
 from pride_jax.runs import prepared
@@ -60,7 +60,8 @@ def test_parties_rotate_and_round_as_the_simulation_does(tmp_path, monkeypatch):
         folder = tmp_path / "roles" / f"party-{message.client}"
         agreement = load_agreement(folder)
         assert isinstance(agreement.plan.mechanism.values, Rotated)
-        integers, told = train_party(agreement, message.client, load_examples(folder), 0, params)
+        train = trainer(agreement, message.client, load_examples(folder))
+        integers, told = train(0, params, 2)
         np.testing.assert_array_equal(np.frombuffer(message.body, "<i4"), integers)
         assert told["fitted"] == 0 and integers.any()
     assert len(sent) == 2

@@ -1,0 +1,89 @@
+"""A role: what it knows, and what it keeps from one request to the next."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
+from pride_jax.aggregation.secure_sum import Secret
+from pride_jax.deploy.agreement import Agreement, load_agreement
+from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, load_examples, load_key
+from pride_jax.errors import ProtocolError
+from pride_jax.files import claimed, read_json
+
+if TYPE_CHECKING:
+    from pride_jax.deploy.training import Trainer
+
+
+class Me(NamedTuple):
+    """A role, and what it keeps from one request to the next.
+
+    Attributes:
+      folder: its own.
+      agreement: what it knows.
+      role: ``party`` or ``key holder``.
+      number: which of them.
+      train: a party's training, made when it is first needed.
+      secret: a key holder's secret, read when it is first needed.
+    """
+
+    folder: Path
+    agreement: Agreement
+    role: str
+    number: int
+    train: Callable[[], "Trainer"]
+    secret: Callable[[], Secret]
+
+
+def load_role(folder: Path) -> Me:
+    """A role, from its own folder.
+
+    Raises:
+      PrideError: what is in the folder cannot be read, or contradicts itself.
+    """
+    with claimed(folder, wait=True):
+        entry, agreement = read_json(folder / ENROLMENT), load_agreement(folder)
+    number = entry["number"]
+    return Me(
+        folder,
+        agreement,
+        entry["role"],
+        number,
+        functools.cache(functools.partial(_trainer, folder, agreement, number)),
+        functools.cache(functools.partial(load_key, folder, agreement.config, number)),
+    )
+
+
+def _trainer(folder: Path, agreement: Agreement, number: int) -> "Trainer":
+    from pride_jax.deploy.training import trainer
+    from pride_jax.runs.devices import keep_programs, use_cores
+
+    use_cores(agreement.config.engine.devices)
+    keep_programs()
+    return trainer(agreement, number, load_examples(folder))
+
+
+def keep_of_round(folder: Path, name: str, round_: int, content: bytes) -> None:
+    """Keeps a secret of a round until the next request; on disk when this returns."""
+    content = round_.to_bytes(8, "big") + content
+    write_owner_only(folder / SECRETS / name, content, replace=True)
+
+
+def found_of_round(folder: Path, name: str, round_: int) -> bytes:
+    """What this role keeps of a round; empty where there is nothing."""
+    path = folder / SECRETS / name
+    content = read_owner_only(path) if path.exists() else b""
+    return content[8:] if content[:8] == round_.to_bytes(8, "big") else b""
+
+
+def kept_of_round(folder: Path, name: str, round_: int) -> bytes:
+    """What this role keeps of a round.
+
+    Raises:
+      ProtocolError: it has nothing of this round.
+    """
+    kept = found_of_round(folder, name, round_)
+    if not kept:
+        raise ProtocolError(f"No keys of round {round_}: ask for keys of the round first")
+    return kept
