@@ -71,6 +71,7 @@ from pride_jax.deploy.enrolment import (
     load_key,
     load_signing_key,
 )
+from pride_jax.deploy.finishing import keep_model
 from pride_jax.deploy.mail import mail_from, notes_from
 from pride_jax.deploy.memory import CONSENTS, LETTERS, MESSAGES, SHARES, load_kept, once
 from pride_jax.errors import PrideError, ProtocolError, RunError
@@ -432,6 +433,10 @@ def _kept(folder: Path, name: str, round_: int) -> bytes:
     return kept
 
 
+def _finish(me: Me, request: Record) -> Record:
+    return keep_model(me.folder, request, me.agreement.terms.length)
+
+
 Answer = Callable[[Me, Record], Record]
 _PARTY: Mapping[Any, Answer] = {
     "hello": _hello,
@@ -440,5 +445,11 @@ _PARTY: Mapping[Any, Answer] = {
     "train": _train,
     "consent": _consent,
     "share": _share,
+    "finish": _finish,
 }
-_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "keys": _holder_keys, "open": _open}
+_KEY_HOLDER: Mapping[Any, Answer] = {
+    "hello": _hello,
+    "keys": _holder_keys,
+    "open": _open,
+    "finish": _finish,
+}

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pride_jax.data.examples import Examples
 from pride_jax.data.federated import of_one_client
 from pride_jax.deploy.agreement import Agreement
 from pride_jax.deploy.derived import halves, secure_aggregation, shape_of
-from pride_jax.deploy.enrolment import Examples
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Broadcast
 from pride_jax.engine.contribution import encoder
@@ -64,7 +64,7 @@ def train_party(
         norm=jnp.asarray(np.float32(server.plan.clipping.norm)),
         hyper={},
     )
-    own = of_one_client(*examples, roster.shift, roster.scale)
+    own = of_one_client(examples.inputs, examples.targets, roster.shift, roster.scale)
     given, _ = client_program(agreement)(told, own, jnp.asarray(np.int32(id_)), ())
     seen, reports = jax.device_get((given.clients, given.reports))
     counted = reports._asdict()

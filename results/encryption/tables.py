@@ -160,7 +160,9 @@ def training(results: Path) -> str:
         sweep = read_json(results / "encryption" / f"{name}.json")
         for run in sweep["runs"]:
             protocol = _protocol_of(sweep["config"]["aggregation"], run["settings"])
-            lines.append([model, f"`{protocol}`", str(sweep["config"]["rounds"]), *_of_a_round(run)])
+            lines.append(
+                [model, f"`{protocol}`", str(sweep["config"]["rounds"]), *_of_a_round(run)]
+            )
     header = ["model", "protocol", "rounds", "accuracy", "a round", *_STAGES, "bytes a client"]
     return table([*header, "SHA-256 of the parameters"], lines)
 
