@@ -101,9 +101,9 @@ def _find(name: str, directory: Path | None, length: int, columns: Columns) -> P
     if name in BUNDLED:
         return load_bundled(name)
     if name in _FILE_SETS:
-        return _load_path(_file_of(name, directory), length, columns)._replace(name=name)
+        return load_path(_file_of(name, directory), length, columns)._replace(name=name)
     if is_path(name):
-        return _load_path(Path(name).expanduser(), length, columns)
+        return load_path(Path(name).expanduser(), length, columns)
     attempts = _idx_set_attempts(name, directory) if name in _IDX_SETS else _other_attempts(name)
     tried = []
     for attempt in attempts:
@@ -127,7 +127,17 @@ def is_path(name: str) -> bool:
     )
 
 
-def _load_path(path: Path, length: int, columns: Columns) -> PublishedSet:
+def load_path(path: Path, length: int, columns: Columns) -> PublishedSet:
+    """The whole set in a file or folder of one's own, see `is_path`.
+
+    Args:
+        path: a table, arrays, a text by speaker, or class folders of images.
+        length: tokens an example, of a text.
+        columns: what is what in a table or in arrays.
+
+    Raises:
+        DataError: it cannot be read, or is not what it says it is.
+    """
     if path.suffix in TABLES:
         return load_table(path, columns)
     if path.suffix == ".npz":

@@ -1,54 +1,110 @@
 """Every role on a machine of its own: what each does there."""
 
-import contextlib
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from pride_jax.deploy.agreement import ROSTER, check_key_holders, load_agreement, write_config
+from pride_jax.data.dataset import Dataset
+from pride_jax.data.datasets import is_path
+from pride_jax.deploy.agreement import (
+    CONFIG,
+    ROSTER,
+    Agreement,
+    check_key_holders,
+    load_agreement,
+    write_config,
+)
+from pride_jax.deploy.bundle import BUNDLE, Bundle, read_bundle, save_bundle, unpack
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.comparison import check_enrolled, compare
 from pride_jax.deploy.conduct import conduct
-from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, collect_roster
+from pride_jax.deploy.enrolment import (
+    ENROLMENT,
+    SECRETS,
+    collect_roster,
+    count_of,
+    keep_examples,
+    load_examples,
+)
+from pride_jax.deploy.joining import Say, take_part, wait_for_server
+from pride_jax.deploy.own_examples import check_classes, read_examples, to_test_on
 from pride_jax.deploy.pinned import pin
-from pride_jax.deploy.processes import APP, environment, free_ports, role_command, running
+from pride_jax.deploy.processes import APP, free_ports, role_command, running
 from pride_jax.deploy.proxy import proxy_command
 from pride_jax.deploy.roster import Roster, save_roster
-from pride_jax.errors import RunError
+from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import explained, read_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import Summary
 from pride_jax.runs.resuming import is_finished
 from pride_jax.settings import build
 from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.files import read_settings, trust
+from pride_jax.settings.own import CODE
 
 
-def enrol_server(folder: Path, config: Experiment, enrolments: list[Path], host: str) -> Roster:
+def enrol_server(
+    folder: Path,
+    config: Experiment,
+    enrolments: list[Path],
+    host: str,
+    port: int,
+    test: Path | None = None,
+) -> Roster:
     """Makes the server's folder: certificates, and the roster of all who have enrolled.
 
-    ``roster.json`` and ``ca.crt`` go from there into everyone's own folder.
+    ``bundle.json`` goes from there to everyone, and is all that they need.
 
     Args:
       folder: new.
       config: the settings.
       enrolments: everyone's ``enrolment.json``.
       host: name or address under which nodes reach the server.
+      port: on which they do.
+      test: the server's own examples to test on; those of the data set that the config names if
+        not given.
 
     Returns:
       The roster.
 
     Raises:
-      PrideError: the folder cannot be made, or an enrolment is missing or there twice.
+      PrideError: the folder cannot be made, an enrolment is missing or there twice, or examples
+        differ in kind.
     """
-    roster = collect_roster(enrolments, build.build_dataset(config), config.code.digests)
+    own = None if test is None else read_examples(test, config)
+    dataset = _of_the_config(config) if own is None else to_test_on(own)
+    roster = collect_roster(enrolments, dataset, config.code.digests)
     check_key_holders(config, roster)
+    expected, found = count_of(config), len(roster.parties)
+    if expected not in (0, found):
+        raise ConfigError(
+            f"{found} parties have enrolled, expected {expected} (partition.clients): collect "
+            "everyone's enrolment, or enrol all with another number"
+        )
     with explained("write to", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise RunError(f"{folder} is not empty: enrol in a new folder")
     make_certificates(folder, [host])
     save_roster(folder / ROSTER, roster)
+    write_config(folder, config)
+    if own is not None:
+        keep_examples(folder, own)
+    save_bundle(folder, config, roster, f"{host}:{port}")
     return roster
+
+
+def _of_the_config(config: Experiment) -> Dataset:
+    """The data set that the config names.
+
+    Raises:
+      ConfigError: it is a file that is not here.
+    """
+    if is_path(config.data.name) and not Path(config.data.name).expanduser().exists():
+        raise ConfigError(
+            f"data.name={config.data.name!r} is not here: expected --test FILE, the server's own "
+            "examples to test on"
+        )
+    return build.build_dataset(config)
 
 
 def serve_apart(
@@ -56,18 +112,18 @@ def serve_apart(
     folder: Path,
     workdir: Path,
     *,
-    port: int,
     resume: bool = False,
     timeout: float = 600.0,
     report: Callable[[metrics.Row], None] | None = None,
 ) -> Summary:
     """As `experiment.run`, with parties that join from their own machines.
 
+    They reach this machine's port of the bundle; the SuperLink itself is reached from here alone.
+
     Args:
       config: the settings.
       folder: the server's, from `enrol_server`.
       workdir: the run's folder.
-      port: on which nodes reach this machine; the SuperLink itself is reached from here alone.
       resume: continue from the latest checkpoint.
       timeout: seconds to wait for an answer.
       report: called with each new row of the metrics.
@@ -77,44 +133,59 @@ def serve_apart(
     """
     if is_finished(config, workdir, resume):
         return read_json(workdir / "summary.json")
-    _need(folder, SECRETS, ROSTER, AUTHORITY)
-    write_config(folder, config)
+    _need(folder, SECRETS, ROSTER, AUTHORITY, BUNDLE)
     load_agreement(folder)
+    port = int(read_bundle(folder / BUNDLE).address.rpartition(":")[2])
     (link,) = free_ports(1)
     with running(folder, proxy_command(folder, port, link), "proxy.log"):
         return conduct(config, folder, workdir, port=link, timeout=timeout, report=report)
 
 
-def join(config: Experiment, folder: Path, address: str, told: str) -> int:
-    """Runs a role, until it is stopped.
+def join(folder: Path, bundle: Path, told: str, say: Say) -> int:
+    """Runs a role until its run ends: waits for the server, shows the rounds, keeps the model.
 
     Args:
-      config: the settings; the server's must be the same.
-      folder: the role's own, with everyone's ``roster.json`` and the server's ``ca.crt``.
-      address: the SuperLink's, as host:port.
+      folder: the role's own, from ``--enrol``.
+      bundle: the server's ``bundle.json``.
       told: `Roster.short` as the others told it, not through the server.
+      say: shows a line.
+
+    Returns:
+      0 once the run has ended.
 
     Raises:
-      PrideError: the folder is not complete, or what is in it contradicts the config, or the
-        roster is not the others', or has other keys than this role's own.
+      PrideError: the folder is not complete, the bundle contradicts what the role enrolled with,
+        or the roster is not the others', or has other keys than this role's own.
     """
-    _need(folder, SECRETS, ENROLMENT, ROSTER, AUTHORITY)
-    write_config(folder, config)
-    roster, entry = load_agreement(folder).roster, read_json(folder / ENROLMENT)
-    check_enrolled(folder, roster, entry["role"], entry["number"])
-    compare(folder, roster, told)
+    given = read_bundle(bundle)
+    agreement = agreed(folder, given)
+    compare(folder, agreement.roster, told)
     pin(folder, APP)
+    wait_for_server(given.address, say)
     (port,) = free_ports(1)
-    command = role_command(folder, address, port)
-    with contextlib.suppress(KeyboardInterrupt):
-        return subprocess.call(command, env=environment(folder))
-    return 0
+    command = role_command(folder, given.address, port)
+    with running(folder, command, "supernode.log") as process:
+        return take_part(folder, agreement, process, say)
+
+
+def agreed(folder: Path, bundle: Bundle) -> Agreement:
+    """What a role knows, once the bundle is in its folder.
+
+    Raises:
+      PrideError: see `join`.
+    """
+    _need(folder, SECRETS, ENROLMENT, CONFIG)
+    unpack(bundle, folder, trust(read_settings(folder), folder / CODE))
+    agreement, entry = load_agreement(folder), read_json(folder / ENROLMENT)
+    check_enrolled(folder, agreement.roster, entry["role"], entry["number"])
+    if entry["role"] == "party":
+        check_classes(load_examples(folder).targets, agreement.roster.classes)
+    return agreement
 
 
 def _need(folder: Path, *names: str) -> None:
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise RunError(
-            f"{folder} lacks {', '.join(missing)}: --enrol makes the folder, and the server's "
-            f"{ROSTER} and {AUTHORITY} go into everyone's"
+            f"{folder} lacks {', '.join(missing)}: expected a folder that --enrol has made"
         )

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +17,10 @@ from pride_jax.aggregation.key_files import KeyFiles
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Public, Role, Secret
 from pride_jax.aggregation.signatures import SigningSecret, signing_key
+from pride_jax.data.dataset import Dataset
+from pride_jax.data.examples import Examples, PublishedSet
+from pride_jax.deploy.agreement import write_config
+from pride_jax.deploy.own_examples import Outline, check_alike, outline_from, outline_of
 from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import explained, read_json, write_json
@@ -31,36 +34,65 @@ NODE_KEY = "node-key"
 _SIGNING_KEY = "signing-key"
 
 
-class Examples(NamedTuple):
-    """A party's own examples, raw, in the order in which it holds them."""
-
-    inputs: np.ndarray
-    labels: np.ndarray
-
-
-def enrol_party(folder: Path, id_: int, examples: Examples) -> None:
+def enrol_party(folder: Path, config: Experiment, id_: int, own: PublishedSet) -> None:
     """Makes a party's folder: its keys, its examples, and ``enrolment.json`` to hand in.
 
     Args:
       folder: new, or empty; on the party's own machine.
+      config: the settings, which stay in the folder: the party joins with these and no others.
       id_: the party's number, from 0.
-      examples: its own; they stay in the folder.
+      own: its own examples, all of them to train on; they stay in the folder.
 
     Raises:
-      PrideError: the folder cannot be made, or the examples are none.
+      PrideError: the folder cannot be made, the examples are none, or there is no such party.
     """
-    inputs, labels = examples
-    if not len(labels) or len(inputs) != len(labels):
+    inputs, targets, _ = own.train
+    if not len(targets) or len(inputs) != len(targets):
         raise ConfigError(
-            f"{len(inputs)} inputs and {len(labels)} labels: expected as many, and at least one"
+            f"{len(inputs)} inputs and {len(targets)} targets: expected as many, and at least one"
         )
+    _check_number(config, id_)
     public = _make_keys(folder)
+    write_config(folder, config)
+    keep_examples(folder, own)
+    about = {"examples": len(targets), "outline": outline_of(own)._asdict()}
+    write_json(folder / ENROLMENT, {"role": "party", "number": id_, **about, **public})
+
+
+def keep_examples(folder: Path, own: PublishedSet) -> None:
+    """Keeps a role's own examples in its folder, as `load_examples` reads them.
+
+    Raises:
+      RunError: they cannot be written.
+    """
     with explained("write to", folder):
-        np.savez(folder / EXAMPLES, inputs=inputs, labels=labels.astype(np.int32))
+        np.savez(
+            folder / EXAMPLES,
+            inputs=own.train.inputs,
+            targets=own.train.targets,
+            class_names=np.array(own.class_names, np.str_),
+            input_names=np.array(own.input_names, np.str_),
+        )
         (folder / EXAMPLES).chmod(0o600)
-    write_json(
-        folder / ENROLMENT, {"role": "party", "number": id_, "examples": len(labels), **public}
-    )
+
+
+def _check_number(config: Experiment, id_: int) -> None:
+    """Refuses a party beyond those that the settings count.
+
+    Raises:
+      ConfigError: as above.
+    """
+    clients = count_of(config)
+    if not 0 <= id_ < (clients or id_ + 1):
+        raise ConfigError(
+            f"party {id_} of {clients} (partition.clients): expected 0 to {clients - 1}"
+        )
+
+
+def count_of(config: Experiment) -> int:
+    """How many parties the settings count; 0 where examples would tell."""
+    partition = config.partition
+    return {"sizes": len(partition.sizes), "groups": 0}.get(partition.kind, partition.clients)
 
 
 def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
@@ -94,6 +126,7 @@ def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
         public = _make_keys(folders[-1])
         if not protocol.renews:
             _key_files(config).save_holder(folders[-1] / SECRETS, own)
+        write_config(folders[-1], config)
         public |= {"public_key": public_key.to_bytes().hex()}
         write_json(folders[-1] / ENROLMENT, {"role": "key holder", "number": number, **public})
     return folders
@@ -104,7 +137,7 @@ def holder_folder(folder: Path, number: int) -> Path:
     return folder / f"holder-{number}" if number else folder
 
 
-def collect_roster(enrolments: list[Path], dataset: Any, code: Mapping[str, str]) -> Roster:
+def collect_roster(enrolments: list[Path], dataset: Dataset, code: Mapping[str, str]) -> Roster:
     """The roster of everyone whose enrolment was handed in.
 
     Args:
@@ -113,15 +146,18 @@ def collect_roster(enrolments: list[Path], dataset: Any, code: Mapping[str, str]
       code: digests of the users' own code that the config names.
 
     Raises:
-      PrideError: a file is not an enrolment, or someone is missing or there twice.
+      PrideError: a file is not an enrolment, someone is missing or there twice, or a party's
+        examples are of another kind.
     """
     parties, holders, public_keys = [], [], set()
+    outlines: dict[int, Outline] = {}
     for path in enrolments:
         entry = read_json(path)
         try:
             keys = bytes.fromhex(entry["signing_key"]), entry["node_key"]
             if entry["role"] == "party":
                 parties.append(Party(entry["number"], entry["examples"], *keys))
+                outlines[entry["number"]] = outline_from(entry["outline"])
             else:
                 holders.append(KeyHolder(entry["number"], *keys))
                 public_keys.add(bytes.fromhex(entry["public_key"]))
@@ -129,6 +165,8 @@ def collect_roster(enrolments: list[Path], dataset: Any, code: Mapping[str, str]
             raise ConfigError(
                 f"{path} is not an enrolment: expected {ENROLMENT} of --enrol"
             ) from None
+    for number, found in outlines.items():
+        check_alike(f"Party {number}", found, outline_of(dataset))
     if len(public_keys) > 1:
         raise ConfigError(
             "The key holders' enrolments are for different keys: expected those that were made "
@@ -159,9 +197,39 @@ def load_examples(folder: Path) -> Examples:
     with explained("read", path):
         try:
             with np.load(path) as saved:
-                return Examples(saved["inputs"], saved["labels"])
+                return Examples(saved["inputs"], saved["targets"])
         except (ValueError, KeyError, EOFError) as error:
-            raise RunError(f"{path} does not hold inputs and labels ({error})") from None
+            raise RunError(f"{path} does not hold inputs and targets ({error})") from None
+
+
+def load_test_set(folder: Path, config: Experiment, roster: Roster) -> Dataset:
+    """What a server tests on: its own examples, or those of the data set that the config names.
+
+    Raises:
+      RunError: they cannot be read.
+      DataError: the data set cannot be had.
+    """
+    path = folder / EXAMPLES
+    if not path.exists():
+        # Nodes, which start a process for every message, do without JAX where they can.
+        from pride_jax.settings import build
+
+        return build.build_dataset(config)
+    inputs, targets, _ = load_examples(folder)
+    with np.load(path) as saved:
+        classes, columns = (tuple(saved[name].tolist()) for name in ("class_names", "input_names"))
+    return Dataset(
+        name=config.data.name,
+        train_inputs=inputs[:0],
+        train_targets=targets[:0],
+        test_inputs=inputs,
+        test_targets=targets,
+        outputs=roster.classes,
+        shift=roster.shift,
+        scale=roster.scale,
+        class_names=classes,
+        input_names=columns,
+    )
 
 
 def load_signing_key(folder: Path) -> SigningSecret:

@@ -21,6 +21,8 @@ PARTY, KEY_HOLDER = "party", "key holder"
 _HELLO_SECONDS, _LOOK_SECONDS = 30.0, 0.5
 REJOIN_SECONDS = 45.0
 """For about so long the SuperLink may take a node that was killed for one that is still there."""
+_END_SECONDS = 60.0
+"""For so long the end of a run waits for who is to hear of it."""
 _REFUSED = "refused"
 
 
@@ -45,10 +47,12 @@ class Ask(NamedTuple):
         party that is not connected.
       key_holders: kind of request, its record -> the number and reply of each key holder, as they
         come, refusals included; whoever has enough of them closes it and waits no longer.
+      end: tells everyone that the run has ended, and what they receive of it.
     """
 
     parties: Callable[[str, Record, Mapping[int, Record], int], Replies]
     key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
+    end: Callable[[Record], None]
 
 
 def to_all(numbers: Iterable[int]) -> dict[int, Record]:
@@ -159,7 +163,12 @@ def asking(
     approved = {"approved_by": list(approvals), "approvals": list(approvals.values())}
 
     def replies(
-        role: str, kind: str, record: Record, own: Mapping[int, Record], needed: int
+        role: str,
+        kind: str,
+        record: Record,
+        own: Mapping[int, Record],
+        needed: int,
+        patience: float = patience,
     ) -> Generator[tuple[int, Record], None, None]:
         waiting = {known[role, number]: number for number in own}
         request, start = {"kind": kind, **record}, time.monotonic()
@@ -204,4 +213,10 @@ def asking(
     def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
         return replies(KEY_HOLDER, kind, record, joined, len(joined))
 
-    return Ask(parties, key_holders)
+    def end(record: Record) -> None:
+        for role in (PARTY, KEY_HOLDER):
+            own = to_all(number for named, number in known if named == role)
+            for _ in replies(role, "finish", record, own, 0, min(patience, _END_SECONDS)):
+                pass
+
+    return Ask(parties, key_holders, end)

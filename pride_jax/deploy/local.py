@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pride_jax.data.datasets import Dataset
+from pride_jax.data.dataset import Dataset
+from pride_jax.data.examples import Examples, PublishedSet
 from pride_jax.deploy.agreement import ROSTER, check_protocol, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.comparison import compare
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import (
     ENROLMENT,
-    Examples,
     collect_roster,
     enrol_key_holders,
     enrol_party,
@@ -89,17 +89,16 @@ def enrol_all(config: Experiment, folder: Path) -> None:
         enrolments += [holder / ENROLMENT for holder in holders]
     ends = np.cumsum(partition.sizes)
     for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
-        enrol_party(
-            unfinished / f"party-{id_}", id_, _dealt(dataset, partition.index[end - size : end])
-        )
+        own = _dealt(dataset, partition.index[end - size : end])
+        enrol_party(unfinished / f"party-{id_}", config, id_, own)
         enrolments.append(unfinished / f"party-{id_}" / ENROLMENT)
     server = unfinished / "server"
     make_certificates(server, [LOOPBACK])
     roster = collect_roster(enrolments, dataset, config.code.digests)
     authority = (server / AUTHORITY).read_bytes()
+    write_config(server, config)
     for each in (server, *(path.parent for path in enrolments)):
         save_roster(each / ROSTER, roster)
-        write_config(each, config)
         (each / AUTHORITY).write_bytes(authority)
         load_agreement(each)
     for each in enrolments:
@@ -108,8 +107,17 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     unfinished.rename(folder)
 
 
-def _dealt(dataset: Dataset, index: np.ndarray) -> Examples:
-    return Examples(dataset.train_inputs[index], dataset.train_targets[index])
+def _dealt(dataset: Dataset, index: np.ndarray) -> PublishedSet:
+    return PublishedSet(
+        dataset.name,
+        Examples(dataset.train_inputs[index], dataset.train_targets[index]),
+        None,
+        dataset.outputs,
+        dataset.shift,
+        dataset.scale,
+        class_names=dataset.class_names,
+        input_names=dataset.input_names,
+    )
 
 
 @contextlib.contextmanager

@@ -65,6 +65,7 @@ from pride_jax.deploy.comparison import check_compared, check_enrolled
 from pride_jax.deploy.enrolment import (
     load_signing_key,
 )
+from pride_jax.deploy.finishing import keep_model
 from pride_jax.deploy.mail import mail_from, notes_from
 from pride_jax.deploy.memory import CONSENTS, LETTERS, MESSAGES, SHARES, load_kept, once
 from pride_jax.deploy.role import Me, found_of_round, keep_of_round, kept_of_round, load_role
@@ -401,6 +402,10 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
         raise ProtocolError(NOT_OPENED) from None
 
 
+def _finish(me: Me, request: Record) -> Record:
+    return keep_model(me.folder, request, me.agreement.terms.length)
+
+
 Answer = Callable[[Me, Record], Record]
 _PARTY: Mapping[Any, Answer] = {
     "hello": _hello,
@@ -409,5 +414,11 @@ _PARTY: Mapping[Any, Answer] = {
     "train": _train,
     "consent": _consent,
     "share": _share,
+    "finish": _finish,
 }
-_KEY_HOLDER: Mapping[Any, Answer] = {"hello": _hello, "keys": _holder_keys, "open": _open}
+_KEY_HOLDER: Mapping[Any, Answer] = {
+    "hello": _hello,
+    "keys": _holder_keys,
+    "open": _open,
+    "finish": _finish,
+}

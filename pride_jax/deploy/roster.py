@@ -82,7 +82,7 @@ class Roster(NamedTuple):
     @property
     def digest(self) -> str:
         """Equal for equal rosters only."""
-        return hashlib.sha256(json.dumps(_to_dict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(to_plain(self), sort_keys=True).encode()).hexdigest()
 
     @property
     def short(self) -> str:
@@ -96,7 +96,7 @@ class Roster(NamedTuple):
 
 def save_roster(path: Path, roster: Roster) -> None:
     """Writes a roster as JSON."""
-    write_json(path, _to_dict(roster))
+    write_json(path, to_plain(roster))
 
 
 def load_roster(path: Path) -> Roster:
@@ -106,7 +106,15 @@ def load_roster(path: Path) -> Roster:
       ConfigError: it is not one.
       RunError: it cannot be read.
     """
-    content = read_json(path)
+    return roster_from(read_json(path), path)
+
+
+def roster_from(content: Any, path: Path) -> Roster:
+    """The roster in what a file's JSON has of it.
+
+    Raises:
+      ConfigError: it is not one.
+    """
     try:
         roster = Roster(
             features=tuple(int(size) for size in content["features"]),
@@ -181,7 +189,8 @@ def check_roster(roster: Roster) -> None:
         raise ConfigError(f"Parties {empty} hold no example: expected at least one each")
 
 
-def _to_dict(roster: Roster) -> dict[str, Any]:
+def to_plain(roster: Roster) -> dict[str, Any]:
+    """A roster as JSON has it."""
     return {
         "features": list(roster.features),
         "classes": roster.classes,

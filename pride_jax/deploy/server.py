@@ -13,8 +13,11 @@ from jax.flatten_util import ravel_pytree
 
 from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.simulation import Transport
+from pride_jax.data.dataset import Dataset
 from pride_jax.deploy import derived, training
 from pride_jax.deploy.agreement import Agreement, load_agreement
+from pride_jax.deploy.enrolment import load_test_set
+from pride_jax.deploy.finishing import finish
 from pride_jax.deploy.gathering import Draw, gather
 from pride_jax.deploy.introduction import Ask, introduced
 from pride_jax.deploy.journal import Journal, journal
@@ -77,14 +80,22 @@ def _serve(folder: Path, network: Network) -> None:
     workdir = Path(settings["workdir"])
     notes = own_folder(workdir, agreement.config.privacy.hides)
     ask = introduced(agreement, network, settings, notes)
-    run_in(prepare(agreement, ask, workdir), workdir)
+    dataset = load_test_set(folder, agreement.config, agreement.roster)
+    run_in(prepare(agreement, ask, workdir, dataset), workdir)
+    ask.end(finish(workdir, agreement.config.rounds))
 
 
-def prepare(agreement: Agreement, ask: Ask, workdir: Path) -> Prepared:
-    """Everything a run with real parties is made of, as far as the server has it."""
+def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> Prepared:
+    """Everything a run with real parties is made of, as far as the server has it.
+
+    Args:
+      agreement: what everyone knows.
+      ask: reaches the others.
+      workdir: the run's folder.
+      dataset: has the examples to test on.
+    """
     notes = own_folder(workdir, agreement.config.privacy.hides)
     config, roster, plan = agreement.config, agreement.roster, agreement.plan
-    dataset = build.build_dataset(config)
     mesh = build.build_mesh(config.engine)
     task = training.build_task(config, roster)
     server, clients = derived.halves(config, roster, plan)

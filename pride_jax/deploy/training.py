@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pride_jax.data.examples import Examples
 from pride_jax.data.federated import of_one_client
 from pride_jax.deploy.agreement import Agreement
 from pride_jax.deploy.derived import halves, secure_aggregation, shape_of
-from pride_jax.deploy.enrolment import Examples
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Broadcast
 from pride_jax.engine.contribution import encoder
@@ -60,7 +60,7 @@ def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
     server, _ = halves(config, roster, agreement.plan)
     program = client_program(agreement)
     round_key = jax.jit(_round_key, static_argnums=0)
-    own = of_one_client(*examples, roster.shift, roster.scale)
+    own = of_one_client(examples.inputs, examples.targets, roster.shift, roster.scale)
 
     def train(round_: int, params: Float[np.ndarray, "length"], called: int) -> Trained:
         number = jnp.asarray(np.int32(round_))

@@ -5,6 +5,7 @@ holder signs no roster without its own keys, and parties work for none that it h
 """
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from pride_jax.aggregation.secure_sum import Role
 from pride_jax.aggregation.signatures import signing_key
 from pride_jax.deploy import apart, comparison
 from pride_jax.deploy.agreement import ROSTER
+from pride_jax.deploy.bundle import save_bundle
 from pride_jax.deploy.comparison import check_enrolled, compare
 from pride_jax.deploy.roster import load_roster, save_roster
-from pride_jax.errors import ProtocolError
+from pride_jax.errors import ConfigError, ProtocolError, RunError
 
 EVERYONE = (*(f"party-{party}" for party in PARTIES), "key-holder")
 
@@ -107,15 +109,27 @@ def test_a_role_joins_no_roster_with_anothers_signing_key(roles, honest):
     check_enrolled(roles / "party-1", changed, "party", 1)
 
 
-def test_joining_asks_for_the_digest(roles, honest, monkeypatch):
-    monkeypatch.setattr(apart.subprocess, "call", lambda command, env: 7)
+def test_joining_asks_for_the_digest(roles, honest, tmp_path, monkeypatch):
+    bundle = save_bundle(roles / "server", FIVE, honest, "localhost:1")
     monkeypatch.setattr(apart, "pin", lambda folder, app: None)
-    monkeypatch.setattr(apart, "role_command", lambda *_: [])
+    monkeypatch.setattr(apart, "wait_for_server", lambda *_: None)
+    monkeypatch.setattr(apart, "role_command", lambda *_: ["sh", "-c", "exit 7"])
     told = honest.short.lower().replace("-", " ")
-    assert apart.join(FIVE, roles / "party-0", "localhost:1", told) == 7
+    assert apart.join(roles / "party-0", bundle, told, print) == 7
     for wrong in ("", honest.short[:-1], honest.digest, honest.short[::-1]):
         with pytest.raises(ProtocolError, match="telephone"):
-            apart.join(FIVE, roles / "party-0", "localhost:1", wrong)
+            apart.join(roles / "party-0", bundle, wrong, print)
+
+
+def test_a_bundle_with_other_settings_or_another_roster_is_refused(roles, honest):
+    changed = replace(FIVE, aggregation=replace(FIVE.aggregation, smallest_cohort=2))
+    bundle = save_bundle(roles / "server", changed, honest, "localhost:1")
+    with pytest.raises(ConfigError, match=r"aggregation\.smallest_cohort"):
+        apart.join(roles / "party-0", bundle, honest.short, print)
+    other = honest._replace(run=bytes(16))
+    bundle = save_bundle(roles / "server", FIVE, other, "localhost:1")
+    with pytest.raises(RunError, match="another roster"):
+        apart.join(roles / "party-0", bundle, other.short, print)
 
 
 def test_the_short_digest_is_of_160_bits_and_of_everything(honest):

@@ -52,7 +52,10 @@ def a_round(roles, workdir, there, noise=0):
 
     hidden = Hidden(study_key(noise), "key")
     state = ServerState(jnp.int32(0), (), Keys(hidden, hidden, hidden), (), (), {})
-    kept, ask = journal(workdir / "sums", 10), server.Ask(parties, lambda *_: iter(()))
+    kept, ask = (
+        journal(workdir / "sums", 10),
+        server.Ask(parties, lambda *_: iter(()), lambda _: None),
+    )
     found = server._collect(load_agreement(roles / "server"), ask, kept, workdir, STEPS, state, ALL)
     opened = int(found.info.unopened) == 0
     assert opened == found.total.any() == (len(found.contributors) > 0)

@@ -83,8 +83,8 @@ def test_forged_messages_are_left_out_and_nan_is_nothing(federation, tmp_path):
     parties = federation(config)
     held = parties.role("party-0") / "examples.npz"
     with np.load(held) as examples:
-        labels = examples["labels"]
-        np.savez(held, inputs=np.full_like(examples["inputs"], np.nan), labels=labels)
+        targets = examples["targets"]
+        np.savez(held, inputs=np.full_like(examples["inputs"], np.nan), targets=targets)
     for name, code in {
         "party-1": GARBAGE,
         "party-2": FOREIGN,

@@ -16,6 +16,7 @@ from pride_jax.aggregation.messages import (
     from_bytes,
 )
 from pride_jax.aggregation.shares import share_from_bytes
+from pride_jax.data.examples import NO_SCALE, NO_SHIFT, Examples, PublishedSet
 from pride_jax.deploy.agreement import (
     ROSTER,
     directory_from,
@@ -23,7 +24,7 @@ from pride_jax.deploy.agreement import (
     shared_settings,
     write_config,
 )
-from pride_jax.deploy.enrolment import ENROLMENT, Examples, enrol_party
+from pride_jax.deploy.enrolment import ENROLMENT, enrol_party
 from pride_jax.deploy.journal import Done, journal
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.memory import SHARES, load_kept
@@ -290,9 +291,18 @@ def test_secrets_are_their_owners_alone(roles, tmp_path):
     seed = (roles / "party-0" / "secrets" / "signing-key").read_bytes()
     assert seed.hex() not in enrolled
     with pytest.raises(RunError, match="not empty"):
-        enrol_party(roles / "party-0", 0, Examples(np.zeros((1, 4)), np.zeros(1)))
+        enrol_party(roles / "party-0", CONFIG, 0, _own(1))
     with pytest.raises(ConfigError, match="at least one"):
-        enrol_party(tmp_path / "new", 0, Examples(np.zeros((0, 4)), np.zeros(0)))
+        enrol_party(tmp_path / "new", CONFIG, 0, _own(0))
+    with pytest.raises(ConfigError, match="party 7 of 3"):
+        enrol_party(tmp_path / "new", CONFIG, 7, _own(1))
+    assert not (tmp_path / "new").exists()
+
+
+def _own(count):
+    """So many flowers of a party's own."""
+    examples = Examples(np.zeros((count, 4), np.float32), np.zeros(count, np.int32))
+    return PublishedSet("own", examples, None, 3, NO_SHIFT, NO_SCALE)
 
 
 def test_a_roster_is_whole(roles):

@@ -96,7 +96,9 @@ def test_how_long_each_answer_was_waited_for_is_told(tmp_path):
     assert served(tmp_path / "roles", tmp_path / "run") is None
     rows = metrics.read(tmp_path / "run" / EXCHANGES)
     assert {(row["round"], row["to"], row["kind"]) for row in rows} == {
-        (0, f"party {number}", "train") for number in range(3)
+        (round_, f"party {number}", kind)
+        for number in range(3)
+        for round_, kind in ((0, "train"), (1, "finish"))
     }
     assert all(row["seconds"] > 0 for row in rows)
 

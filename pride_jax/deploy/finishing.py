@@ -1,0 +1,52 @@
+"""The end of a run of real parties: everyone receives the model."""
+
+from pathlib import Path
+
+from pride_jax.deploy.agreement import Record
+from pride_jax.errors import ProtocolError
+from pride_jax.files import write_atomically, write_json
+
+FINISHED = "finished.json"
+"""In a role's own folder, once its run has ended."""
+MODEL, DESCRIBED = "model.safetensors", "model.json"
+_SPARE_BYTES = 2**20
+"""For names, shapes, and what a model takes and gives."""
+
+
+def finish(workdir: Path, rounds: int) -> Record:
+    """What the server tells everyone at the end of a run.
+
+    Args:
+      workdir: the run's folder, which has the model.
+      rounds: of the run.
+    """
+    return {
+        "round": rounds,
+        "model": (workdir / MODEL).read_bytes(),
+        "described": (workdir / DESCRIBED).read_bytes(),
+    }
+
+
+def keep_model(folder: Path, request: Record, parameters: int) -> Record:
+    """Leaves the model that the server gave in a role's own folder, where `load` reads it.
+
+    Args:
+      folder: the role's own.
+      request: as `finish` made it.
+      parameters: the most that the model has.
+
+    Raises:
+      ProtocolError: it is too long to be the model.
+    """
+    files = {MODEL: request["model"], DESCRIBED: request["described"]}
+    most = 4 * parameters + _SPARE_BYTES
+    for name, content in files.items():
+        if len(content) > most:
+            raise ProtocolError(
+                f"{name} of {len(content)} bytes: expected at most {most} for {parameters} numbers"
+            )
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    # Last: whoever sees it finds the model.
+    write_json(folder / FINISHED, {"rounds": request["round"]})
+    return {"kept": True}

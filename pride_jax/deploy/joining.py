@@ -1,0 +1,102 @@
+"""What a role's owner sees while the role takes part: the server, the rounds, the end."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pride_jax.deploy.agreement import Agreement
+from pride_jax.deploy.finishing import FINISHED, MODEL
+from pride_jax.errors import RunError
+from pride_jax.privacy.accounting import epsilon
+from pride_jax.privacy.plan import Plan
+from pride_jax.reporting import metrics
+
+Say = Callable[[str], None]
+
+_LOOK_SECONDS, _GRACE_SECONDS = 0.5, 3.0
+_METRICS, _ANSWERS = "metrics.jsonl", "answers.jsonl"
+
+
+def wait_for_server(address: str, say: Say) -> None:
+    """Waits until a server listens, however long that takes.
+
+    Args:
+      address: host:port.
+      say: shows a line.
+
+    Raises:
+      RunError: the address is none.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise RunError(f"{address!r}: expected the server's host:port")
+    told = False
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 2):
+            say(f"the server is at {address}")
+            return
+        if not told:
+            say(f"waiting for the server at {address}; Ctrl-C ends this")
+            told = True
+        time.sleep(_LOOK_SECONDS)
+
+
+def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say: Say) -> int:
+    """Shows each round as it comes, until the run ends or the role's process does.
+
+    Args:
+      folder: the role's own.
+      agreement: what it knows.
+      process: the role's.
+      say: shows a line.
+
+    Returns:
+      0 once the model is there; else what the process ended with.
+    """
+    shown = {name: len(_rows(folder / name)) for name in (_METRICS, _ANSWERS)}
+    while True:
+        is_over, status = (folder / FINISHED).exists(), process.poll()
+        for name, telling in ((_METRICS, _of_training), (_ANSWERS, _of_answers)):
+            rows = _rows(folder / name)
+            for line in telling(agreement, rows[shown[name] :]):
+                say(line)
+            shown[name] = len(rows)
+        if is_over:
+            # The server waits for the answer to its last message.
+            time.sleep(_GRACE_SECONDS)
+            say(f"the run has ended; the model is {folder / MODEL}")
+            return 0
+        if status is not None:
+            return status
+        time.sleep(_LOOK_SECONDS)
+
+
+def _rows(path: Path) -> list[metrics.Row]:
+    return metrics.read(path) if path.exists() else []
+
+
+def _of_training(agreement: Agreement, rows: list[metrics.Row]) -> Iterator[str]:
+    """A line a round in which the party trained: all of it is for the party alone."""
+    for row in rows:
+        done = row["round"] + 1
+        told = f"round {done} of {agreement.config.rounds}: trained"
+        if row.get("loss") is not None and row.get("examples"):
+            told += f", own loss {row['loss'] / row['examples']:.4f}"
+        if isinstance(agreement.plan, Plan):
+            spent = epsilon(agreement.plan, min(done, agreement.plan.rounds))
+            told += f"; ε of all rounds so far {spent:.3g}, of {_promised(agreement.plan):.3g}"
+        yield told
+
+
+def _promised(plan: Plan) -> float:
+    return epsilon(plan)
+
+
+def _of_answers(_: Agreement, rows: list[metrics.Row]) -> Iterator[str]:
+    """A line for each answer but those of training and of the end, which have their own."""
+    for row in rows:
+        if row["kind"] not in ("train", "finish"):
+            yield f"answered: {row['kind']}"
