@@ -1,0 +1,118 @@
+"""README's lines for three hospitals, word for word but for names, numbers and the address."""
+
+import csv
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from federation import wait_until
+
+from pride_jax.deploy.bundle import read_bundle
+from pride_jax.deploy.processes import free_ports
+from pride_jax.runs.load import load
+
+ROOT = Path(__file__).parents[2]
+PARTIES = (0, 1, 2)
+
+
+def lines():
+    """The commands of README's section, each on a line."""
+    section = (ROOT / "README.md").read_text().partition("\n## Real parties\n")[2]
+    block = next(
+        text for text in re.findall(r"```sh\n(.*?)```", section, re.S) if "hospital-0" in text
+    )
+    commands = [line for line in block.replace("\\\n", "").splitlines() if line[0] != "#"]
+    return [shlex.split(line) for line in commands]
+
+
+def table(path, rows, seed):
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", "age", "size", "finding"])
+        for number in range(rows):
+            size = rng.uniform(0, 50)
+            finding = "malignant" if size + rng.normal(0, 5) > 25 else "benign"
+            writer.writerow([number, rng.integers(20, 90), f"{size:.1f}", finding])
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])}
+
+
+def told(command, **names):
+    """A README command for others: whose folder, number, port and host it is."""
+    text = shlex.join(command[1:])
+    for old, new in names.items():
+        text = text.replace(old.replace("_", "-"), new)
+    return [sys.executable, *shlex.split(text.replace("scripts/", f"{ROOT}/scripts/"))]
+
+
+@pytest.mark.deploy
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_hospitals_follow_the_readme_and_everybody_ends_with_the_model(tmp_path):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    enrol, hold, collect, serve, join, status = lines()
+    (port,) = free_ports(1)
+
+    def run(command):
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+        ).stdout
+
+    for party in PARTIES:
+        table(tmp_path / "mine.csv", 40, party)
+        command = told(enrol, hospital_0=f"hospital-{party}")
+        command[command.index("--party") + 1] = str(party)
+        run(command)
+    run(told(hold))
+    table(tmp_path / "test.csv", 60, 9)
+    enrolments = [str(path) for path in sorted(tmp_path.glob("*/enrolment.json"))]
+    at = collect.index("*/enrolment.json")
+    collect[at : at + 1] = enrolments
+    run([*told(collect), "--host", "127.0.0.1", "--port", str(port)])
+    bundle = read_bundle(tmp_path / "server" / "bundle.json")
+    shutil.copy(tmp_path / "server" / "bundle.json", tmp_path / "bundle.json")
+
+    def start(name, command):
+        with (tmp_path / f"{name}.txt").open("ab") as file:
+            return subprocess.Popen(
+                command, cwd=tmp_path, env=environment(), stdout=file, stderr=file
+            )
+
+    def joins(name):
+        command = told(join, hospital_0=name)
+        return start(name, [*command, "--roster", bundle.roster.short])
+
+    names = [*(f"hospital-{party}" for party in PARTIES), "key-holder"]
+    roles = {name: joins(name) for name in names}
+    served = start("serve", told(serve))
+    try:
+        rows = tmp_path / "runs" / "server_deployed" / "metrics.jsonl"
+        wait_until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2)
+        # One is killed, and started again as README says.
+        roles["hospital-1"].send_signal(signal.SIGKILL)
+        roles["hospital-1"].wait()
+        roles["hospital-1"] = joins("hospital-1")
+        assert "round" in run(told(status))
+        ends = time.monotonic() + 300
+        assert served.wait(ends - time.monotonic()) == 0
+        for process in roles.values():
+            assert process.wait(max(1, ends - time.monotonic())) == 0
+    finally:
+        for process in (*roles.values(), served):
+            process.kill()
+    for name in names:
+        assert "the run has ended" in (tmp_path / f"{name}.txt").read_text()
+    mine, others = (load(tmp_path / f"hospital-{party}") for party in (1, 2))
+    inputs = np.array([[50, 5], [50, 45]], np.float32)
+    assert mine.predict(inputs).answers.tolist() == ["benign", "malignant"]
+    assert others.predict(inputs).answers.tolist() == ["benign", "malignant"]
