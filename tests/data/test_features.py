@@ -15,7 +15,7 @@ def digits(monkeypatch, tmp_path):
     monkeypatch.setattr(
         features,
         "whitened_scattering",
-        lambda images: images.reshape(len(images), -1).astype(np.float32) + 1,
+        lambda images, tell: images.reshape(len(images), -1).astype(np.float32) + 1,
     )
     return load_dataset("digits")
 
@@ -30,7 +30,7 @@ def test_every_example_keeps_its_label_and_gets_its_own_features(digits):
 
 def test_features_are_computed_once(digits, monkeypatch):
     first = with_scattering(digits)
-    monkeypatch.setattr(features, "whitened_scattering", lambda images: 1 / 0)
+    monkeypatch.setattr(features, "whitened_scattering", lambda images, tell: 1 / 0)
     np.testing.assert_array_equal(with_scattering(digits).train_inputs, first.train_inputs)
     with pytest.raises(ZeroDivisionError):
         with_scattering(digits._replace(train_inputs=digits.train_inputs[:-1]))
