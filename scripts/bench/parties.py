@@ -18,7 +18,6 @@ from rich.table import Table
 
 from pride_jax.deploy.agreement import ROSTER
 from pride_jax.deploy.conduct import follow, superlink
-from pride_jax.deploy.grid import POLL_SECONDS
 from pride_jax.deploy.local import enrol_all, supernodes
 from pride_jax.deploy.processes import ended, free_ports, register, start_run
 from pride_jax.deploy.roster import load_roster
@@ -81,6 +80,9 @@ def measure(setting: Setting) -> Report:
     Raises:
       PrideError: a run fails.
     """
+    # Flower is an extra.
+    from pride_jax.deploy.grid import POLL_SECONDS
+
     config = override(
         load_config(Path(setting.config)),
         [*setting.overrides, "--rounds", str(setting.rounds)],
