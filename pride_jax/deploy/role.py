@@ -44,6 +44,9 @@ def load_role(folder: Path) -> Me:
     """
     with claimed(folder, wait=True):
         entry, agreement = read_json(folder / ENROLMENT), load_agreement(folder)
+    if entry["role"] == "party":
+        # Before anything is computed, which protecting a message may do, too.
+        _use_cores(agreement)
     number = entry["number"]
     return Me(
         folder,
@@ -55,12 +58,16 @@ def load_role(folder: Path) -> Me:
     )
 
 
-def _trainer(folder: Path, agreement: Agreement, number: int) -> "Trainer":
-    from pride_jax.deploy.training import trainer
+def _use_cores(agreement: Agreement) -> None:
     from pride_jax.runs.devices import keep_programs, use_cores
 
     use_cores(agreement.config.engine.devices)
     keep_programs()
+
+
+def _trainer(folder: Path, agreement: Agreement, number: int) -> "Trainer":
+    from pride_jax.deploy.training import trainer
+
     return trainer(agreement, number, load_examples(folder))
 
 

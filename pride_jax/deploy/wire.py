@@ -26,7 +26,7 @@ FOLDER = "resident"
 _SOCKET = "socket"
 _LENGTH = struct.Struct(">Q")
 _LARGEST_BYTES = 2**32
-_ATTEMPTS, _START_SECONDS, _LOOK_SECONDS = 2, 60.0, 0.05
+_ATTEMPTS, _START_SECONDS, _AGAIN_SECONDS, _LOOK_SECONDS = 2, 60.0, 1.0, 0.05
 
 
 @contextlib.contextmanager
@@ -68,6 +68,8 @@ def ask(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(OSError), _connected(folder) as connection:
             send(connection, request)
             return receive(connection)
+        # What ends may take a connection for a moment still, which would count as asked.
+        time.sleep(_AGAIN_SECONDS)
     return {"refused": "this role's process ends when it is asked this: its own log tells why"}
 
 

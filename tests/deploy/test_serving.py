@@ -3,16 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from in_process import CONFIG, digest, served
+from in_process import CONFIG, digest, network, served
 
 from pride_jax.aggregation.masking_shares import ROW_BYTES
 from pride_jax.aggregation.shares import share_from_bytes, signed_share
 from pride_jax.deploy.enrolment import load_signing_key
 from pride_jax.deploy.introduction import EXCHANGES
 from pride_jax.deploy.local import enrol_all
+from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import respond
+from pride_jax.deploy.server import OUTCOME, SERVER, serve
 from pride_jax.errors import ConfigError
-from pride_jax.files import read_json
+from pride_jax.files import read_json, write_json
 from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
 from pride_jax.runs.refusals import REFUSALS
@@ -204,3 +206,50 @@ def test_a_protocol_that_real_parties_cannot_do_leaves_no_folder(tmp_path):
     with pytest.raises(ConfigError, match="protocol='none': expected plain"):
         enrol_all(replace(CONFIG, engine=Engine(), aggregation=Aggregation()), tmp_path / "roles")
     assert not list(tmp_path.iterdir())
+
+
+def cut_off(roles, workdir, asks):
+    """How a run ended in which party 2 is not connected when it is first asked to train.
+
+    Args:
+      roles: everyone's folders.
+      workdir: the run's.
+      asks: so often it is not reached; after that it is back.
+    """
+    missed = []
+
+    def answer(role, request):
+        if role.name == "party-2" and request["kind"] == "train" and len(missed) < asks:
+            missed.append(request["round"])
+            return {UNREACHED: "the node is unavailable"}
+        return respond(role, request)
+
+    every = network(roles, answer)
+
+    def nodes():
+        return [node for node in every.nodes() if node != 2 or not 0 < len(missed) < asks]
+
+    workdir.mkdir()
+    # Whoever waits for as long as this does not end.
+    write_json(roles / "server" / SERVER, {"workdir": str(workdir), "timeout": 36000.0})
+    serve(roles / "server", Network(nodes, every.exchange))
+    return read_json(roles / "server" / OUTCOME)["error"]
+
+
+def test_nobody_waits_for_a_party_that_is_not_connected_once_enough_have_answered(tmp_path):
+    enrol_all(CONFIG, tmp_path / "roles")
+    assert cut_off(tmp_path / "roles", tmp_path / "run", asks=99) is None
+    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")[1:]
+    # Who was in the sum is counted.
+    assert [(row["clients"], row["lost_messages"]) for row in rows] == [(2, 1), (2, 1)]
+    reasons = metrics.read(tmp_path / "run" / REFUSALS)
+    assert {(row["from"], row["reason"]) for row in reasons} == {
+        (2, "party, train: the node is unavailable")
+    }
+
+
+def test_a_party_without_which_the_sum_is_not_opened_is_waited_for(tmp_path):
+    config = replace(CONFIG, aggregation=replace(CONFIG.aggregation, smallest_cohort=3))
+    enrol_all(config, tmp_path / "roles")
+    assert cut_off(tmp_path / "roles", tmp_path / "run", asks=3) is None
+    assert read_json(tmp_path / "run" / "summary.json")["lost_messages"] == 0
