@@ -158,13 +158,15 @@ def join(folder: Path, bundle: Path, told: str, say: Say) -> int:
         or the roster is not the others', or has other keys than this role's own.
     """
     given = read_bundle(bundle)
+    _need(folder, SECRETS, ENROLMENT, CONFIG)
+    # First: a roster that is not the others' must not come into the folder.
+    compare(folder, given.roster, told)
     agreement = agreed(folder, given)
-    compare(folder, agreement.roster, told)
     pin(folder, APP)
     wait_for_server(given.address, say)
     (port,) = free_ports(1)
     command = role_command(folder, given.address, port)
-    with running(folder, command, "supernode.log") as process:
+    with running(folder, command, "role.log") as process:
         return take_part(folder, agreement, process, say)
 
 
@@ -174,7 +176,6 @@ def agreed(folder: Path, bundle: Bundle) -> Agreement:
     Raises:
       PrideError: see `join`.
     """
-    _need(folder, SECRETS, ENROLMENT, CONFIG)
     unpack(bundle, folder, trust(read_settings(folder), folder / CODE))
     agreement, entry = load_agreement(folder), read_json(folder / ENROLMENT)
     check_enrolled(folder, agreement.roster, entry["role"], entry["number"])

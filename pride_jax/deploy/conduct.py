@@ -101,7 +101,7 @@ def follow(
     is_over = False
     while not is_over:
         is_over = ended(server)
-        rows = metrics.read(path) if path.exists() else []
+        rows = metrics.read_so_far(path)
         for row in rows[seen:]:
             if report:
                 report(row)

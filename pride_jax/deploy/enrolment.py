@@ -20,7 +20,7 @@ from pride_jax.aggregation.signatures import SigningSecret, signing_key
 from pride_jax.data.dataset import Dataset
 from pride_jax.data.examples import Examples, PublishedSet
 from pride_jax.deploy.agreement import write_config
-from pride_jax.deploy.own_examples import Outline, check_alike, outline_from, outline_of
+from pride_jax.deploy.own_examples import Outline, check_alike, outline_from, outline_of, to_test_on
 from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import explained, read_json, write_json
@@ -215,21 +215,20 @@ def load_test_set(folder: Path, config: Experiment, roster: Roster) -> Dataset:
         from pride_jax.settings import build
 
         return build.build_dataset(config)
-    inputs, targets, _ = load_examples(folder)
+    examples = load_examples(folder)
     with np.load(path) as saved:
         classes, columns = (tuple(saved[name].tolist()) for name in ("class_names", "input_names"))
-    return Dataset(
-        name=config.data.name,
-        train_inputs=inputs[:0],
-        train_targets=targets[:0],
-        test_inputs=inputs,
-        test_targets=targets,
-        outputs=roster.classes,
-        shift=roster.shift,
-        scale=roster.scale,
+    own = PublishedSet(
+        config.data.name,
+        examples,
+        None,
+        roster.classes,
+        roster.shift,
+        roster.scale,
         class_names=classes,
         input_names=columns,
     )
+    return to_test_on(own)
 
 
 def load_signing_key(folder: Path) -> SigningSecret:

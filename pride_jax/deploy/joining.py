@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pride_jax.deploy.agreement import Agreement
 from pride_jax.deploy.finishing import FINISHED, MODEL
+from pride_jax.deploy.resident import ANSWERS
 from pride_jax.errors import RunError
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
@@ -17,7 +18,7 @@ from pride_jax.reporting import metrics
 Say = Callable[[str], None]
 
 _LOOK_SECONDS, _GRACE_SECONDS = 0.5, 3.0
-_METRICS, _ANSWERS = "metrics.jsonl", "answers.jsonl"
+_METRICS = "metrics.jsonl"
 
 
 def wait_for_server(address: str, say: Say) -> None:
@@ -56,11 +57,11 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
     Returns:
       0 once the model is there; else what the process ended with.
     """
-    shown = {name: len(_rows(folder / name)) for name in (_METRICS, _ANSWERS)}
+    shown = {name: len(metrics.read_so_far(folder / name)) for name in (_METRICS, ANSWERS)}
     while True:
         is_over, status = (folder / FINISHED).exists(), process.poll()
-        for name, telling in ((_METRICS, _of_training), (_ANSWERS, _of_answers)):
-            rows = _rows(folder / name)
+        for name, telling in ((_METRICS, _of_training), (ANSWERS, _of_answers)):
+            rows = metrics.read_so_far(folder / name)
             for line in telling(agreement, rows[shown[name] :]):
                 say(line)
             shown[name] = len(rows)
@@ -74,10 +75,6 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
         time.sleep(_LOOK_SECONDS)
 
 
-def _rows(path: Path) -> list[metrics.Row]:
-    return metrics.read(path) if path.exists() else []
-
-
 def _of_training(agreement: Agreement, rows: list[metrics.Row]) -> Iterator[str]:
     """A line a round in which the party trained: all of it is for the party alone."""
     for row in rows:
@@ -87,12 +84,8 @@ def _of_training(agreement: Agreement, rows: list[metrics.Row]) -> Iterator[str]
             told += f", own loss {row['loss'] / row['examples']:.4f}"
         if isinstance(agreement.plan, Plan):
             spent = epsilon(agreement.plan, min(done, agreement.plan.rounds))
-            told += f"; ε of all rounds so far {spent:.3g}, of {_promised(agreement.plan):.3g}"
+            told += f"; ε of all rounds so far {spent:.3g}, of {epsilon(agreement.plan):.3g}"
         yield told
-
-
-def _promised(plan: Plan) -> float:
-    return epsilon(plan)
 
 
 def _of_answers(_: Agreement, rows: list[metrics.Row]) -> Iterator[str]:

@@ -35,7 +35,7 @@ def status(folder: Path) -> Iterator[str]:
     done = row["round"] if row else 0
     yield f"round {done} of {config.rounds}; everything is in {workdir}"
     notes = own_folder(workdir, config.privacy.hides)
-    last = {row["to"]: row for row in _rows(notes / EXCHANGES)}
+    last = {row["to"]: row for row in metrics.read_so_far(notes / EXCHANGES)}
     for name in _everyone(roster):
         if name not in last:
             yield f"{name}: has not answered yet"
@@ -45,7 +45,7 @@ def status(folder: Path) -> Iterator[str]:
             f"{name}: last answered {answer['kind']} of round {answer['round']}, within "
             f"{answer['seconds']:.1f} s"
         )
-    for each in _rows(notes / REFUSALS)[-3:]:
+    for each in metrics.read_so_far(notes / REFUSALS)[-3:]:
         yield f"of late: {_refusal(each)}"
     if (folder / OUTCOME).exists():
         error = read_json(folder / OUTCOME)["error"]
@@ -56,10 +56,6 @@ def status(folder: Path) -> Iterator[str]:
 def _everyone(roster: Roster) -> Iterator[str]:
     yield from (f"{PARTY} {party.id}" for party in roster.parties)
     yield from (f"{KEY_HOLDER} {holder.number}" for holder in roster.key_holders)
-
-
-def _rows(path: Path) -> list[metrics.Row]:
-    return metrics.read(path) if path.exists() else []
 
 
 def _refusal(row: dict[str, Any]) -> str:

@@ -68,6 +68,15 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
+def read_so_far(path: Path) -> list[Row]:
+    """As `read`, of a file that may not be there yet.
+
+    Raises:
+      RunError: it cannot be read, or a line is not JSON.
+    """
+    return read(path) if path.exists() else []
+
+
 def latest(path: Path) -> Row | None:
     """The last complete row of a file that may be growing; None where there is none yet.
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from in_process import CONFIG, digest, served
 
-from pride_jax.deploy.apart import agreed, enrol_server
+from pride_jax.deploy.agreement import ROSTER
+from pride_jax.deploy.apart import agreed, enrol_server, join
 from pride_jax.deploy.bundle import BUNDLE, read_bundle, unpack
+from pride_jax.deploy.certificates import AUTHORITY
 from pride_jax.deploy.comparison import compare
 from pride_jax.deploy.enrolment import ENROLMENT, enrol_party, load_examples, load_test_set
 from pride_jax.deploy.finishing import FINISHED
 from pride_jax.deploy.own_examples import read_examples
 from pride_jax.deploy.status import status
-from pride_jax.errors import ConfigError, DataError, PrideError, RunError
+from pride_jax.errors import ConfigError, DataError, PrideError, ProtocolError, RunError
 from pride_jax.runs.load import load
 from pride_jax.settings.experiment import Data
 
@@ -168,6 +170,14 @@ def test_a_bundle_is_not_unpacked_over_another_runs(enrolled, tmp_path):
     (tmp_path / "no.json").write_text("{}")
     with pytest.raises(ConfigError, match="is no bundle"):
         read_bundle(tmp_path / "no.json")
+
+
+def test_a_roster_that_the_others_do_not_have_leaves_nothing(enrolled, tmp_path):
+    collected(enrolled, table(tmp_path / "test.csv", 4))
+    with pytest.raises(ProtocolError, match="telephone"):
+        join(enrolled / "party-0", enrolled / "server" / BUNDLE, "ABCD-EFGH", print)
+    assert not (enrolled / "party-0" / ROSTER).exists()
+    assert not (enrolled / "party-0" / AUTHORITY).exists()
 
 
 def test_a_folder_of_images_needs_every_class(tmp_path):
