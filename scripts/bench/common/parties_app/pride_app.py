@@ -1,5 +1,8 @@
 """The app of real parties with a clock, and beside it an app that does nothing."""
 
+# pyright: reportMissingImports=false
+# Flower is an extra.
+
 import json
 import os
 import time
