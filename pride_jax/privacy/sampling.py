@@ -18,6 +18,7 @@ from pride_jax.privacy.pairs import Replaced
 from pride_jax.privacy.poisson import CyclicPoisson, TruncatedPoisson
 from pride_jax.privacy.readers import View
 from pride_jax.privacy.sampler import SamplerBase
+from pride_jax.validated import expect_number, expect_whole
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
@@ -252,6 +253,12 @@ def cyclic_poisson(
 
 
 def _likely(num_clients: int, rate: float, groups: int) -> int:
-    """The default capacity; 1 where the sampler will refuse the rest anyway."""
-    possible = num_clients > 0 and 0 < rate < math.inf and groups > 0
-    return max(1, default_capacity(num_clients * rate, num_clients // groups)) if possible else 1
+    """The default capacity.
+
+    Raises:
+      ConfigError: there is none, since an argument is no number above 0.
+    """
+    expect_number("rate", rate, "the probability of a client, above 0 and at most 1")
+    expect_whole("num_clients", num_clients)
+    expect_whole("groups", groups)
+    return max(1, default_capacity(num_clients * rate, num_clients // groups))
