@@ -7,8 +7,12 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Two devices, so that everything that is sharded is tested sharded.
+from pride_jax.runs import devices
+
+# Two devices, so that everything that is sharded is tested sharded. A run within a test asks for
+# as many as there are cores, when JAX has computed already: it gets the same two on any machine.
 jax.config.update("jax_num_cpu_devices", 2)
+devices.cores = lambda: [0, 1]
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
