@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from pride_jax.errors import ConfigError, DataError, RunError
+from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.runs import budget, experiment
 from pride_jax.runs.environment import environment
@@ -320,6 +321,56 @@ def test_a_run_in_the_place_of_another(twenty, tmp_path):
     run(replaced(SMALL, rounds=5), folder, overwrite=True)
     assert [row["round"] for row in metrics.read(folder / "metrics.jsonl")] == [0, 5]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_an_overwritten_private_run_released_is_told_and_stays(private_copy, tmp_path):
+    kept = [(private_copy / name).read_bytes() for name in ("ledger.jsonl", "plan.json")]
+    epsilon = read(private_copy / "summary.json")["epsilon"]
+    for aside in ("private.overwritten", "private.overwritten-2"):
+        notes, there = [], set(tmp_path.rglob("*"))
+
+        def note(text, there=there, notes=notes):
+            notes.append(text)
+            if "--overwrite" in text:
+                assert set(tmp_path.rglob("*")) == there
+
+        run(PRIVATE, private_copy, overwrite=True, note=note)
+        (told,) = [text for text in notes if "--overwrite" in text]
+        assert f"4 private releases, at an ε of {epsilon:.4g} at δ = 0.01" in told
+        assert str(tmp_path / aside) in told
+        left = {path.name for path in (tmp_path / aside).iterdir()}
+        assert left == {"config.json", "plan.json", "ledger.jsonl", "disclosure.json"}
+    first = tmp_path / "private.overwritten"
+    assert [(first / name).read_bytes() for name in ("ledger.jsonl", "plan.json")] == kept
+
+
+def test_private_runs_of_a_sweep_and_before_a_start_are_kept_account_of_too(private, tmp_path):
+    run(replaced(PRIVATE, rounds=1), tmp_path / "sweep" / "one", start_from=private)
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    notes = []
+    run(replaced(SMALL, rounds=1), tmp_path / "sweep", overwrite=True, note=notes.append)
+    assert "sweep released models of its clients at a cost of ε" in notes[0]
+    kept = {
+        str(path.relative_to(tmp_path / "sweep.overwritten"))
+        for path in (tmp_path / "sweep.overwritten").rglob("*.json*")
+    }
+    account = {"config.json", "plan.json", "ledger.jsonl"}
+    assert kept == {
+        *(f"one/{name}" for name in (*account, "disclosure.json")),
+        *(f"one/start/{name}" for name in (*account, "from.json")),
+    }
+
+
+def test_a_refused_overwriting_of_a_private_run_leaves_it_whole(private_copy):
+    before = {path: path.read_bytes() for path in private_copy.rglob("*") if path.is_file()}
+    with pytest.raises(DataError):
+        run(replaced(SMALL, data=Data("irris")), private_copy, overwrite=True)
+    with claimed(private_copy), pytest.raises(RunError, match="in use by another process"):
+        run(SMALL, private_copy, overwrite=True)
+    with pytest.raises(RunError, match="cannot start from itself"):
+        run(SMALL, private_copy, overwrite=True, start_from=private_copy / "start")
+    there = {path: path.read_bytes() for path in private_copy.parent.rglob("*") if path.is_file()}
+    assert there == before
 
 
 def test_files_that_are_no_run_are_not_overwritten(tmp_path):
