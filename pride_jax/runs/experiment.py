@@ -42,9 +42,16 @@ from pride_jax.runs.prepared import (
     simulated_of,
 )
 from pride_jax.runs.refusals import REFUSALS
-from pride_jax.runs.resuming import CONFIG, SUMMARY, is_finished, may_change
+from pride_jax.runs.resuming import CONFIG, START, SUMMARY, is_finished, may_change
 from pride_jax.runs.secrets import keep, private_seed, save_seed
-from pride_jax.runs.start import START, begin_from, check_start, keep_start, sentence, started_from
+from pride_jax.runs.start import (
+    begin_from,
+    check_start,
+    drop_start,
+    keep_start,
+    sentence,
+    started_from,
+)
 from pride_jax.runs.summary import Summary, row_of, summarize
 from pride_jax.settings import learning, own
 from pride_jax.settings.experiment import Experiment
@@ -123,6 +130,8 @@ def run(
     notes = described(dataset, clients, config.privacy.hides)
     for text in (*notes, *told_of_more_rounds(workdir, config, prepared.plan)):
         note(text)
+    if not resume:
+        drop_start(workdir)
     if start_from is not None:
         keep_start(start_from, workdir)
     return run_in(prepared, workdir, report)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, explained
 from pride_jax.runs.budget import LEDGER, PLAN
-from pride_jax.runs.resuming import CONFIG
+from pride_jax.runs.resuming import CONFIG, is_used
 from pride_jax.runs.start import FROM, releases_in, spent_before
 
 _MADE_BY_US = (CONFIG, "sweep.json")
@@ -51,7 +51,7 @@ def set_aside(folder: Path) -> Iterator[None]:
     Raises:
       RunError: the folder holds neither a run nor a sweep, is in use, or cannot be moved.
     """
-    if not folder.exists():
+    if not is_used(folder):
         yield
         return
     if not any((folder / name).is_file() for name in _MADE_BY_US):

@@ -17,14 +17,12 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.runs import ledger
 from pride_jax.runs.budget import LEDGER, PLAN, finite
 from pride_jax.runs.models import MODEL
-from pride_jax.runs.resuming import CONFIG
+from pride_jax.runs.resuming import CONFIG, START, START_COPIED
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import to_dict
 from pride_jax.settings.learning import Begin
 from pride_jax.task import Task
 
-START = "start"
-"""The folder, in a run's, of what it started from: the other's parameters, settings and ledger."""
 FROM = "from.json"
 """Which run that was, by its name."""
 _SAME_CLIENTS = ("seed", "data", "partition", "code")
@@ -76,17 +74,29 @@ def check_start(workdir: Path, resume: bool, overwrite: bool, source: Path | Non
     begin_from(source)
 
 
+def drop_start(workdir: Path) -> None:
+    """Removes what an earlier start left of what it was to start from, when it died at once.
+
+    Raises:
+      RunError: it cannot be removed.
+    """
+    for name in (START, START_COPIED):
+        if (left := workdir / name).is_dir():
+            with explained("remove", left):
+                shutil.rmtree(left)
+
+
 def keep_start(source: Path, workdir: Path) -> None:
-    """Copies what a run starts from into its folder, which is then complete.
+    """Copies what a run starts from into its folder, which then is there as a whole or not at all.
 
     Args:
       source: the other run's folder.
-      workdir: the run's, which exists.
+      workdir: the run's, without a `START`.
 
     Raises:
       RunError: it cannot be written.
     """
-    kept = workdir / START
+    kept = workdir / START_COPIED
     with explained("write to", kept):
         kept.mkdir(parents=True)
         for name in (MODEL, CONFIG, PLAN, LEDGER):
@@ -94,7 +104,8 @@ def keep_start(source: Path, workdir: Path) -> None:
                 shutil.copyfile(source / name, kept / name)
         if (source / START).is_dir():
             shutil.copytree(source / START, kept / START)
-    write_json(kept / FROM, source.name)
+        write_json(kept / FROM, source.name)
+        kept.rename(workdir / START)
 
 
 def started_from(

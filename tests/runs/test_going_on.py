@@ -261,6 +261,41 @@ def test_an_impossible_start_leaves_nothing(twenty, tmp_path, start, error, told
     assert not (tmp_path / "run").exists()
 
 
+def killed(*arguments):
+    raise Killed
+
+
+@pytest.mark.parametrize("at", ["copyfile", "config.json"])
+def test_a_death_before_the_settings_are_written_leaves_a_folder_to_start_in(
+    twenty, tmp_path, monkeypatch, at
+):
+    folder, other = tmp_path / "run", replaced(SMALL, rounds=1, seed=1)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        if at == "copyfile":
+            patch.setattr(shutil, "copyfile", killed)
+        else:
+            patch.setattr(experiment, "run_in", killed)
+        run(other, folder, start_from=twenty)
+    (left,) = folder.iterdir()
+    assert left.name == ("start.tmp" if at == "copyfile" else "start")
+
+    resumed = shutil.copytree(folder, tmp_path / "resumed")
+    if at == "copyfile":
+        with pytest.raises(RunError, match="not copied as a whole: start again with --start-from"):
+            run(other, resumed, resume=True)
+    else:
+        run(other, resumed, resume=True)
+        assert read(resumed / "summary.json")["start"]["run"] == "run"
+    # Started in again, it is the run of a new folder: from the other's parameters, or from none.
+    again = shutil.copytree(folder, tmp_path / "again")
+    run(other, again)
+    assert "start" not in read(again / "summary.json")
+    run(other, folder, start_from=twenty, overwrite=True)
+    assert read(folder / "summary.json")["start"]["run"] == "run"
+    assert model_of(folder) != model_of(again)
+    assert not {path.name for path in folder.iterdir()} & {"start.tmp"}
+
+
 # Folders
 
 
@@ -325,8 +360,9 @@ def test_a_run_in_the_place_of_another(twenty, tmp_path):
 
 def test_what_an_overwritten_private_run_released_is_told_and_stays(private_copy, tmp_path):
     kept = [(private_copy / name).read_bytes() for name in ("ledger.jsonl", "plan.json")]
-    epsilon = read(private_copy / "summary.json")["epsilon"]
-    for aside in ("private.overwritten", "private.overwritten-2"):
+    once, plain = replaced(PRIVATE, rounds=1), replaced(SMALL, rounds=1)
+    for new, releases, aside in ((once, 4, "overwritten"), (plain, 1, "overwritten-2")):
+        epsilon = read(private_copy / "summary.json")["epsilon"]
         notes, there = [], set(tmp_path.rglob("*"))
 
         def note(text, there=there, notes=notes):
@@ -334,11 +370,11 @@ def test_what_an_overwritten_private_run_released_is_told_and_stays(private_copy
             if "--overwrite" in text:
                 assert set(tmp_path.rglob("*")) == there
 
-        run(PRIVATE, private_copy, overwrite=True, note=note)
+        run(new, private_copy, overwrite=True, note=note)
         (told,) = [text for text in notes if "--overwrite" in text]
-        assert f"4 private releases, at an ε of {epsilon:.4g} at δ = 0.01" in told
-        assert str(tmp_path / aside) in told
-        left = {path.name for path in (tmp_path / aside).iterdir()}
+        assert f"{releases} private releases, at an ε of {epsilon:.4g} at δ = 0.01" in told
+        assert f"{private_copy}.{aside}," in told
+        left = {path.name for path in (tmp_path / f"private.{aside}").iterdir()}
         assert left == {"config.json", "plan.json", "ledger.jsonl", "disclosure.json"}
     first = tmp_path / "private.overwritten"
     assert [(first / name).read_bytes() for name in ("ledger.jsonl", "plan.json")] == kept
