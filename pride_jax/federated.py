@@ -11,7 +11,7 @@ from pride_jax.engine.cohort import Clients
 from pride_jax.engine.federation import Adder, Federation
 from pride_jax.engine.local import extent_of
 from pride_jax.engine.on_device import on_device
-from pride_jax.engine.rounds import Algorithm
+from pride_jax.engine.rounds import Algorithm, checked
 from pride_jax.engine.server import Server, keeps_state, server_part
 from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, LocalTraining, Method, MethodOf, uniform
@@ -62,7 +62,7 @@ def federated(
     one = clients.method(server.hyper)
     shapes = jax.eval_shape(normalize, data.inputs, data.shift, data.scale)
     one.check(shapes, np.asarray(data.targets))
-    return (adder or on_device())(Federation(server, clients, data))
+    return checked((adder or on_device())(Federation(server, clients, data)))
 
 
 def halves_of(

@@ -38,6 +38,22 @@ def expect_whole(name: str, value: object, least: int = 1) -> None:
         raise ConfigError(f"{name}={value!r}: expected a whole number of at least {least}")
 
 
+def expect_number(name: str, value: object, expected: str) -> None:
+    """Refuses an argument that is no finite number above 0.
+
+    Args:
+      name: of the argument.
+      value: the argument.
+      expected: the number, in the caller's words.
+
+    Raises:
+      ConfigError: as above.
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise ConfigError(f"{name}={value!r}: expected {expected}")
+
+
 class Validated:
     """Checks types, finiteness and the section's own conditions when it is made."""
 

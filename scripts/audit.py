@@ -20,11 +20,19 @@ from pride_jax.settings.files import load_config
 def main() -> int:
     """Reads the command line, audits, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--canaries", type=int, default=1000, help="clients to add, at most")
-    parser.add_argument("--repetitions", type=int, default=1, help="audits, in one program")
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="whose claim of ε is audited"
+    )
+    parser.add_argument(
+        "--canaries", type=int, default=1000, metavar="N", help="clients to add, at most; 1000"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=1, metavar="R", help="audits, in one program; 1"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object as last line")
-    parser.add_argument("--out", type=Path, help="folder whose audit.json and audit.png it joins")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder whose audit.json and audit.png it joins"
+    )
     arguments, overrides = parser.parse_known_args()
     try:
         config = override(

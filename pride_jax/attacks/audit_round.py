@@ -23,6 +23,7 @@ from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.banded import Banded
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.sampling import CyclicPoisson
+from pride_jax.validated import expect, expect_whole
 
 _ALARMS = 1e-4
 """Share of right rounds that are called faulty, by any finding, where means are normal."""
@@ -137,6 +138,11 @@ def audit_round(
       ConfigError: the plan is none that the kit knows, the model is too small, or what is released
         is not so many finite numbers.
     """
+    if not callable(one_round):
+        raise ConfigError(
+            f"one_round is of type {type(one_round).__name__}: expected a function of a state and "
+            "the clients, which gives the next state"
+        )
     _check(plan, num_parameters)
     begun = time.perf_counter()
     wanted = needed_samples(plan) if samples is None else samples
@@ -169,6 +175,8 @@ def needed_samples(plan: Plan) -> int:
 
 
 def _check(plan: Plan, num_parameters: int) -> None:
+    expect("plan", plan, Plan, "the Plan that the rounds are to keep")
+    expect_whole("num_parameters", num_parameters)
     if not isinstance(plan.clipping, Flat):
         raise ConfigError(
             f"clipping={plan.clipping}: expected Flat, whose norm is known beforehand"

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from pride_jax.data.examples import are_classes
 from pride_jax.errors import ConfigError
-from pride_jax.validated import expect, expect_whole
+from pride_jax.validated import expect, expect_number, expect_whole
 
 
 class Partition(NamedTuple):
@@ -45,6 +45,7 @@ def by_sizes(rng: np.random.Generator, num_examples: int, sizes: Sequence[int]) 
       ConfigError: no clients, a negative size, or more than there are examples.
     """
     _check_rng(rng)
+    expect("sizes", sizes, (Sequence, np.ndarray), "a number of examples for each client")
     _check_clients(len(sizes))
     for size in sizes:
         expect("a client's size", size, (int, np.integer), "a whole number of examples")
@@ -120,8 +121,7 @@ def dirichlet(
     _check_clients(num_clients)
     labels = np.asarray(labels)
     _check_classes(labels, "A Dirichlet partition")
-    if not alpha > 0:
-        raise ConfigError(f"Expected alpha > 0, got {alpha}: use e.g. 0.5")
+    expect_number("alpha", alpha, "a finite number above 0, such as 0.5")
     clients: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))

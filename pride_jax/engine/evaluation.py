@@ -15,6 +15,7 @@ from pride_jax.data.examples import Examples, check_examples
 from pride_jax.data.federated import Batch, FederatedData, host_of, normalize
 from pride_jax.engine.auc import auc, histograms
 from pride_jax.engine.cohort import clients_mesh
+from pride_jax.errors import ConfigError
 from pride_jax.task import Scores, Task
 from pride_jax.types import Params
 from pride_jax.validated import expect
@@ -160,6 +161,9 @@ def evaluator(
     Raises:
       PrideError: the task cannot answer the test examples, or these are not as `check_published`
         wants them.
+
+    Raises (when called):
+      ConfigError: the parameters are another model's.
     """
     expect("task", task, Task, "a Task, such as classification(model, outputs)")
     expect("dataset", dataset, Dataset, "a Dataset, such as Dataset.from_arrays(inputs, targets)")
@@ -173,11 +177,31 @@ def evaluator(
         for leaf in (dataset.test_inputs, dataset.test_targets, dataset.shift, dataset.scale)
     )
 
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+
     def evaluate(params: Params) -> Metrics:
+        _check_params(params, shapes)
         scores = jax.device_get(answer(params, *examples))
         return summarize(scores, dataset.test_targets, dataset.outputs)
 
     return evaluate
+
+
+def _check_params(params: Params, shapes: Params) -> None:
+    """Refuses parameters that are not of the shapes that the task has.
+
+    Raises:
+      ConfigError: as above.
+    """
+    alike = jax.tree.structure(params) == jax.tree.structure(shapes) and all(
+        np.shape(leaf) == shape.shape
+        for leaf, shape in zip(jax.tree.leaves(params), jax.tree.leaves(shapes), strict=True)
+    )
+    if not alike:
+        raise ConfigError(
+            f"params of type {type(params).__name__} are not the parameters of this task's model: "
+            "expected a tree of its shapes, such as algorithm.params(state)"
+        )
 
 
 def summarize(scores: Scores, targets: Shaped[np.ndarray, "examples ..."], outputs: int) -> Metrics:

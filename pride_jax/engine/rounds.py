@@ -16,6 +16,7 @@ from pride_jax.errors import ConfigError
 from pride_jax.methods.method import Hyper, Own
 from pride_jax.privacy.mechanisms.mechanism import PrivacyState
 from pride_jax.types import Cohort, Hidden, Key, Params
+from pride_jax.validated import expect, expect_whole
 
 
 class Keys(NamedTuple):
@@ -122,6 +123,25 @@ class Algorithm(NamedTuple):
     rounds_on: RoundsOn
     params: Callable[[ServerState], Params]
     states: States
+
+
+def checked(algorithm: Algorithm) -> Algorithm:
+    """The same rounds, which refuse states and numbers of rounds of another kind.
+
+    Raises (``round``, ``rounds``):
+      ConfigError: as above.
+    """
+
+    def one_round(state: ServerState) -> tuple[ServerState, RoundInfo]:
+        expect("state", state, ServerState, "a state, such as algorithm.init(jax.random.key(0))")
+        return algorithm.round(state)
+
+    def many_rounds(state: ServerState, until: int) -> tuple[ServerState, RoundInfo]:
+        expect("state", state, ServerState, "a state, such as algorithm.init(jax.random.key(0))")
+        expect_whole("until", until, least=0)
+        return algorithm.rounds(state, until)
+
+    return algorithm._replace(round=one_round, rounds=many_rounds)
 
 
 def repeated(one_round: OneRound) -> ManyRounds:

@@ -28,6 +28,7 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.values import FixedPoint, Grid
 from pride_jax.progress import Tell, silent
 from pride_jax.types import Cohort
+from pride_jax.validated import expect, expect_number, expect_whole
 
 Note = Callable[[int, MessageError | BurntError], None]
 """Round, refused message or sum -> None, once that is told or written down."""
@@ -65,6 +66,28 @@ class SecureAggregation(NamedTuple):
     smallest_cohort: int | None = None
     note: Note = warn
     tell: Tell = silent
+
+
+def check_secure(secure: SecureAggregation) -> None:
+    """Refuses settings of a secure sum that are of another kind.
+
+    Raises:
+      ConfigError: as above.
+    """
+    expect("secure", secure, SecureAggregation, "SecureAggregation(protocol, keys)")
+    expect("secure.protocol", secure.protocol, SecureSum, "a protocol, such as paillier()")
+    keys = secure.key_holder
+    if not isinstance(keys, tuple) or len(keys) != 2:
+        raise ConfigError(
+            f"secure.key_holder is of type {type(keys).__name__}: expected the pair of keys from "
+            "protocol.keygen(os.urandom, Role.KEY_HOLDER)"
+        )
+    expect_whole("secure.bits", secure.bits)
+    expect_number("secure.limit", secure.limit, "a finite number above 0, such as 1.0")
+    if not callable(secure.rng):
+        raise ConfigError("secure.rng cannot be called: expected a function such as os.urandom")
+    if secure.smallest_cohort is not None:
+        expect_whole("secure.smallest_cohort", secure.smallest_cohort)
 
 
 class Collected(NamedTuple):

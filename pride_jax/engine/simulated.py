@@ -46,6 +46,7 @@ from pride_jax.engine.secure import (
     Collected,
     SecureAggregation,
     added_in,
+    check_secure,
     host_round,
     model_digest,
     plan_in,
@@ -58,7 +59,6 @@ from pride_jax.methods.method import State, Weighting
 from pride_jax.privacy.plan import Plan, smallest_sum
 from pride_jax.progress import Tell, counted
 from pride_jax.types import Cohort
-from pride_jax.validated import expect
 
 Dispatch = Callable[[ServerState, Cohort], Callable[[], tuple[CohortResult, Kept]]]
 """``(state, cohort)`` -> what waits for what its clients contribute, one a row, and then keep."""
@@ -79,7 +79,7 @@ def simulated(
     Raises:
       ConfigError: an argument is of another kind.
     """
-    expect("secure", secure, SecureAggregation, "SecureAggregation(protocol, keys)")
+    check_secure(secure)
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))
@@ -115,7 +115,11 @@ def one_by_one(secure: SecureAggregation, mesh: Mesh | None = None) -> Adder:
     Args:
       secure: how updates are added.
       mesh: its first device trains; the first there is if not given.
+
+    Raises:
+      ConfigError: an argument is of another kind.
     """
+    check_secure(secure)
 
     def adder(federation: Federation) -> Algorithm:
         devices = one_host(mesh or clients_mesh(jax.devices()))

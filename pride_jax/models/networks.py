@@ -183,8 +183,8 @@ def mlp(
     """
     _check_shape(features, outputs)
     expect("hidden", hidden, Sequence, "the widths of layers, such as (16,)")
-    if any(width < 1 for width in hidden):
-        raise ConfigError(f"hidden={tuple(hidden)}: expected widths of at least 1")
+    for width in hidden:
+        expect_whole("a width of hidden", width)
     widths = (math.prod(features), *hidden, outputs)
     return from_module(lambda rngs: MLP(widths, activation, rngs=rngs))
 

@@ -14,6 +14,10 @@ import safetensors.numpy
 from pride_jax.errors import DataError
 from pride_jax.files import write_atomically
 from pride_jax.types import Model, Params
+from pride_jax.validated import expect
+
+_WRITTEN = "biufV"
+"""Kinds of numbers; ``V`` is NumPy's for bfloat16."""
 
 
 def write_parameters(
@@ -27,8 +31,17 @@ def write_parameters(
       metadata: texts by name, for `read_metadata`.
 
     Raises:
+      ConfigError: the path is none.
+      DataError: the parameters are no arrays of numbers.
       RunError: the file cannot be written.
     """
+    expect("path", path, Path, "a pathlib.Path: the .safetensors file to write")
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
+    if not arrays or any(leaf.dtype.kind not in _WRITTEN for leaf in arrays):
+        raise DataError(
+            f"params of type {type(params).__name__} are no tree of arrays of numbers: expected a "
+            "model's parameters, such as algorithm.params(state)"
+        )
     write_atomically(path, safetensors.numpy.save(named_arrays(params), dict(metadata) or None))
 
 
@@ -60,9 +73,12 @@ def read_parameters(path: Path, model: Model) -> Params:
       model: whose parameters they are.
 
     Raises:
+      ConfigError: the path or the model is none.
       DataError: the file is absent or no safetensors file, its names, shapes or types are not
         those of the model, or a value is not finite; all that is wrong is listed.
     """
+    expect("path", path, Path, "a pathlib.Path: the .safetensors file to read")
+    expect("model", model, Model, "a Model, such as logistic((4,), 3)")
     return read_like(path, jax.eval_shape(model.init, jax.random.key(0)))
 
 

@@ -12,7 +12,7 @@ from pride_jax.privacy.plan import Mechanism, Plan, releases_distance
 from pride_jax.privacy.profile import Charged, Profile
 from pride_jax.privacy.readers import READERS, Reader
 from pride_jax.privacy.sampling import Accounted
-from pride_jax.validated import expect
+from pride_jax.validated import expect, expect_number
 
 
 def epsilon(plan: Plan, rounds: int | None = None, reader: Reader | None = None) -> float:
@@ -116,8 +116,7 @@ def calibrate(
             f"make_mechanism={make_mechanism!r}: expected a function of the noise multiplier that "
             "makes a mechanism, such as Gaussian"
         )
-    if not 0 < target_epsilon < math.inf:
-        raise ConfigError(f"target_epsilon={target_epsilon}: expected a positive, finite number")
+    expect_number("target_epsilon", target_epsilon, "a positive, finite number")
     settings = {
         "sampler": sampler,
         "clipping": clipping,

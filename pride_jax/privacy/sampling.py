@@ -234,7 +234,9 @@ def truncated_poisson(
       ConfigError: the rate or the capacity is impossible.
     """
     if capacity is None:
-        capacity = _likely(num_clients, rate, 1)
+        # What is impossible is refused before a capacity is made of it.
+        least = TruncatedPoisson(num_clients, rate, 1)
+        capacity = default_capacity(num_clients * rate, least.group_size)
     return TruncatedPoisson(num_clients, rate, capacity)
 
 
@@ -247,11 +249,6 @@ def cyclic_poisson(
       ConfigError: the rate, the capacity or the number of groups is impossible.
     """
     if capacity is None:
-        capacity = _likely(num_clients, rate, groups)
+        least = CyclicPoisson(num_clients, rate, 1, groups)
+        capacity = default_capacity(num_clients * rate, least.group_size)
     return CyclicPoisson(num_clients, rate, capacity, groups)
-
-
-def _likely(num_clients: int, rate: float, groups: int) -> int:
-    """The default capacity; 1 where the sampler will refuse the rest anyway."""
-    possible = num_clients > 0 and 0 < rate < math.inf and groups > 0
-    return max(1, default_capacity(num_clients * rate, num_clients // groups)) if possible else 1

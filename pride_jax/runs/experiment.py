@@ -28,10 +28,11 @@ from pride_jax.runs.checkpoints import checkpoints
 from pride_jax.runs.client_states import client_states
 from pride_jax.runs.environment import environment
 from pride_jax.runs.figures import METRICS, OWN, figures
-from pride_jax.runs.folders import leaving_nothing, set_aside
+from pride_jax.runs.folders import leaving_nothing
 from pride_jax.runs.hosts import NO_WORDS, Action, Order
 from pride_jax.runs.longer import told_of_more_rounds
 from pride_jax.runs.models import Best, keep_best, read_best, write_model
+from pride_jax.runs.overwriting import set_aside, told_of_overwriting
 from pride_jax.runs.pictures import leave_pictures
 from pride_jax.runs.prepared import (
     Prepared,
@@ -41,9 +42,16 @@ from pride_jax.runs.prepared import (
     simulated_of,
 )
 from pride_jax.runs.refusals import REFUSALS
-from pride_jax.runs.resuming import CONFIG, SUMMARY, is_finished, may_change
+from pride_jax.runs.resuming import CONFIG, START, SUMMARY, is_finished, may_change
 from pride_jax.runs.secrets import keep, private_seed, save_seed
-from pride_jax.runs.start import START, begin_from, check_start, keep_start, sentence, started_from
+from pride_jax.runs.start import (
+    begin_from,
+    check_start,
+    drop_start,
+    keep_start,
+    sentence,
+    started_from,
+)
 from pride_jax.runs.summary import Summary, row_of, summarize
 from pride_jax.settings import learning, own
 from pride_jax.settings.experiment import Experiment
@@ -83,13 +91,14 @@ def run(
         are to be more rounds; other settings may only change where results do not, see
         `resuming.may_change`.
       overwrite: make room for the run in the place of another, which is gone once this one can
-        start, with its secrets and its ledger.
+        start, with its secrets; what a private run's releases have cost stays beside the folder,
+        see `set_aside`.
       start_from: the folder of a run whose last parameters this one starts from.
       report: called with each new row of the metrics, once the row is on disk; of a private run,
         with what of it may be told.
       note: called, before training, with each thing worth knowing: of the data, first what was read
         and of a private run nothing that counts clients' examples; of more rounds; and of an ε that
-        is to be added.
+        is to be added. Before anything is moved, of what an overwritten run has released.
       tell: called with what is being done, see `Tell`; of a private run, between rounds only.
 
     Returns:
@@ -113,12 +122,16 @@ def run(
         return read_json(workdir / SUMMARY)
     source = (workdir / START) if resume else start_from
     begin = begin_from(source) if source is not None and source.is_dir() else learning.from_scratch
+    for text in told_of_overwriting(workdir) if overwrite else ():
+        note(text)
     with set_aside(workdir) if overwrite else contextlib.nullcontext():
         prepared = prepare(config, workdir / "secrets", begin=begin, tell=tell)
     dataset, clients = simulated_of(prepared).dataset, len(prepared.sizes)
     notes = described(dataset, clients, config.privacy.hides)
     for text in (*notes, *told_of_more_rounds(workdir, config, prepared.plan)):
         note(text)
+    if not resume:
+        drop_start(workdir)
     if start_from is not None:
         keep_start(start_from, workdir)
     return run_in(prepared, workdir, report)

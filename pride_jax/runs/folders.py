@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pride_jax.errors import RunError
-from pride_jax.files import explained
 from pride_jax.runs.resuming import CONFIG, HARMLESS
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import changes, to_dict
 
 _LONGEST_NAME = 200
 """Characters of a folder's name; file systems end at 255 bytes."""
-_MADE_BY_US = (CONFIG, "sweep.json")
 
 
 def folder_name(name: str) -> str:
@@ -53,37 +51,6 @@ def default_folder(file: Path, written: Experiment, config: Experiment, *more: s
 
 def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-@contextlib.contextmanager
-def set_aside(folder: Path) -> Iterator[None]:
-    """Makes room for a run or sweep in the place of another, which is gone when the block ends.
-
-    The old one comes back if the block raises, and lies beside its place, as ``NAME.overwritten``,
-    if the process dies meanwhile.
-
-    Raises:
-      RunError: the folder holds neither a run nor a sweep, or cannot be moved.
-    """
-    if not folder.exists():
-        yield
-        return
-    if not any((folder / name).is_file() for name in _MADE_BY_US):
-        raise RunError(
-            f"{folder} holds neither a run nor a sweep: expected one of them to --overwrite; "
-            "choose another --workdir"
-        )
-    aside = folder.with_name(f"{folder.name}.overwritten")
-    with explained("move", folder):
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from pride_jax.settings import learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import continued
 from pride_jax.types import Model, Params
+from pride_jax.validated import expect
 
 _BATCH = 500
 _CLASSES = ("classification", "next_token")
@@ -81,6 +82,7 @@ def load(
       PrideError: the folder holds no such model, the run has own code and it is not trusted, or
         its files are not what they were.
     """
+    expect("folder", folder, (Path, str), "the path of a run's folder")
     folder = Path(folder)
     config = continued(folder, trust_code)
     if which not in ("last", "best"):

@@ -11,6 +11,10 @@ from pride_jax.settings.files import Change, changes, to_dict
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
+START = "start"
+"""The folder, in a run's, of what it started from: the other's parameters, settings and ledger."""
+START_COPIED = "start.tmp"
+"""The same while it is copied."""
 
 HARMLESS = ("engine.chunk", "engine.devices", "aggregation.workers", "data.dir", "evaluation.every")
 """Settings that do not change what is learned: how a machine is used, where data lie, when rounds
@@ -47,8 +51,12 @@ def is_finished(
         raise RunError(f"There is nothing to resume in {workdir}: start without --resume")
     if resume and saved.exists():
         return _is_finished(config, workdir, allowed)
-    with explained("write to", workdir):
-        used = workdir.exists() and any(file.suffix != ".tmp" for file in workdir.iterdir())
+    used = is_used(workdir)
+    if resume and not (workdir / START).exists() and (workdir / START_COPIED).exists():
+        raise RunError(
+            f"{workdir} was to start from another run, and that was not copied as a whole: start "
+            "again with --start-from, and without --resume"
+        )
     if used and resume:
         raise RunError(
             f"There is no run to resume in {workdir}: it has files, but no config.json. Name the "
@@ -60,6 +68,18 @@ def is_finished(
             "replace what is there with --overwrite"
         )
     return False
+
+
+def is_used(workdir: Path) -> bool:
+    """Whether a folder has more than what a start left that died before its config was written.
+
+    Raises:
+      RunError: it cannot be read.
+    """
+    with explained("write to", workdir):
+        return workdir.exists() and any(
+            file.suffix != ".tmp" and file.name != START for file in workdir.iterdir()
+        )
 
 
 def _is_finished(config: Experiment, workdir: Path, allowed: Collection[str]) -> bool:

@@ -17,15 +17,14 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.runs import ledger
 from pride_jax.runs.budget import LEDGER, PLAN, finite
 from pride_jax.runs.models import MODEL
-from pride_jax.runs.resuming import CONFIG
+from pride_jax.runs.resuming import CONFIG, START, START_COPIED
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import to_dict
 from pride_jax.settings.learning import Begin
 from pride_jax.task import Task
 
-START = "start"
-"""The folder, in a run's, of what it started from: the other's parameters, settings and ledger."""
-_FROM = "from.json"
+FROM = "from.json"
+"""Which run that was, by its name."""
 _SAME_CLIENTS = ("seed", "data", "partition", "code")
 """Settings that say who the clients are and what they hold."""
 
@@ -68,24 +67,36 @@ def check_start(workdir: Path, resume: bool, overwrite: bool, source: Path | Non
         )
     if source is None:
         return
-    if source.resolve() == workdir.resolve():
+    if source.resolve().is_relative_to(workdir.resolve()):
         raise RunError(f"{workdir} cannot start from itself: choose another --workdir")
     if jax.process_count() > 1:
         raise RunError("--start-from with several processes: expected one process")
     begin_from(source)
 
 
+def drop_start(workdir: Path) -> None:
+    """Removes what an earlier start left of what it was to start from, when it died at once.
+
+    Raises:
+      RunError: it cannot be removed.
+    """
+    for name in (START, START_COPIED):
+        if (left := workdir / name).is_dir():
+            with explained("remove", left):
+                shutil.rmtree(left)
+
+
 def keep_start(source: Path, workdir: Path) -> None:
-    """Copies what a run starts from into its folder, which is then complete.
+    """Copies what a run starts from into its folder, which then is there as a whole or not at all.
 
     Args:
       source: the other run's folder.
-      workdir: the run's, which exists.
+      workdir: the run's, without a `START`.
 
     Raises:
       RunError: it cannot be written.
     """
-    kept = workdir / START
+    kept = workdir / START_COPIED
     with explained("write to", kept):
         kept.mkdir(parents=True)
         for name in (MODEL, CONFIG, PLAN, LEDGER):
@@ -93,7 +104,8 @@ def keep_start(source: Path, workdir: Path) -> None:
                 shutil.copyfile(source / name, kept / name)
         if (source / START).is_dir():
             shutil.copytree(source / START, kept / START)
-    write_json(kept / _FROM, source.name)
+        write_json(kept / FROM, source.name)
+        kept.rename(workdir / START)
 
 
 def started_from(
@@ -116,7 +128,7 @@ def started_from(
     kept = workdir / START
     if not kept.is_dir():
         return {}
-    told: dict[str, Any] = {"run": read_json(kept / _FROM)}
+    told: dict[str, Any] = {"run": read_json(kept / FROM)}
     before = spent_before(kept)
     told |= {"epsilon": None, "delta": None, "epsilon_of_all": None, "delta_of_all": None}
     if before is not None:
@@ -134,7 +146,7 @@ def started_from(
 
 
 def spent_before(kept: Path) -> tuple[float, float] | None:
-    """ε and δ of all that was released before, by the run in a `START` folder and its own start.
+    """ε and δ of all that was released by the run in a folder, such as `START`, and its own start.
 
     Returns:
       None where nothing bounds what some of it tells of its clients.
@@ -142,14 +154,23 @@ def spent_before(kept: Path) -> tuple[float, float] | None:
     if not (kept / PLAN).is_file():
         return None
     plan = Plan.from_dict(read_json(kept / PLAN))
-    releases = ledger.count_releases(ledger.read(kept / LEDGER), plan.sampler.separation)
-    spent = epsilon(plan, releases), plan.delta
+    spent = epsilon(plan, releases_in(kept)), plan.delta
     if not (kept / START).is_dir():
         return spent
     earlier = spent_before(kept / START)
     if earlier is None or _others(kept / START, read_json(kept / CONFIG), plan):
         return None
     return spent[0] + earlier[0], spent[1] + earlier[1]
+
+
+def releases_in(folder: Path) -> int:
+    """How many releases the accountant counts of the private run in a folder.
+
+    Raises:
+      PrideError: its plan or its ledger cannot be read.
+    """
+    plan = Plan.from_dict(read_json(folder / PLAN))
+    return ledger.count_releases(ledger.read(folder / LEDGER), plan.sampler.separation)
 
 
 def _left_out(

@@ -82,7 +82,9 @@ def registry() -> ConstructorRegistry:
         if not isinstance(info.default, Options):
             return None
         fields = [
-            StructFieldSpec(name, option.type, info.default.get(name, tyro.MISSING))
+            StructFieldSpec(
+                name, option.type, info.default.get(name, tyro.MISSING), helptext=option.text
+            )
             for name, option in info.default.expected.items()
         ]
         return StructConstructorSpec(lambda **values: values, tuple(fields))

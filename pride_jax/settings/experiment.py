@@ -18,6 +18,8 @@ class Partition(Validated):
     """Which client holds which examples."""
 
     kind: Literal["iid", "sizes", "shards", "dirichlet", "groups"] = "iid"
+    """`iid`: in equal parts; `sizes`: in parts of these sizes; `shards`: each client gets few
+    classes; `dirichlet`: classes in random shares; `groups`: by who made them."""
     clients: int = 2
     """Number of clients; `sizes` and `groups` bring their own."""
     sizes: tuple[int, ...] = ()
@@ -86,7 +88,9 @@ class Client(Validated):
     """How a client trains on its own examples."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
+    """Whose steps a client takes."""
     learning_rate: float = 0.1
+    """Of a client's steps."""
     momentum: float = 0.0
     """Of `sgd`, within a round."""
     weight_decay: float = 0.0
@@ -96,6 +100,7 @@ class Client(Validated):
     decay: float = 0.99
     """Factor a round, for `exponential`."""
     epochs: int = 1
+    """Passes through a client's examples in a round."""
     batch_size: int | None = 10
     """Examples a step; None is all of a client's."""
     borrowed_scatter: float = 0.0
@@ -123,6 +128,7 @@ class Server(Validated):
     optimizer: Literal["sgd", "adam", "yogi", "adagrad"] = "sgd"
     """`sgd` with learning rate 1 is FedAvg, with momentum FedAvgM; the others are FedAdam, …"""
     learning_rate: float = 1.0
+    """Of the server's steps."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How the learning rate follows the rounds; `cosine` ends at zero."""
     momentum: float = 0.0
@@ -298,6 +304,7 @@ class Experiment(Validated):
     seed: int = 0
     """Of the split, the partition, the initial parameters, cohorts and shuffles."""
     rounds: int = 10
+    """After which the run ends."""
     data: Data = field(default_factory=Data)
     partition: Partition = field(default_factory=Partition)
     model: Model = field(default_factory=Model)

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import contextlib
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import tyro
 from pride_jax.errors import ConfigError
 from pride_jax.settings.command_line import registry
 from pride_jax.settings.experiment import Experiment
+from pride_jax.settings.names import KINDS, function_of
+from pride_jax.settings.options import Options, texts_of
 
 ALL = "all"
 
@@ -38,7 +41,7 @@ def show_help(parser: argparse.ArgumentParser, config: Experiment, section: str)
     known = sections()
     if section != ALL and section not in known:
         raise ConfigError(f"--help {section}: expected {', '.join(known)} or {ALL}")
-    _show_settings(config, tuple(known) if section == ALL else (section,))
+    _show_settings(_told(config), tuple(known) if section == ALL else (section,))
 
 
 def sections() -> dict[str, str]:
@@ -49,6 +52,24 @@ def sections() -> dict[str, str]:
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and field.name != "code":
             found[field.name] = (kind.__doc__ or "").partition("\n")[0]
     return found
+
+
+def _told(config: Experiment) -> Experiment:
+    """The config whose options have texts: what their functions say of them, which are imported."""
+    told = copy.copy(config)
+    for section in KINDS:
+        part = getattr(config, section)
+        if not part.options.expected:
+            continue
+        texts = texts_of(function_of(section, part.name, config.code))
+        expected = {
+            name: option._replace(text=texts.get(name, f"Of {part.name}, which does not say more."))
+            for name, option in part.options.expected.items()
+        }
+        part = copy.copy(part)
+        object.__setattr__(part, "options", Options(part.options, expected))
+        object.__setattr__(told, section, part)
+    return told
 
 
 def _show_settings(config: Experiment, names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -28,10 +29,12 @@ class Option(NamedTuple):
     Attributes:
       type: of its values; `Value` where the function does not say.
       default: the function's own, or `REQUIRED`.
+      text: what the option is, for help.
     """
 
     type: Any
     default: Any = REQUIRED
+    text: str = ""
 
 
 class Options(Mapping[str, Any]):
@@ -168,6 +171,14 @@ def options_of(
             kind = Value if parameter.default is REQUIRED else _kind_of(parameter.default)
         found[parameter.name] = Option(kind, parameter.default)
     return found
+
+
+def texts_of(function: Callable[..., Any]) -> dict[str, str]:
+    """What a function's docstring says of its parameters, by name, under ``Args:``."""
+    _, _, below = (inspect.getdoc(function) or "").partition("\nArgs:\n")
+    parts = re.split(r"^ +(\w+): ", below.partition("\n\n")[0], flags=re.MULTILINE)
+    entries = zip(parts[1::2], parts[2::2], strict=True)
+    return {name: " ".join(text.split()) for name, text in entries}
 
 
 def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:

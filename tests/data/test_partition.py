@@ -163,7 +163,7 @@ def test_the_pooled_client_comes_last_and_holds_everything():
         (lambda: by_sizes(rng(), 10, [6, 5]), "add up to 11, but there are 10"),
         (lambda: label_shards(rng(), LABELS, 31, copies=3), "3 copies to divide 31 clients"),
         (lambda: label_shards(rng(), LABELS, 400), "800 shards were asked of 600 examples"),
-        (lambda: dirichlet(rng(), LABELS, 3, 0.0), "alpha > 0, got 0.0"),
+        (lambda: dirichlet(rng(), LABELS, 3, 0.0), "alpha=0.0: expected a finite number above 0"),
         (lambda: hold_out_of_each(rng(), iid(rng(), 9, 3), 1.0), "at least 0 and below 1, got 1.0"),
         (lambda: hold_out_of_each(rng(), iid(rng(), 9, 3), -0.1), "below 1, got -0.1"),
         (

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from pride_jax.errors import ConfigError, DataError, RunError
+from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.runs import budget, experiment
 from pride_jax.runs.environment import environment
@@ -260,6 +261,41 @@ def test_an_impossible_start_leaves_nothing(twenty, tmp_path, start, error, told
     assert not (tmp_path / "run").exists()
 
 
+def killed(*arguments):
+    raise Killed
+
+
+@pytest.mark.parametrize("at", ["copyfile", "config.json"])
+def test_a_death_before_the_settings_are_written_leaves_a_folder_to_start_in(
+    twenty, tmp_path, monkeypatch, at
+):
+    folder, other = tmp_path / "run", replaced(SMALL, rounds=1, seed=1)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        if at == "copyfile":
+            patch.setattr(shutil, "copyfile", killed)
+        else:
+            patch.setattr(experiment, "run_in", killed)
+        run(other, folder, start_from=twenty)
+    (left,) = folder.iterdir()
+    assert left.name == ("start.tmp" if at == "copyfile" else "start")
+
+    resumed = shutil.copytree(folder, tmp_path / "resumed")
+    if at == "copyfile":
+        with pytest.raises(RunError, match="not copied as a whole: start again with --start-from"):
+            run(other, resumed, resume=True)
+    else:
+        run(other, resumed, resume=True)
+        assert read(resumed / "summary.json")["start"]["run"] == "run"
+    # Started in again, it is the run of a new folder: from the other's parameters, or from none.
+    again = shutil.copytree(folder, tmp_path / "again")
+    run(other, again)
+    assert "start" not in read(again / "summary.json")
+    run(other, folder, start_from=twenty, overwrite=True)
+    assert read(folder / "summary.json")["start"]["run"] == "run"
+    assert model_of(folder) != model_of(again)
+    assert not {path.name for path in folder.iterdir()} & {"start.tmp"}
+
+
 # Folders
 
 
@@ -320,6 +356,57 @@ def test_a_run_in_the_place_of_another(twenty, tmp_path):
     run(replaced(SMALL, rounds=5), folder, overwrite=True)
     assert [row["round"] for row in metrics.read(folder / "metrics.jsonl")] == [0, 5]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_an_overwritten_private_run_released_is_told_and_stays(private_copy, tmp_path):
+    kept = [(private_copy / name).read_bytes() for name in ("ledger.jsonl", "plan.json")]
+    once, plain = replaced(PRIVATE, rounds=1), replaced(SMALL, rounds=1)
+    for new, releases, aside in ((once, 4, "overwritten"), (plain, 1, "overwritten-2")):
+        epsilon = read(private_copy / "summary.json")["epsilon"]
+        notes, there = [], set(tmp_path.rglob("*"))
+
+        def note(text, there=there, notes=notes):
+            notes.append(text)
+            if "--overwrite" in text:
+                assert set(tmp_path.rglob("*")) == there
+
+        run(new, private_copy, overwrite=True, note=note)
+        (told,) = [text for text in notes if "--overwrite" in text]
+        assert f"{releases} private releases, at an ε of {epsilon:.4g} at δ = 0.01" in told
+        assert f"{private_copy}.{aside}," in told
+        left = {path.name for path in (tmp_path / f"private.{aside}").iterdir()}
+        assert left == {"config.json", "plan.json", "ledger.jsonl", "disclosure.json"}
+    first = tmp_path / "private.overwritten"
+    assert [(first / name).read_bytes() for name in ("ledger.jsonl", "plan.json")] == kept
+
+
+def test_private_runs_of_a_sweep_and_before_a_start_are_kept_account_of_too(private, tmp_path):
+    run(replaced(PRIVATE, rounds=1), tmp_path / "sweep" / "one", start_from=private)
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    notes = []
+    run(replaced(SMALL, rounds=1), tmp_path / "sweep", overwrite=True, note=notes.append)
+    assert "sweep released models of its clients at a cost of ε" in notes[0]
+    kept = {
+        str(path.relative_to(tmp_path / "sweep.overwritten"))
+        for path in (tmp_path / "sweep.overwritten").rglob("*.json*")
+    }
+    account = {"config.json", "plan.json", "ledger.jsonl"}
+    assert kept == {
+        *(f"one/{name}" for name in (*account, "disclosure.json")),
+        *(f"one/start/{name}" for name in (*account, "from.json")),
+    }
+
+
+def test_a_refused_overwriting_of_a_private_run_leaves_it_whole(private_copy):
+    before = {path: path.read_bytes() for path in private_copy.rglob("*") if path.is_file()}
+    with pytest.raises(DataError):
+        run(replaced(SMALL, data=Data("irris")), private_copy, overwrite=True)
+    with claimed(private_copy), pytest.raises(RunError, match="in use by another process"):
+        run(SMALL, private_copy, overwrite=True)
+    with pytest.raises(RunError, match="cannot start from itself"):
+        run(SMALL, private_copy, overwrite=True, start_from=private_copy / "start")
+    there = {path: path.read_bytes() for path in private_copy.parent.rglob("*") if path.is_file()}
+    assert there == before
 
 
 def test_files_that_are_no_run_are_not_overwritten(tmp_path):

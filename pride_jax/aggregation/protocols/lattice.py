@@ -87,6 +87,7 @@ from pride_jax.aggregation.secure_sum import (
 from pride_jax.aggregation.sights import AGGREGATOR, DIFFERENCES, OTHER_CLIENTS, Sight
 from pride_jax.aggregation.terms import Terms
 from pride_jax.errors import ConfigError
+from pride_jax.validated import expect
 
 _PUBLIC = b"PRIDElat"
 _NOT_APART = {
@@ -188,6 +189,7 @@ def lattice(inner: SecureSum, ring_of: Callable[[Terms], Lattice] = lattice_of) 
     Raises:
       ConfigError: keys cannot be sent through ``inner``.
     """
+    expect("inner", inner, SecureSum, "a protocol, such as paillier() or masking()")
     kind = re.split(r"[-(]", inner.name)[0]
     if kind in _NOT_APART:
         raise ConfigError(
