@@ -12,9 +12,13 @@ from pride_jax.settings.files import Change, changes, to_dict
 CONFIG = "config.json"
 SUMMARY = "summary.json"
 
-HARMLESS = ("engine.chunk", "engine.devices", "aggregation.workers", "data.dir", "evaluation.every")
+HARMLESS = (
+    *("engine.chunk", "engine.devices", "aggregation.workers", "data.dir", "evaluation.every"),
+    *("watch.tensorboard", "watch.wandb"),
+)
 """Settings that do not change what is learned: how a machine is used, where data lie, when rounds
-are evaluated. A chunk may change in which order floats are added, and so their last bits."""
+are evaluated, who looks on. A chunk may change in which order floats are added, and so
+their last bits."""
 
 _CORRELATED = ("banded", "blt")
 

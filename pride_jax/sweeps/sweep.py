@@ -14,6 +14,7 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.reporting.metrics import Row, headline, scores
 from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.reporting.watching import need_extras
 from pride_jax.runs.folders import folder_name
 from pride_jax.runs.resuming import same_run
 from pride_jax.settings import command_line
@@ -221,9 +222,12 @@ def sweep(
 
     Raises:
       PrideError: its folder is in use or cannot be written.
-      ConfigError, SystemExit: as `plan`, before anything is run or written.
+      ConfigError, SystemExit: as `plan`, or for an extra that is missing, before anything is run
+        or written.
     """
     runs = plan(config, over, workdir)
+    for each in runs:
+        need_extras(each.config.watch)
     rows = {run.name: _row(run) for run in runs if is_finished(run)}
     missing = [run for run in runs if run.name not in rows]
     for row in rows.values():
