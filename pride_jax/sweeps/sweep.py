@@ -6,7 +6,6 @@ import re
 import shlex
 import statistics
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -262,23 +261,36 @@ def sweep(
 def one_after_another(watch: Watch) -> Execute:
     """Carries out runs in this process."""
 
-    def show(planned: Planned, waiting: int, row: Row | None) -> None:
-        watch([Going(planned.name, planned.config.rounds, row)], waiting)
-
     def execute(runs: Sequence[Planned]) -> Ended:
         # A sweep that launches processes, or is finished, does without JAX.
         from pride_jax.runs.experiment import run
 
-        def carry_out(planned: Planned, report: Callable[[Row | None], None]) -> str | None:
-            report(None)
+        def carry_out(planned: Planned, waiting: int) -> str | None:
+            going = Going(planned.name, planned.config.rounds, None)
+
+            def show(**new: Any) -> None:
+                nonlocal going
+                going = going._replace(**new)
+                watch([going], waiting)
+
+            def tell(stage: str, done: int, of: int) -> None:
+                show(doing=f"{stage} {done:,} of {of:,}" if of else stage)
+
+            show()
             try:
-                run(planned.config, planned.folder, resume=planned.folder.exists(), report=report)
+                run(
+                    planned.config,
+                    planned.folder,
+                    resume=planned.folder.exists(),
+                    report=lambda row: show(row=row, doing=""),
+                    tell=tell,
+                )
             except PrideError as error:
                 return str(error)
             return None
 
         for number, planned in enumerate(runs, start=1):
-            yield planned, carry_out(planned, partial(show, planned, len(runs) - number))
+            yield planned, carry_out(planned, len(runs) - number)
 
     return execute
 
