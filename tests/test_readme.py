@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
+import pytest
 from jax.random import key
 
 import pride_jax as pride
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-OWN, TRAINING, METHOD, CONFIG, PRIVACY, AUDIT = re.findall(
+OWN, TRAINING, METHOD, CONFIG, WATCHING, PRIVACY, AUDIT = re.findall(
     r"```python\n(.*?)```", README, flags=re.DOTALL
 )
 
@@ -62,6 +63,25 @@ def test_the_method_trains_from_the_config_beside_it(tmp_path):
 def test_the_method_is_as_long_as_its_heading_says():
     body = METHOD.partition("\n\n\n")[2]
     assert len([line for line in body.splitlines() if line]) <= 30
+
+
+def test_the_function_that_is_called_with_each_row_sees_the_run_learn(tmp_path):
+    accuracies = printed(WATCHING, tmp_path)
+    rows = (tmp_path / "runs" / "watched" / "metrics.jsonl").read_text().splitlines()
+    assert accuracies == [json.loads(row)["test_accuracy"] for row in rows]
+    assert len(rows) == 6 and accuracies[-1] > accuracies[0]
+
+
+@pytest.mark.watch
+def test_the_watched_run_leaves_what_the_other_programs_are_told_to_read(tmp_path):
+    commands = README.partition("## Watching a run")[2].partition("```sh\n")[2].partition("```")[0]
+    (train,) = [line for line in commands.splitlines() if "train.py" in line]
+    for folder in ("scripts", "configs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    subprocess.run([sys.executable, *train.split()[1:]], check=True, cwd=tmp_path)
+    (synced,) = [line.split()[-1] for line in commands.splitlines() if line.startswith("wandb")]
+    assert len(list(tmp_path.glob(synced))) == 1
+    assert list((tmp_path / "runs").rglob("*tfevents*"))
 
 
 def test_the_privacy_example_meets_its_target(tmp_path):

@@ -34,6 +34,7 @@ from pride_jax.files import claimed, read_json, write_json
 from pride_jax.methods.method import parts
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
+from pride_jax.reporting.watching import need_extras
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
 from pride_jax.runs.figures import own_folder
@@ -94,6 +95,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> 
       workdir: the run's folder.
       dataset: has the examples to test on.
     """
+    need_extras(agreement.config.watch)
     notes = own_folder(workdir, agreement.config.privacy.hides)
     config, roster, plan = agreement.config, agreement.roster, agreement.plan
     mesh = build.build_mesh(config.engine)

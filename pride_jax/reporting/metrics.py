@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,20 @@ def scores(row: Row) -> dict[str, float]:
 def headline(row: Row) -> str:
     """The score that stands for the task of a row or a summary."""
     return next(iter(scores(row)))
+
+
+def flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """What nested objects hold, by names with dots between."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def figures(row: Row) -> dict[str, float]:
+    """The numbers of a row by name, its round aside; what was not measured has none."""
+    return {name: value for name, value in flat(row) if name != "round" and value is not None}
 
 
 def append(path: Path, row: Row) -> None:

@@ -24,7 +24,7 @@ from pride_jax.reporting.elements import (
     text,
     tiles,
 )
-from pride_jax.reporting.metrics import Row, headline, scores
+from pride_jax.reporting.metrics import Row, flat, headline, scores
 
 REPORT = "report.html"
 """The page's file, in a run's folder."""
@@ -348,21 +348,16 @@ def _costs(told: Told) -> Html:
 
 
 def _settings(told: Told) -> Html:
-    rows = ((text(name), text(value)) for name, value in _flat(told.settings))
+    rows = (
+        (text(name), text("–" if value in (None, "", []) else value))
+        for name, value in flat(told.settings)
+    )
     return section("Settings", folded("All settings", table(("setting", "value"), rows)))
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", "–" if value in (None, "", []) else value
 
 
 def _environment(told: Told) -> Html:
     last = told.starts[-1]
-    rows = ((text(name.replace("_", " ")), text(value)) for name, value in _flat(last) if value)
+    rows = ((text(name.replace("_", " ")), text(value)) for name, value in flat(last) if value)
     resumed = f" The run was started {len(told.starts)} times; this is the last."
     return section(
         "Environment",

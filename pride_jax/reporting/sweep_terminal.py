@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
 
-from pride_jax.reporting.metrics import Row, scores
-from pride_jax.reporting.over_seeds import over_seeds
+from pride_jax.reporting.metrics import Row, headline, scores
+from pride_jax.reporting.over_seeds import Alike, over_seeds
 
 _CENTRAL = {"central": "central model"}
 _MEAN_ONLY = {
@@ -28,11 +28,13 @@ class Going(NamedTuple):
       name: its settings.
       rounds: that it will have.
       row: the latest of its metrics; None before there are any.
+      doing: what is being done; "" where nobody tells, as of a run in another process.
     """
 
     name: str
     rounds: int
     row: Row | None
+    doing: str = ""
 
 
 class SweepProgress(NamedTuple):
@@ -52,11 +54,11 @@ def sweep_progress() -> Iterator[SweepProgress]:
     """A line for every run that has ended and, on a terminal, a live table of those that go on."""
     console = Console()
     counts = {"finished": 0, "failed": 0}
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
 
         def watch(running: Sequence[Going], waiting: int) -> None:
             if console.is_terminal:
-                live.update(_going_on(running, waiting, counts), refresh=True)
+                live.update(_going_on(running, waiting, counts))
 
         def ended(row: Row) -> None:
             counts["failed" if "error" in row else "finished"] += 1
@@ -69,14 +71,14 @@ def _going_on(running: Sequence[Going], waiting: int, counts: dict[str, int]) ->
     told = [f"{count} {name}" for name, count in counts.items()]
     title = ", ".join([*told, f"{len(running)} running", f"{waiting} waiting"])
     table = Table(Column("running", overflow="fold"), title=title, title_justify="left")
-    for title in ("round", "on test examples", "s/round"):
+    for title in ("round", "on test examples", "s/round", "doing"):
         table.add_column(title, no_wrap=True)
-    for name, rounds, row in running:
+    for name, rounds, row, doing in running:
         if row is None:
-            table.add_row(name, "starting", "", "")
+            table.add_row(name, "starting", "", "", doing)
         else:
             seconds = f"{row['seconds_per_round']:.3g}" if "seconds_per_round" in row else "hidden"
-            table.add_row(name, f"{row['round']}/{rounds}", _score(row), seconds)
+            table.add_row(name, f"{row['round']}/{rounds}", _score(row), seconds, doing)
     return table
 
 
@@ -93,7 +95,10 @@ def _score(row: Row) -> str:
 
 
 def show_sweep(result: dict[str, Any], workdir: Path) -> None:
-    """The results over seeds, a line for every combination of the other settings, and failures."""
+    """The results over seeds, a line for every combination of the other settings, and failures.
+
+    What the sweep came to is the last line on the screen.
+    """
     console = Console()
     rows = [row for row in result["runs"] if "error" not in row]
     failed = [row for row in result["runs"] if "error" in row]
@@ -101,11 +106,29 @@ def show_sweep(result: dict[str, Any], workdir: Path) -> None:
         console.print(_results(rows))
     for row in failed:
         console.print(f"failed: {_line(row)}", highlight=False, soft_wrap=True, markup=False)
-    console.print(
-        f"{len(result['runs'])} runs, {len(failed)} failed; everything is in {workdir}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    told = f"; {len(failed)} of {len(result['runs'])} runs failed" if failed else ""
+    line = f"{_outcome(rows)}{told}; everything is in {workdir}"
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _outcome(rows: Sequence[Row]) -> str:
+    """What a sweep came to: its score over seeds, or that of its best settings."""
+    if not rows:
+        return "no run has a result"
+    groups, score = over_seeds(rows), headline(rows[0])
+    sign = -1 if score == "loss" else 1
+    best = max(groups, key=lambda group: sign * _middle(group, score))
+    told = f"test {score} {_mean(f'test_{score}', [row[f'test_{score}'] for row in best.runs])}"
+    if len(best.runs) > 1:
+        told += f", mean and standard deviation of {len(best.runs)} seeds"
+    if len(groups) == 1:
+        return told
+    settings = " ".join(f"{name}={value}" for name, value in best.settings.items())
+    return f"best of {len(groups)} settings on the test examples: {settings}, {told}"
+
+
+def _middle(group: Alike, score: str) -> float:
+    return statistics.fmean(row[f"test_{score}"] for row in group.runs)
 
 
 def show_promise(promise: dict[str, Any]) -> None:
@@ -118,16 +141,13 @@ def show_promise(promise: dict[str, Any]) -> None:
 def show_private(result: dict[str, Any], workdir: Path) -> None:
     """What a private sweep released."""
     console = Console()
+    told = "Every run diverged, and no model is released: lower the learning rates"
     for best in result["best"]:
-        settings = "  ".join(f"{name}={value}" for name, value in best["settings"].items())
-        console.print(f"best: {settings}  {_score(best)}", highlight=False, soft_wrap=True)
-    if not result["best"]:
-        console.print("Every run diverged, and no model is released: lower the learning rates")
-    console.print(
-        f"ε of everything = {result['epsilon']:.4g} at δ = {result['delta']:g}; it is in {workdir}",
-        highlight=False,
-        soft_wrap=True,
-    )
+        settings = " ".join(f"{name}={value}" for name, value in best["settings"].items())
+        told = f"best: {settings}, test {_score(best)}"
+    told += f"; ε of everything = {result['epsilon']:.4g} at δ = {result['delta']:g}"
+    line = f"{told}; everything is in {workdir}"
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _results(rows: Sequence[Row]) -> Table:

@@ -21,6 +21,7 @@ from pride_jax.privacy.randomness import secret_key
 from pride_jax.progress import Tell, silent
 from pride_jax.reporting import metrics
 from pride_jax.reporting.disclosure import disclosure
+from pride_jax.reporting.watching import watching
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import LEDGER, UNLIMITED, Budget, open_budget
 from pride_jax.runs.callbacks import blamed
@@ -262,7 +263,8 @@ def _run(
     write_json(workdir / "disclosure.json", disclosed)
     starts = read_json(workdir / "env.json") if (workdir / "env.json").exists() else []
     write_json(workdir / "env.json", [*starts, environment()])
-    state, rows, budget = yield from _train(prepared, workdir, seed, report)
+    with contextlib.ExitStack() as watchers:
+        state, rows, budget = yield from _train(prepared, workdir, seed, report, watchers)
     cost = budget.cost()
     started = started_from(workdir, config, prepared.plan, cost)
     prepared.tell("testing on clients' examples", 0, 0)
@@ -310,6 +312,7 @@ def _train(
     workdir: Path,
     seed: bytes | None,
     report: Callable[[metrics.Row], None] | None,
+    watchers: contextlib.ExitStack,
 ) -> Generator[Asked, Trained, tuple[ServerState, list[metrics.Row], Budget]]:
     config = prepared.config
     measured, folder = figures(workdir, config.privacy.hides), checkpoints(workdir / "checkpoints")
@@ -322,6 +325,8 @@ def _train(
             f"{measured.folder / METRICS} lacks the row of round {latest}, of which there is a "
             "checkpoint: restore the file, or start anew in another --workdir"
         )
+    readable = metrics.read(workdir / METRICS)
+    log = watchers.enter_context(watching(config, workdir, readable))
     state = _initial(prepared, latest or 0, budget.words.value)
     hosts.tell(Order(Action.BEGIN, latest or 0, budget.words.value))
     carried, kept = _carried(state), _saved(prepared, state)
@@ -351,6 +356,7 @@ def _train(
         clients.save(row["round"], kept)
         folder.save(row["round"], _carried(state))
         keep_this()
+        log(shown)
         if report:
             report(shown)
 

@@ -37,6 +37,7 @@ from pride_jax.methods.method import Hyper, Method
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.progress import Tell, silent, uncounted
+from pride_jax.reporting.watching import need_extras
 from pride_jax.runs import hosts
 from pride_jax.runs.budget import affordable
 from pride_jax.runs.figures import own_folder
@@ -135,8 +136,10 @@ def prepare(
         within a round, which tell how many clients were called, are told to nobody.
 
     Raises:
-      PrideError: the data cannot be had, or settings contradict it or each other.
+      PrideError: the data cannot be had, settings contradict it or each other, or an extra that
+        they need is missing.
     """
+    need_extras(config.watch)
     host, count = jax.process_index(), jax.process_count()
     if count > 1 and config.evaluation.comparison:
         raise ConfigError(

@@ -14,6 +14,7 @@ from pride_jax.settings.experiment import (
     Privacy,
     Server,
     Task,
+    Watch,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "Privacy",
     "Server",
     "Task",
+    "Watch",
 ]

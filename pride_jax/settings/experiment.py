@@ -298,6 +298,16 @@ class Evaluation(Validated):
 
 
 @dataclass(frozen=True)
+class Watch(Validated):
+    """Which other programs may look on while a run goes on."""
+
+    tensorboard: bool = False
+    """Whether TensorBoard's files are written into the run's folder; extra tensorboard."""
+    wandb: bool = False
+    """Whether Weights & Biases' offline files are, when the run ends or stops; extra wandb."""
+
+
+@dataclass(frozen=True)
 class Experiment(Validated):
     """A federated training run."""
 
@@ -317,6 +327,7 @@ class Experiment(Validated):
     aggregation: Aggregation = field(default_factory=Aggregation)
     engine: Engine = field(default_factory=Engine)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    watch: Watch = field(default_factory=Watch)
     code: Code = field(default_factory=Code)
 
     @property

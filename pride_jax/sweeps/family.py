@@ -15,6 +15,7 @@ from pride_jax.privacy.tuning import (
     Tuning,
     calibrate_tuning,
 )
+from pride_jax.reporting.watching import logs_of
 from pride_jax.settings.experiment import Experiment
 from pride_jax.sweeps.sweep import grid, override
 
@@ -27,6 +28,7 @@ _SAME = (
     "privacy.epsilon",
     "engine.",
     "evaluation.",
+    "watch.",
 )
 """What all runs have in common: who the clients are, what they hold, what is promised to them."""
 
@@ -66,7 +68,7 @@ def family(asked: Asked) -> list[Choice]:
 
     Raises:
       ConfigError: a setting would make the clients or the promise another, the noise has a public
-        seed, or there is nothing to score by.
+        seed, the runs were to be looked on, or there is nothing to score by.
       SystemExit: as `sweep.override`.
     """
     for name in (setting for names, _ in asked.over for setting in names.split(",")):
@@ -76,6 +78,11 @@ def family(asked: Asked) -> list[Choice]:
                 "partition, δ and what is measured are the same in all its runs, since one ε is to "
                 "cover the same clients"
             )
+    if watched := logs_of(asked.config.watch):
+        raise ConfigError(
+            f"watch.{watched[0]}=True in a private sweep: expected False, since its runs leave "
+            "nothing but the best one's model"
+        )
     privacy = asked.config.privacy
     if privacy.seed is not None:
         raise ConfigError(

@@ -6,7 +6,6 @@ import re
 import shlex
 import statistics
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.files import claimed, explained, read_json, write_json
 from pride_jax.reporting.metrics import Row, headline, scores
 from pride_jax.reporting.sweep_terminal import Going
+from pride_jax.reporting.watching import need_extras
 from pride_jax.runs.folders import folder_name
 from pride_jax.runs.resuming import same_run
 from pride_jax.settings import command_line
@@ -221,9 +221,12 @@ def sweep(
 
     Raises:
       PrideError: its folder is in use or cannot be written.
-      ConfigError, SystemExit: as `plan`, before anything is run or written.
+      ConfigError, SystemExit: as `plan`, or for an extra that is missing, before anything is run
+        or written.
     """
     runs = plan(config, over, workdir)
+    for each in runs:
+        need_extras(each.config.watch)
     rows = {run.name: _row(run) for run in runs if is_finished(run)}
     missing = [run for run in runs if run.name not in rows]
     for row in rows.values():
@@ -258,23 +261,36 @@ def sweep(
 def one_after_another(watch: Watch) -> Execute:
     """Carries out runs in this process."""
 
-    def show(planned: Planned, waiting: int, row: Row | None) -> None:
-        watch([Going(planned.name, planned.config.rounds, row)], waiting)
-
     def execute(runs: Sequence[Planned]) -> Ended:
         # A sweep that launches processes, or is finished, does without JAX.
         from pride_jax.runs.experiment import run
 
-        def carry_out(planned: Planned, report: Callable[[Row | None], None]) -> str | None:
-            report(None)
+        def carry_out(planned: Planned, waiting: int) -> str | None:
+            going = Going(planned.name, planned.config.rounds, None)
+
+            def show(**new: Any) -> None:
+                nonlocal going
+                going = going._replace(**new)
+                watch([going], waiting)
+
+            def tell(stage: str, done: int, of: int) -> None:
+                show(doing=f"{stage} {done:,} of {of:,}" if of else stage)
+
+            show()
             try:
-                run(planned.config, planned.folder, resume=planned.folder.exists(), report=report)
+                run(
+                    planned.config,
+                    planned.folder,
+                    resume=planned.folder.exists(),
+                    report=lambda row: show(row=row, doing=""),
+                    tell=tell,
+                )
             except PrideError as error:
                 return str(error)
             return None
 
         for number, planned in enumerate(runs, start=1):
-            yield planned, carry_out(planned, partial(show, planned, len(runs) - number))
+            yield planned, carry_out(planned, len(runs) - number)
 
     return execute
 

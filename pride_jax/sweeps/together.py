@@ -56,7 +56,11 @@ def together(watch: Watch) -> Execute:
     def execute(runs: Sequence[Planned]) -> Ended:
         check(runs)
         names = _varying(runs)
-        found = [(run, _prepared(run, names)) for run in runs]
+        found = []
+        for run in runs:
+            waiting = len(runs) - len(found) - 1
+            watch([Going(run.name, run.config.rounds, None, "making it ready")], waiting)
+            found.append((run, _prepared(run, names)))
         refused = [(run, why) for run, why in found if isinstance(why, str)]
         ready = [(run, prepared) for run, prepared in found if isinstance(prepared, Prepared)]
         if not ready:
@@ -255,6 +259,7 @@ def _carry_out(
     yield from refused
     rows: dict[int, Row] = {}
     asked: dict[int, Asked] = {}
+    doing = "compiling, and training the first round"
     with contextlib.ExitStack() as stack:
         courses = []
         for number, (run, prepared) in enumerate(runs):
@@ -271,7 +276,8 @@ def _carry_out(
                     asked.pop(number, None)
                     yield runs[number][0], str(end) if isinstance(end, PrideError) else None
             going = ((runs[number][0], rows.get(number)) for number in asked)
-            watch([Going(run.name, run.config.rounds, row) for run, row in going], 0)
+            watch([Going(run.name, run.config.rounds, row, doing) for run, row in going], 0)
+            doing = "training"
             answers = _hindmost_trained(asked, train)
 
 

@@ -142,6 +142,53 @@ def test_a_sweep_of_a_task_without_accuracy_tells_its_loss(tmp_path, capsys):
     assert "test loss" in shown and "test accuracy" not in shown
 
 
+def ended(accuracy, error=None, **settings):
+    row = {"settings": settings, "folder": "x"}
+    return row | ({"error": error} if error else {"test_accuracy": accuracy, "test_loss": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("runs", "told"),
+    [
+        (
+            [ended(0.5, seed="0"), ended(0.7, seed="1")],
+            "test accuracy 0.6000 ± 0.1414, mean and standard deviation of 2 seeds; ",
+        ),
+        (
+            [ended(0.5, rounds="1"), ended(0.7, rounds="2"), ended(0, "broken", rounds="3")],
+            "best of 2 settings on the test examples: rounds=2, test accuracy 0.7000; "
+            "1 of 3 runs failed; ",
+        ),
+        ([ended(0, "broken", rounds="3")], "no run has a result; 1 of 1 runs failed; "),
+    ],
+)
+def test_the_last_line_of_a_sweep_is_its_result(capsys, runs, told):
+    show_sweep({"runs": runs}, Path("there"))
+    assert capsys.readouterr().out.splitlines()[-1] == f"{told}everything is in there"
+
+
+def test_the_settings_of_the_lowest_loss_are_the_best(capsys):
+    runs = [
+        {"settings": {"rounds": str(rounds)}, "folder": "x", "test_loss": loss}
+        for rounds, loss in ((1, 0.5), (2, 0.25), (3, 0.75))
+    ]
+    show_sweep({"runs": runs}, Path("there"))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "rounds=2, test loss 0.2500;" in last
+
+
+def test_who_looks_on_is_told_what_a_run_is_doing(tmp_path):
+    seen = []
+
+    def look(running, waiting):
+        seen.extend((each.doing, each.row and each.row["round"]) for each in running)
+
+    sweep(SMALL, [("seed", ["0"])], tmp_path, one_after_another(look), print)
+    stages, rounds = zip(*seen, strict=True)
+    assert {"reading data", "training", "testing"} & set(stages)
+    assert list(dict.fromkeys(rounds)) == [None, 0, 2]
+
+
 def test_a_sweep_lists_failures_and_repeats_nothing_that_is_finished(tmp_path):
     over = [parse_over("partition.clients=2,3"), parse_over("engine.devices=1,99")]
     reported = []
