@@ -49,6 +49,7 @@ class Agreement(NamedTuple):
       terms: of a sum, but for the fewest clients of a round.
       rules: what the run may ask of anyone.
       plan: what is private, or that nothing is.
+      parameters: how many numbers the model has.
     """
 
     config: Experiment
@@ -58,6 +59,7 @@ class Agreement(NamedTuple):
     terms: Terms
     rules: Rules
     plan: Plan | NoPlan
+    parameters: int
 
     @property
     def run(self) -> bytes:
@@ -106,6 +108,7 @@ def load_agreement(folder: Path) -> Agreement:
             config.rounds, derived["releases"], terms.smallest_cohort, settings.most_refused
         ),
         plan=plan_of(derived["plan"]),
+        parameters=derived["parameters"],
     )
 
 

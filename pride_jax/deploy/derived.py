@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
@@ -10,7 +11,6 @@ from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Clients
 from pride_jax.engine.secure import SecureAggregation, plan_in, sum_terms
 from pride_jax.engine.server import Server, keeps_state, sent_numbers
-from pride_jax.errors import ConfigError
 from pride_jax.federated import halves_of
 from pride_jax.methods.method import Method
 from pride_jax.privacy.no_plan import NoPlan
@@ -19,12 +19,14 @@ from pride_jax.runs.budget import affordable
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_secure_sum
+from pride_jax.types import Params
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
     """Terms, calibrated plan and its releases, as JSON has them."""
     method = _method(config, roster)
-    plan = build.build_plan(config, len(roster.parties), sent_numbers(method))
+    count, length = len(roster.parties), sent_numbers(method)
+    plan = build.build_plan(config, count, length, keeps_state(method))
     secure = secure_aggregation(config, build_secure_sum(config.aggregation), Public())
     server, _ = halves(config, roster, plan)
     plan = plan_in(server, secure)
@@ -36,6 +38,7 @@ def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
         "terms": dataclasses.asdict(terms),
         "releases": releases,
         "plan": plan.to_dict(),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(_model_of(method))),
     }
 
 
@@ -45,19 +48,12 @@ def shape_of(roster: Roster) -> learning.Shape:
 
 
 def _method(config: Experiment, roster: Roster) -> Method:
-    """The method, whose clients must keep nothing.
+    return learning.method_of_numbers(config, shape_of(roster))({})
 
-    Raises:
-      ConfigError: they keep something.
-    """
-    method = learning.method_of_numbers(config, shape_of(roster))({})
-    if keeps_state(method):
-        raise ConfigError(
-            f"method.name={config.method.name!r}, method.personal={config.method.personal!r} with "
-            "real parties: expected a method whose clients keep nothing, such as fedavg, since "
-            "parties do not keep states yet; simulate it with train.py"
-        )
-    return method
+
+def _model_of(method: Method) -> Params:
+    """The shapes of what is evaluated and saved."""
+    return jax.eval_shape(lambda key: method.params(method.init(key)), jax.random.key(0))
 
 
 def secure_aggregation(

@@ -13,39 +13,48 @@ _SPARE_BYTES = 2**20
 """For names, shapes, and what a model takes and gives."""
 
 
-def finish(workdir: Path, rounds: int) -> Record:
+def finish(workdir: Path, rounds: int, sent: bytes) -> Record:
     """What the server tells everyone at the end of a run.
 
     Args:
       workdir: the run's folder, which has the model.
       rounds: of the run.
+      sent: what a party would train from next; parties make models of their own of it.
     """
     return {
         "round": rounds,
+        "sent": sent,
         "model": (workdir / MODEL).read_bytes(),
         "described": (workdir / DESCRIBED).read_bytes(),
     }
 
 
-def keep_model(folder: Path, request: Record, parameters: int) -> Record:
+def check_length(request: Record, parameters: int) -> None:
+    """Refuses what is too long to be the model.
+
+    Args:
+      request: as `finish` made it.
+      parameters: the most that the model has.
+
+    Raises:
+      ProtocolError: as above.
+    """
+    most = 4 * parameters + _SPARE_BYTES
+    for name, content in {MODEL: request["model"], DESCRIBED: request["described"]}.items():
+        if len(content) > most:
+            raise ProtocolError(
+                f"{name} of {len(content)} bytes: expected at most {most} for {parameters} numbers"
+            )
+
+
+def keep_model(folder: Path, request: Record) -> Record:
     """Leaves the model that the server gave in a role's own folder, where `load` reads it.
 
     Args:
       folder: the role's own.
       request: as `finish` made it.
-      parameters: the most that the model has.
-
-    Raises:
-      ProtocolError: it is too long to be the model.
     """
-    files = {MODEL: request["model"], DESCRIBED: request["described"]}
-    most = 4 * parameters + _SPARE_BYTES
-    for name, content in files.items():
-        if len(content) > most:
-            raise ProtocolError(
-                f"{name} of {len(content)} bytes: expected at most {most} for {parameters} numbers"
-            )
-    for name, content in files.items():
+    for name, content in {MODEL: request["model"], DESCRIBED: request["described"]}.items():
         write_atomically(folder / name, content)
     # Last: whoever sees it finds the model.
     write_json(folder / FINISHED, {"rounds": request["round"]})

@@ -13,7 +13,7 @@ from pride_jax.errors import ProtocolError
 from pride_jax.files import claimed, read_json
 
 if TYPE_CHECKING:
-    from pride_jax.deploy.training import Trainer
+    from pride_jax.deploy.kept_states import Party
 
 
 class Me(NamedTuple):
@@ -24,7 +24,7 @@ class Me(NamedTuple):
       agreement: what it knows.
       role: ``party`` or ``key holder``.
       number: which of them.
-      train: a party's training, made when it is first needed.
+      party: a party's training, made when it is first needed.
       secret: a key holder's secret, read when it is first needed.
     """
 
@@ -32,7 +32,7 @@ class Me(NamedTuple):
     agreement: Agreement
     role: str
     number: int
-    train: Callable[[], "Trainer"]
+    party: Callable[[], "Party"]
     secret: Callable[[], Secret]
 
 
@@ -53,7 +53,7 @@ def load_role(folder: Path) -> Me:
         agreement,
         entry["role"],
         number,
-        functools.cache(functools.partial(_trainer, folder, agreement, number)),
+        functools.cache(functools.partial(_party, folder, agreement, number)),
         functools.cache(functools.partial(load_key, folder, agreement.config, number)),
     )
 
@@ -65,10 +65,11 @@ def _use_cores(agreement: Agreement) -> None:
     keep_programs()
 
 
-def _trainer(folder: Path, agreement: Agreement, number: int) -> "Trainer":
+def _party(folder: Path, agreement: Agreement, number: int) -> "Party":
+    from pride_jax.deploy.kept_states import keeping
     from pride_jax.deploy.training import trainer
 
-    return trainer(agreement, number, load_examples(folder))
+    return keeping(folder, agreement, trainer(agreement, number, load_examples(folder)))
 
 
 def keep_of_round(folder: Path, name: str, round_: int, content: bytes) -> None:

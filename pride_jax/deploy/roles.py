@@ -65,7 +65,7 @@ from pride_jax.deploy.comparison import check_compared, check_enrolled
 from pride_jax.deploy.enrolment import (
     load_signing_key,
 )
-from pride_jax.deploy.finishing import keep_model
+from pride_jax.deploy.finishing import check_length, keep_model
 from pride_jax.deploy.mail import mail_from, notes_from
 from pride_jax.deploy.memory import CONSENTS, LETTERS, MESSAGES, SHARES, load_kept, once
 from pride_jax.deploy.role import Me, found_of_round, keep_of_round, kept_of_round, load_role
@@ -305,7 +305,7 @@ def _train(me: Me, request: Record) -> Record:
             # Shares are given under this very directory, and under no other.
             keep_of_round(me.folder, _MEMBER, directory.round, secret.to_bytes())
         prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
-        integers, told = me.train()(directory.round, params, len(directory.roster))
+        integers, told = me.party().train(directory.round, params, len(directory.roster))
         metrics.append(me.folder / "metrics.jsonl", told)
         message = me.agreement.protocol.protect(directory, prepared, integers)
         return to_bytes(sign_message(load_signing_key(me.folder), message))
@@ -403,7 +403,10 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
 
 
 def _finish(me: Me, request: Record) -> Record:
-    return keep_model(me.folder, request, me.agreement.terms.length)
+    check_length(request, me.agreement.parameters)
+    if me.role == "party":
+        me.party().finish(np.frombuffer(request["sent"], "<f4"), request["described"])
+    return keep_model(me.folder, request)
 
 
 Answer = Callable[[Me, Record], Record]

@@ -28,13 +28,14 @@ from pride_jax.engine.federation import starting, without_clients
 from pride_jax.engine.rounds import Algorithm, RoundInfo, ServerState, no_program, repeated
 from pride_jax.engine.secure import Collected, host_round, unopened
 from pride_jax.engine.server import Server
-from pride_jax.engine.states import on_host
+from pride_jax.engine.states import elsewhere
 from pride_jax.errors import PrideError, TooFewError
 from pride_jax.files import claimed, read_json, write_json
-from pride_jax.methods.method import parts
+from pride_jax.methods.method import Sent, parts
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.reporting.watching import need_extras
+from pride_jax.runs.checkpoints import checkpoints, named_leaves
 from pride_jax.runs.devices import keep_programs, use_cores
 from pride_jax.runs.experiment import run_in
 from pride_jax.runs.figures import own_folder
@@ -83,7 +84,7 @@ def _serve(folder: Path, network: Network) -> None:
     ask = introduced(agreement, network, settings, notes)
     dataset = load_test_set(folder, agreement.config, agreement.roster)
     run_in(prepare(agreement, ask, workdir, dataset), workdir)
-    ask.end(finish(workdir, agreement.config.rounds))
+    ask.end(finish(workdir, agreement.config.rounds, _last_sent(agreement, workdir)))
 
 
 def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> Prepared:
@@ -111,8 +112,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> 
         server,
     )
     one_round = host_round(server, jnp.asarray(roster.sizes, jnp.int32), secure, collect)
-    # Parties keep what they keep to themselves.
-    states = on_host(len(roster.parties))
+    states = elsewhere()
     algorithm = Algorithm(
         init=starting(server, clients, states, mesh),
         round=one_round,
@@ -198,8 +198,21 @@ def _collect(
 
 def _params(server: Server, state: ServerState) -> bytes:
     """What parties train from."""
-    flat = ravel_pytree(jax.device_get(server.tell(without_clients(state)).sent))[0]
-    return np.asarray(flat).astype("<f4").tobytes()
+    return _flat(jax.device_get(server.tell(without_clients(state)).sent))
+
+
+def _flat(sent: Sent) -> bytes:
+    return np.asarray(ravel_pytree(sent)[0]).astype("<f4").tobytes()
+
+
+def _last_sent(agreement: Agreement, workdir: Path) -> bytes:
+    """What parties would train from after the last round, from its checkpoint."""
+    _, clients = derived.halves(agreement.config, agreement.roster, agreement.plan)
+    method, folder = clients.method({}), checkpoints(workdir / "checkpoints")
+    own = jax.eval_shape(method.init, jax.random.key(0))
+    saved = folder.read(folder.latest() or 0)
+    leaves = [jnp.asarray(saved[name]) for name in named_leaves({"own": own})]
+    return _flat(method.send(jax.tree.unflatten(jax.tree.structure(own), leaves)))
 
 
 def _draw_of(plan: Plan | NoPlan, state: ServerState) -> str:

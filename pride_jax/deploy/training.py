@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +16,16 @@ from pride_jax.deploy.derived import halves, secure_aggregation, shape_of
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Broadcast
 from pride_jax.engine.contribution import encoder
+from pride_jax.engine.personal import has_own_models
 from pride_jax.engine.secure import added_in
 from pride_jax.engine.server import public_keys
 from pride_jax.engine.simulated import SingleClient, single_client
 from pride_jax.errors import ProtocolError
-from pride_jax.methods.method import Sent
+from pride_jax.methods.method import Method, Sent, State
 from pride_jax.settings import learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.task import Task
-from pride_jax.types import Key
+from pride_jax.types import Key, Params
 
 
 def build_task(config: Experiment, roster: Roster) -> Task:
@@ -39,30 +41,62 @@ def client_program(agreement: Agreement) -> SingleClient:
     return single_client(clients, encoder(added_in(server, secure)), server.weighting)
 
 
-Trained = tuple[Int[np.ndarray, "length"], dict[str, float | int | None]]
-Trainer = Callable[[int, Float[np.ndarray, "length"], int], Trained]
-"""Round, the server's parameters, flat, how many parties are called -> a party's integers with its
-share of the noise, if the plan asks for any, and what it alone is told of them."""
+Told = dict[str, float | int | None]
+"""What a party alone is told of its round."""
+
+
+class Trained(NamedTuple):
+    """What a party has of a round.
+
+    Attributes:
+      integers: that it adds, with its share of the noise, if the plan asks for any.
+      told: what it alone is told of them.
+      state: what it keeps until its next round.
+    """
+
+    integers: Int[np.ndarray, "length"]
+    told: Told
+    state: State
+
+
+class Trainer(NamedTuple):
+    """What a party does with its own examples, by programs that are compiled once.
+
+    Attributes:
+      first: what it keeps before its first round.
+      train: round, what the server sends, flat, how many parties are called, what it kept ->
+        `Trained`.
+      own_models: what the server sends at the end, flat, and what the party kept -> the party's own
+        model, or none where that is everybody's.
+    """
+
+    first: State
+    train: Callable[[int, Float[np.ndarray, "numbers"], int, State], Trained]
+    own_models: Callable[[Float[np.ndarray, "numbers"], State], tuple[Params, ...]]
 
 
 def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
-    """A party's training, whose program is compiled once.
+    """A party's training.
 
     Args:
       agreement: what it knows.
       id_: its id.
       examples: its own.
 
-    Raises (the function):
-      ProtocolError: an update exceeds the integers' range, which noise would hide.
+    Raises (the functions):
+      ProtocolError: an update exceeds the integers' range, which noise would hide, or what the
+        server sends is of another length.
     """
     config, roster = agreement.config, agreement.roster
-    server, _ = halves(config, roster, agreement.plan)
+    server, clients = halves(config, roster, agreement.plan)
+    method = clients.method({})
     program = client_program(agreement)
     round_key = jax.jit(_round_key, static_argnums=0)
     own = of_one_client(examples.inputs, examples.targets, roster.shift, roster.scale)
 
-    def train(round_: int, params: Float[np.ndarray, "length"], called: int) -> Trained:
+    def train(
+        round_: int, params: Float[np.ndarray, "numbers"], called: int, state: State
+    ) -> Trained:
         number = jnp.asarray(np.int32(round_))
         told = Broadcast(
             key=round_key(config.seed, number),
@@ -71,8 +105,8 @@ def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
             norm=jnp.asarray(np.float32(server.plan.clipping.norm)),
             hyper={},
         )
-        given, _ = program(told, own, jnp.asarray(np.int32(id_)), ())
-        seen, reports = jax.device_get((given.clients, given.reports))
+        given, state = jax.device_get(program(told, own, jnp.asarray(np.int32(id_)), state))
+        seen, reports = given.clients, given.reports
         counted = reports._asdict()
         del counted["parts"]
         row = {
@@ -81,9 +115,21 @@ def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
         }
         integers, shares = np.asarray(given.contributions.update), agreement.plan.shares(os.urandom)
         noised = shares.add(integers[None], shares.draw(called, 1))[0]
-        return noised, {"round": round_, **row}
+        return Trained(noised, {"round": round_, **row}, state)
 
-    return train
+    def own_models(params: Float[np.ndarray, "numbers"], state: State) -> tuple[Params, ...]:
+        sent = _unflatten(server.sent, params)
+        if not has_own_models(method, sent, jax.tree.map(lambda leaf: leaf[None], state)):
+            return ()
+        return (method.personal(sent, state),)
+
+    return Trainer(_first_state(config.seed, method), train, own_models)
+
+
+def _first_state(seed: int, method: Method) -> State:
+    """What a client keeps before its first round: made of the model that all start from."""
+    own = method.init(public_keys(jax.random.key(seed))[0])
+    return jax.device_get(jax.jit(lambda own: method.client.state(method.send(own)))(own))
 
 
 def _round_key(seed: int, round_: Int[Array, ""]) -> Key:

@@ -144,3 +144,15 @@ def on_host(num_clients: int) -> States:
         return HostStates(rows[0], rows)
 
     return States(True, init, lend, take_back, save, load)
+
+
+def elsewhere() -> States:
+    """States that clients keep themselves: nothing of them is here."""
+    return States(
+        on_host=True,
+        init=lambda state: (),
+        lend=lambda kept, cohort: ((), jnp.arange(len(cohort.ids))),
+        take_back=lambda kept, cohort, stack: (),
+        save=lambda kept: (),
+        load=lambda saved: (),
+    )

@@ -1,5 +1,6 @@
 """All roles of a deployment in this process."""
 
+import functools
 import os
 
 import numpy as np
@@ -15,7 +16,7 @@ from pride_jax.aggregation.secure_sum import Secret
 from pride_jax.deploy.agreement import directory_from, load_agreement
 from pride_jax.deploy.enrolment import ENROLMENT, load_signing_key
 from pride_jax.deploy.network import Network
-from pride_jax.deploy.roles import respond
+from pride_jax.deploy.roles import awake, respond
 from pride_jax.deploy.server import OUTCOME, SERVER, serve
 from pride_jax.errors import PrideError
 from pride_jax.files import read_json, write_json
@@ -36,6 +37,12 @@ CONFIG = Experiment(
     aggregation=Aggregation("plain", limit=4.0, key_bits=1024, workers=1),
     engine=Engine(per_client=True),
 )
+
+
+def resident():
+    """Roles that keep what they have compiled: folder, request -> reply."""
+    roles = functools.cache(awake)
+    return lambda role, request: roles(role)(request)
 
 
 def network(folder, answer):

@@ -61,7 +61,7 @@ def test_parties_rotate_and_round_as_the_simulation_does(tmp_path, monkeypatch):
         agreement = load_agreement(folder)
         assert isinstance(agreement.plan.mechanism.values, Rotated)
         train = trainer(agreement, message.client, load_examples(folder))
-        integers, told = train(0, params, 2)
+        integers, told, _ = train.train(0, params, 2, train.first)
         np.testing.assert_array_equal(np.frombuffer(message.body, "<i4"), integers)
         assert told["fitted"] == 0 and integers.any()
     assert len(sent) == 2
