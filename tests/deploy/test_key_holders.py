@@ -12,6 +12,7 @@ from pride_jax.deploy.agreement import check_key_holders, load_agreement
 from pride_jax.deploy.enrolment import (
     collect_roster,
     enrol_key_holders,
+    enrolment_in,
     load_signing_key,
 )
 from pride_jax.deploy.local import enrol_all
