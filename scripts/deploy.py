@@ -99,7 +99,7 @@ def enrol(config: Experiment, arguments: argparse.Namespace) -> int:
     """Makes the folder of a party, of the key holders, or of the server."""
     from pride_jax.deploy.apart import enrol_server
     from pride_jax.deploy.bundle import BUNDLE
-    from pride_jax.deploy.enrolment import ENROLMENT, enrol_key_holders, enrol_party
+    from pride_jax.deploy.enrolment import enrol_key_holders, enrol_party, enrolment_in
     from pride_jax.deploy.own_examples import read_examples
 
     folder: Path = arguments.enrol
@@ -131,7 +131,7 @@ def enrol(config: Experiment, arguments: argparse.Namespace) -> int:
         say(f"{arguments.examples}: {len(own.train.targets)} examples, which stay in {folder}")
         folders = [folder]
     for each in folders:
-        say(f"Now hand in {each / ENROLMENT}, and nothing else of that folder")
+        say(f"Now hand in {enrolment_in(each)}, and nothing else of that folder")
     return 0
 
 

@@ -18,14 +18,14 @@ from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.comparison import check_enrolled, compare
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import (
-    ENROLMENT,
     SECRETS,
     collect_roster,
     count_of,
+    enrolment_in,
     keep_examples,
     load_examples,
 )
-from pride_jax.deploy.joining import Say, take_part, wait_for_server
+from pride_jax.deploy.joining import Say, alone, take_part, wait_for_server
 from pride_jax.deploy.own_examples import check_classes, read_examples, to_test_on
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import APP, free_ports, role_command, running
@@ -57,7 +57,7 @@ def enrol_server(
     Args:
       folder: new.
       config: the settings.
-      enrolments: everyone's ``enrolment.json``.
+      enrolments: everyone's, of the folders that they enrolled in.
       host: name or address under which nodes reach the server.
       port: on which they do.
       test: the server's own examples to test on; those of the data set that the config names if
@@ -154,20 +154,22 @@ def join(folder: Path, bundle: Path, told: str, say: Say) -> int:
       0 once the run has ended.
 
     Raises:
-      PrideError: the folder is not complete, the bundle contradicts what the role enrolled with,
-        or the roster is not the others', or has other keys than this role's own.
+      PrideError: the folder is not complete or has joined already, the bundle contradicts what
+        the role enrolled with, the roster is not the others', or has other keys than this role's
+        own, or the server is another, or its clock.
     """
     given = read_bundle(bundle)
-    _need(folder, SECRETS, ENROLMENT, CONFIG)
-    # First: a roster that is not the others' must not come into the folder.
-    compare(folder, given.roster, told)
-    agreement = agreed(folder, given)
-    pin(folder, APP)
-    wait_for_server(given.address, say)
-    (port,) = free_ports(1)
-    command = role_command(folder, given.address, port)
-    with running(folder, command, "role.log") as process:
-        return take_part(folder, agreement, process, say)
+    _need(folder, SECRETS, CONFIG)
+    with alone(folder):
+        # First: a roster that is not the others' must not come into the folder.
+        compare(folder, given.roster, told)
+        agreement = agreed(folder, given)
+        pin(folder, APP)
+        wait_for_server(given.address, folder / AUTHORITY, say)
+        (port,) = free_ports(1)
+        command = role_command(folder, given.address, port)
+        with running(folder, command, "role.log") as process:
+            return take_part(folder, agreement, process, say)
 
 
 def agreed(folder: Path, bundle: Bundle) -> Agreement:
@@ -177,7 +179,7 @@ def agreed(folder: Path, bundle: Bundle) -> Agreement:
       PrideError: see `join`.
     """
     unpack(bundle, folder, trust(read_settings(folder), folder / CODE))
-    agreement, entry = load_agreement(folder), read_json(folder / ENROLMENT)
+    agreement, entry = load_agreement(folder), read_json(enrolment_in(folder))
     check_enrolled(folder, agreement.roster, entry["role"], entry["number"])
     if entry["role"] == "party":
         check_classes(load_examples(folder).targets, agreement.roster.classes)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,7 +28,8 @@ from pride_jax.files import explained, read_json, write_json
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_key_files, build_secure_sum, key_holders
 
-ENROLMENT = "enrolment.json"
+ENROLMENT = ".enrolment.json"
+"""How the name of the file ends that a role hands in; it begins with the name of its folder."""
 EXAMPLES = "examples.npz"
 SECRETS = "secrets"
 NODE_KEY = "node-key"
@@ -35,7 +37,7 @@ _SIGNING_KEY = "signing-key"
 
 
 def enrol_party(folder: Path, config: Experiment, id_: int, own: PublishedSet) -> None:
-    """Makes a party's folder: its keys, its examples, and ``enrolment.json`` to hand in.
+    """Makes a party's folder: its keys, its examples, and the enrolment to hand in.
 
     Args:
       folder: new, or empty; on the party's own machine.
@@ -56,7 +58,27 @@ def enrol_party(folder: Path, config: Experiment, id_: int, own: PublishedSet) -
     write_config(folder, config)
     keep_examples(folder, own)
     about = {"examples": len(targets), "outline": outline_of(own)._asdict()}
-    write_json(folder / ENROLMENT, {"role": "party", "number": id_, **about, **public})
+    _write_enrolment(folder, {"role": "party", "number": id_, **about, **public})
+
+
+def enrolment_in(folder: Path) -> Path:
+    """What a role has handed in, or has to: its folder keeps it, also under another name.
+
+    Raises:
+      RunError: the folder has none, or several.
+    """
+    found = list(folder.glob(f"*{ENROLMENT}"))
+    if len(found) != 1:
+        raise RunError(
+            f"{folder} has {len(found)} files *{ENROLMENT}, expected one: a folder that --enrol "
+            "has made"
+        )
+    return found[0]
+
+
+def _write_enrolment(folder: Path, content: dict[str, Any]) -> None:
+    # Those of several parties can then lie in one folder.
+    write_json(folder / f"{folder.resolve().name}{ENROLMENT}", content)
 
 
 def keep_examples(folder: Path, own: PublishedSet) -> None:
@@ -96,7 +118,7 @@ def count_of(config: Experiment) -> int:
 
 
 def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
-    """Makes the folders of all key holders: their keys, and each an ``enrolment.json`` to hand in.
+    """Makes the folders of all key holders: their keys, and each an enrolment to hand in.
 
     A key holder that makes new keys for every round enrols what it signs them with.
 
@@ -128,7 +150,7 @@ def enrol_key_holders(folder: Path, config: Experiment) -> list[Path]:
             _key_files(config).save_holder(folders[-1] / SECRETS, own)
         write_config(folders[-1], config)
         public |= {"public_key": public_key.to_bytes().hex()}
-        write_json(folders[-1] / ENROLMENT, {"role": "key holder", "number": number, **public})
+        _write_enrolment(folders[-1], {"role": "key holder", "number": number, **public})
     return folders
 
 
@@ -163,7 +185,7 @@ def collect_roster(enrolments: list[Path], dataset: Dataset, code: Mapping[str, 
                 public_keys.add(bytes.fromhex(entry["public_key"]))
         except (KeyError, TypeError, ValueError):
             raise ConfigError(
-                f"{path} is not an enrolment: expected {ENROLMENT} of --enrol"
+                f"{path} is not an enrolment: expected FOLDER{ENROLMENT} of --enrol FOLDER"
             ) from None
     for number, found in outlines.items():
         check_alike(f"Party {number}", found, outline_of(dataset))

@@ -1,16 +1,18 @@
 """What a role's owner sees while the role takes part: the server, the rounds, the end."""
 
 import contextlib
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pride_jax.deploy.agreement import Agreement
+from pride_jax.deploy.clock import check_clock
+from pride_jax.deploy.enrolment import SECRETS
 from pride_jax.deploy.finishing import FINISHED, MODEL
 from pride_jax.deploy.resident import ANSWERS
 from pride_jax.errors import RunError
+from pride_jax.files import claimed
 from pride_jax.privacy.accounting import epsilon
 from pride_jax.privacy.plan import Plan
 from pride_jax.reporting import metrics
@@ -21,22 +23,42 @@ _LOOK_SECONDS, _GRACE_SECONDS = 0.5, 3.0
 _METRICS = "metrics.jsonl"
 
 
-def wait_for_server(address: str, say: Say) -> None:
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps a role from joining twice from one folder.
+
+    Raises:
+      RunError: it has joined already.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(claimed(folder / SECRETS))
+        except RunError:
+            raise RunError(
+                f"{folder} has joined already: expected one --join of it at a time; end the other "
+                "one first"
+            ) from None
+        yield
+
+
+def wait_for_server(address: str, authority: Path, say: Say) -> None:
     """Waits until a server listens, however long that takes.
 
     Args:
       address: host:port.
+      authority: the certificate by which the server is known.
       say: shows a line.
 
     Raises:
-      RunError: the address is none.
+      RunError: the address is none, or it is another server's, or the clocks differ.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise RunError(f"{address!r}: expected the server's host:port")
     told = False
     while True:
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 2):
+        with contextlib.suppress(OSError):
+            check_clock(host, int(port), authority)
             say(f"the server is at {address}")
             return
         if not told:

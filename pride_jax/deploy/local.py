@@ -15,10 +15,10 @@ from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.comparison import compare
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import (
-    ENROLMENT,
     collect_roster,
     enrol_key_holders,
     enrol_party,
+    enrolment_in,
     holder_folder,
 )
 from pride_jax.deploy.pinned import pin
@@ -86,12 +86,12 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     enrolments = []
     if key_holders(config.aggregation).numbers:
         holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
-        enrolments += [holder / ENROLMENT for holder in holders]
+        enrolments += [enrolment_in(holder) for holder in holders]
     ends = np.cumsum(partition.sizes)
     for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
         own = _dealt(dataset, partition.index[end - size : end])
         enrol_party(unfinished / f"party-{id_}", config, id_, own)
-        enrolments.append(unfinished / f"party-{id_}" / ENROLMENT)
+        enrolments.append(enrolment_in(unfinished / f"party-{id_}"))
     server = unfinished / "server"
     make_certificates(server, [LOOPBACK])
     roster = collect_roster(enrolments, dataset, config.code.digests)

@@ -46,7 +46,7 @@ def superlink_command(folder: Path, port: int) -> list[str]:
         *("--database", str(folder / DATABASE)),
         "--disable-runtime-dependency-installation",
     ]
-    return _attended("once", command)
+    return attended("once", command)
 
 
 def role_command(
@@ -70,7 +70,7 @@ def role_command(
         *("--auth-supernode-private-key", str(folder / SECRETS / NODE_KEY)),
         *("--node-config", f'folder="{folder.resolve()}"'),
     ]
-    return _attended("again", resident, supernode)
+    return attended("again", resident, supernode)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -251,7 +251,8 @@ def _flwr(folder: Path, *arguments: str) -> None:
         raise RunError(f"flwr {arguments[0]} {arguments[1]} failed: {said}")
 
 
-def _attended(how: str, *commands: Sequence[str]) -> list[str]:
+def attended(how: str, *commands: Sequence[str]) -> list[str]:
+    """Runs commands ``once`` or ``again`` and again, until the process that started them ends."""
     return [sys.executable, "-m", "pride_jax.deploy.attended", how, json.dumps(commands)]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import SECRETS
+from pride_jax.deploy.processes import attended
 from pride_jax.errors import RunError
 from pride_jax.files import write_atomically
 
@@ -106,4 +107,6 @@ def proxy_command(folder: Path, port: int, link: int) -> list[str]:
             "install your system's package of it"
         )
     configuration = write_configuration(folder, port, link)
-    return [program, "-e", "stderr", "-p", str(folder), "-c", str(configuration.resolve())]
+    command = [program, "-e", "stderr", "-p", str(folder), "-c", str(configuration.resolve())]
+    # A port that a killed server's proxy keeps would keep the server from beginning again.
+    return attended("once", command)

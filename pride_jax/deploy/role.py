@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Secret
 from pride_jax.deploy.agreement import Agreement, load_agreement
-from pride_jax.deploy.enrolment import ENROLMENT, SECRETS, load_examples, load_key
+from pride_jax.deploy.enrolment import SECRETS, enrolment_in, load_examples, load_key
 from pride_jax.errors import ProtocolError
 from pride_jax.files import claimed, read_json
 
@@ -43,7 +43,7 @@ def load_role(folder: Path) -> Me:
       PrideError: what is in the folder cannot be read, or contradicts itself.
     """
     with claimed(folder, wait=True):
-        entry, agreement = read_json(folder / ENROLMENT), load_agreement(folder)
+        entry, agreement = read_json(enrolment_in(folder)), load_agreement(folder)
     if entry["role"] == "party":
         # Before anything is computed, which protecting a message may do, too.
         _use_cores(agreement)

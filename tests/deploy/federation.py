@@ -50,7 +50,7 @@ class Federation(contextlib.ExitStack):
         self.workdir, self.server = folder / "run", folder / "roles" / "server"
         enrol_all(config, folder / "roles")
         self.roster = load_roster(self.server / ROSTER)
-        enrolled = [enrolment.parent for enrolment in (folder / "roles").rglob(ENROLMENT)]
+        enrolled = [enrolment.parent for enrolment in (folder / "roles").rglob(f"*{ENROLMENT}")]
         for role in (self.server, *enrolled):
             (role / AUTHORITY).write_bytes((link[0] / AUTHORITY).read_bytes())
         settings = {"workdir": str(self.workdir.resolve()), "timeout": timeout}

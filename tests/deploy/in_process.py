@@ -47,7 +47,7 @@ def resident():
 
 def network(folder, answer):
     """Reaches the roles whose folders are there; ``answer`` gives None for one that is silent."""
-    roles = sorted(enrolment.parent for enrolment in folder.rglob(ENROLMENT))
+    roles = sorted(enrolment.parent for enrolment in folder.rglob(f"*{ENROLMENT}"))
 
     def exchange(requests, seconds):
         for node, request in requests.items():

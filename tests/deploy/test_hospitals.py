@@ -75,8 +75,11 @@ def test_hospitals_follow_the_readme_and_everybody_ends_with_the_model(tmp_path)
         run(command)
     run(told(hold))
     table(tmp_path / "test.csv", 60, 9)
-    enrolments = [str(path) for path in sorted(tmp_path.glob("*/enrolment.json"))]
-    at = collect.index("*/enrolment.json")
+    # All lie in one folder: each is named as its role's folder is.
+    for handed_in in list(tmp_path.glob("*/*.enrolment.json")):
+        shutil.copy(handed_in, tmp_path)
+    enrolments = [str(path) for path in sorted(tmp_path.glob("*.enrolment.json"))]
+    at = collect.index("*.enrolment.json")
     collect[at : at + 1] = enrolments
     run([*told(collect), "--host", "127.0.0.1", "--port", str(port)])
     bundle = read_bundle(tmp_path / "server" / "bundle.json")
@@ -98,10 +101,15 @@ def test_hospitals_follow_the_readme_and_everybody_ends_with_the_model(tmp_path)
     try:
         rows = tmp_path / "runs" / "server_deployed" / "metrics.jsonl"
         wait_until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2)
-        # One is killed, and started again as README says.
-        roles["hospital-1"].send_signal(signal.SIGKILL)
-        roles["hospital-1"].wait()
-        roles["hospital-1"] = joins("hospital-1")
+        # One is killed, one is ended, and while the round waits for them so is the server.
+        for name, number in (("hospital-1", signal.SIGKILL), ("hospital-2", signal.SIGINT)):
+            roles[name].send_signal(number)
+            roles[name].wait()
+        served.send_signal(signal.SIGKILL)
+        served.wait()
+        # All three are started again, as README says.
+        roles |= {name: joins(name) for name in ("hospital-1", "hospital-2")}
+        served = start("serve", [*told(serve), "--resume"])
         assert "round" in run(told(status))
         ends = time.monotonic() + 300
         assert served.wait(ends - time.monotonic()) == 0

@@ -10,9 +10,9 @@ from pride_jax.aggregation.shares import share_from_bytes, signed_share
 from pride_jax.deploy import introduction, opening
 from pride_jax.deploy.agreement import check_key_holders, load_agreement
 from pride_jax.deploy.enrolment import (
-    ENROLMENT,
     collect_roster,
     enrol_key_holders,
+    enrolment_in,
     load_signing_key,
 )
 from pride_jax.deploy.local import enrol_all
@@ -237,7 +237,7 @@ def test_holders_are_enrolled_from_one_dealing_all_of_them(roles, tmp_path):
 
     def roster_of(*folders):
         return collect_roster(
-            [folder / ENROLMENT for folder in (*folders, roles / "party-0")], dataset, {}
+            [enrolment_in(folder) for folder in (*folders, roles / "party-0")], dataset, {}
         )
 
     check_key_holders(TWO_OF_THREE, roster_of(*holders))

@@ -12,7 +12,7 @@ from pride_jax.deploy.apart import agreed, enrol_server, join
 from pride_jax.deploy.bundle import BUNDLE, read_bundle, unpack
 from pride_jax.deploy.certificates import AUTHORITY
 from pride_jax.deploy.comparison import compare
-from pride_jax.deploy.enrolment import ENROLMENT, enrol_party, load_examples, load_test_set
+from pride_jax.deploy.enrolment import enrol_party, enrolment_in, load_examples, load_test_set
 from pride_jax.deploy.finishing import FINISHED
 from pride_jax.deploy.own_examples import read_examples
 from pride_jax.deploy.status import status
@@ -53,7 +53,7 @@ def enrolled(tmp_path):
 
 
 def collected(folder, test=None, config=HOSPITALS):
-    enrolments = [folder / f"party-{party}" / ENROLMENT for party in range(3)]
+    enrolments = [enrolment_in(folder / f"party-{party}") for party in range(3)]
     return enrol_server(folder / "server", config, enrolments, "localhost", 8000, test)
 
 

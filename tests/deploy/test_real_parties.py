@@ -356,7 +356,7 @@ def test_strangers_are_not_listened_to(federation, tmp_path):
     unknown.node("party-0")
     # One that may log in, and says that it is party 1, without that party's key.
     register(parties.link[0], others.roster)
-    for name in ("enrolment.json", "roster.json", "agreed.json"):
+    for name in ("party-1.enrolment.json", "roster.json", "agreed.json"):
         shutil.copy(parties.role("party-1") / name, others.role("party-1") / name)
     others.tamper("party-1", SAYS_WHAT_IT_LIKES)
     others.node("party-1")

@@ -24,7 +24,7 @@ from pride_jax.deploy.agreement import (
     shared_settings,
     write_config,
 )
-from pride_jax.deploy.enrolment import ENROLMENT, enrol_party
+from pride_jax.deploy.enrolment import ENROLMENT, enrol_party, enrolment_in
 from pride_jax.deploy.journal import Done, journal
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.memory import SHARES, load_kept
@@ -287,7 +287,7 @@ def test_secrets_are_their_owners_alone(roles, tmp_path):
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     examples = roles / "party-0" / "examples.npz"
     assert stat.S_IMODE(examples.stat().st_mode) == 0o600
-    enrolled = (roles / "party-0" / ENROLMENT).read_text()
+    enrolled = enrolment_in(roles / "party-0").read_text()
     seed = (roles / "party-0" / "secrets" / "signing-key").read_bytes()
     assert seed.hex() not in enrolled
     with pytest.raises(RunError, match="not empty"):
@@ -382,7 +382,7 @@ def own_code(tmp_path_factory):
 
 
 def test_each_role_has_its_own_copy_of_own_code_and_the_roster_its_digests(own_code):
-    folders = [path.parent for path in own_code.rglob(ENROLMENT)]
+    folders = [path.parent for path in own_code.rglob(f"*{ENROLMENT}")]
     assert len(folders) == 3
     for folder in (own_code / "server", *folders):
         assert {path.name for path in (folder / own.CODE).iterdir()} == {"nets.py", "sets.py"}
