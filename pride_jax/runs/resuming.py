@@ -12,9 +12,19 @@ from pride_jax.settings.files import Change, changes, to_dict
 CONFIG = "config.json"
 SUMMARY = "summary.json"
 
-HARMLESS = ("engine.chunk", "engine.devices", "aggregation.workers", "data.dir", "evaluation.every")
+HARMLESS = (
+    "engine.platform",
+    "engine.chunk",
+    "engine.devices",
+    "engine.graphs",
+    "engine.convolutions",
+    "aggregation.workers",
+    "data.dir",
+    "evaluation.every",
+)
 """Settings that do not change what is learned: how a machine is used, where data lie, when rounds
-are evaluated. A chunk may change in which order floats are added, and so their last bits."""
+are evaluated. A chunk, a platform and the form of
+convolutions may change in which order floats are added, and so their last bits."""
 
 _CORRELATED = ("banded", "blt")
 

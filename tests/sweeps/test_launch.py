@@ -157,16 +157,16 @@ def test_runs_share_out_the_cores_or_have_a_gpu_each(monkeypatch):
         assert len(shares) == min(2, jobs or len(everything))
         assert frozenset().union(*shares) == everything
     assert len(places(2 * len(everything), None, None)) == len(everything)
-    assert [place.gpus for place in places(2, visible_gpus(8), None)] == [(0,), (1,)]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6,7")
-    assert [place.gpus for place in places(9, visible_gpus(2), None)] == [(4,), (6,)]
+    assert [place.gpu for place in places(2, visible_gpus(8), None)] == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-8a,7")
+    assert [place.gpu for place in places(9, visible_gpus(2), None)] == ["4", "GPU-8a"]
 
 
 @pytest.mark.parametrize(
     ("visible", "options", "told"),
     [
         ("0,1", {"gpus": 3}, "--gpus 3 with CUDA_VISIBLE_DEVICES=0,1: expected"),
-        ("GPU-8", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=GPU-8: expected"),
+        ("", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=: expected"),
         ("0", {"gpus": 0}, "expected a whole number of at least 1"),
         ("0", {"jobs": -1}, "expected a whole number of at least 1"),
         ("0", {"gpus": 1, "jobs": 1}, "--gpus 1 and --jobs 1: expected one of them"),
