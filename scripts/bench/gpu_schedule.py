@@ -43,6 +43,7 @@ from pride_jax.privacy.clipping import Flat
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
+from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampler import Sampler
 from pride_jax.privacy.sampling import fixed_size
 from pride_jax.privacy.values import DeviceIntegers, FixedPoint, Integers
@@ -178,7 +179,7 @@ def lowered(case: Case, mesh: Mesh) -> Any:
     )
     server, clients = halves_of(method, sizes, _sampler_or_plan(case, sampler, model))
     federation = Federation(server, clients, _examples(case, mesh))
-    state = jax.eval_shape(lambda key: server.init(key, key, 0, {}), jax.random.key(0))
+    state = jax.eval_shape(lambda: server.init(jax.random.key(0), study_key(0), 0, {}))
     state = _on(mesh, state, jax.tree.map(lambda _: PartitionSpec(), state))
     here = clients_mesh(jax.devices("cpu")[:1])
     if case.sum in ("floats", "gaussian"):

@@ -18,7 +18,7 @@ from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.settings.experiment import Data, Evaluation, Experiment, Model
 from pride_jax.settings.files import load_config
-from pride_jax.sweeps.launch import carry_out, launched, places, visible_gpus
+from pride_jax.sweeps.launch import carry_out_at, launched, places, visible_gpus
 from pride_jax.sweeps.sweep import Planned, parse_over, plan, sweep
 
 ROOT = Path(__file__).parents[2]
@@ -71,10 +71,9 @@ def test_a_killed_run_and_a_failing_one_stop_nothing_and_only_they_are_run_again
     assert 3 < len(metrics.read(killed / "metrics.jsonl")) < CONFIG.rounds
     for pickled in tmp_path.glob("jobs/*/*/*_submitted.pkl"):
         loaded = DelayedSubmission.load(pickled)
-        assert loaded.function.__name__ == carry_out.__name__
-        assert [type(argument).__name__ for argument in loaded.args] == [
-            *("Experiment", "PosixPath", "frozenset", "bool")
-        ]
+        assert loaded.function.__name__ == carry_out_at.__name__
+        kinds = [type(argument).__name__ for argument in loaded.args]
+        assert kinds == ["Place", "Experiment", "PosixPath"]
 
     before = (fine / "summary.json").stat().st_mtime_ns
     went_on.clear()
