@@ -45,7 +45,7 @@ from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import study_key
 from pride_jax.privacy.sampler import Sampler
-from pride_jax.privacy.sampling import fixed_size
+from pride_jax.privacy.sampling import fixed_size, full
 from pride_jax.privacy.values import DeviceIntegers, FixedPoint, Integers
 from pride_jax.runs.devices import GRAPHS
 from pride_jax.runs.lines import as_line
@@ -169,8 +169,10 @@ def lowered(case: Case, mesh: Mesh) -> Any:
     """A case's round, or rounds, for devices that need not be there."""
     examples, _, batch = _EXAMPLES[case.network]
     model = build_model(case)
-    sizes = np.full(_CLIENTS, examples, np.int32)
-    sampler = fixed_size(_CLIENTS, case.chunk * case.cards)
+    cohort = case.chunk * case.cards
+    # Everybody, where no bound is known for cohorts.
+    sampler = full(cohort) if case.sum == "skellam" else fixed_size(_CLIENTS, cohort)
+    sizes = np.full(sampler.num_clients, examples, np.int32)
     method = fedavg(
         classification(model, _CLASSES),
         optax.sgd(0.05),
@@ -178,7 +180,7 @@ def lowered(case: Case, mesh: Mesh) -> Any:
         training=LocalTraining(batch_size=batch),
     )
     server, clients = halves_of(method, sizes, _sampler_or_plan(case, sampler, model))
-    federation = Federation(server, clients, _examples(case, mesh))
+    federation = Federation(server, clients, _examples(case, mesh, len(sizes)))
     state = jax.eval_shape(lambda: server.init(jax.random.key(0), study_key(0), 0, {}))
     state = _on(mesh, state, jax.tree.map(lambda _: PartitionSpec(), state))
     here = clients_mesh(jax.devices("cpu")[:1])
@@ -212,7 +214,7 @@ def _sampler_or_plan(case: Case, sampler: Sampler, model: Model) -> Any:
     return Plan(sampler=sampler, clipping=Flat(0.5), mechanism=mechanism, rounds=1000, delta=1e-6)
 
 
-def _examples(case: Case, mesh: Mesh) -> FederatedData:
+def _examples(case: Case, mesh: Mesh, count: int) -> FederatedData:
     """Shapes of the clients' examples, which nothing is read of."""
     examples, shape, _ = _EXAMPLES[case.network]
     total = 100 * examples
@@ -222,8 +224,8 @@ def _examples(case: Case, mesh: Mesh) -> FederatedData:
         shift=jax.ShapeDtypeStruct((), jnp.float32),
         scale=jax.ShapeDtypeStruct((), jnp.float32),
         index=jax.ShapeDtypeStruct((total,), jnp.int32),
-        offsets=jax.ShapeDtypeStruct((_CLIENTS,), jnp.int32),
-        sizes=jax.ShapeDtypeStruct((_CLIENTS,), jnp.int32),
+        offsets=jax.ShapeDtypeStruct((count,), jnp.int32),
+        sizes=jax.ShapeDtypeStruct((count,), jnp.int32),
     )
     return _on(mesh, shapes, data_specs())
 
