@@ -50,9 +50,9 @@ def audit(config: Experiment, arguments: argparse.Namespace) -> int:
     """Audits as asked."""
     from pride_jax.attacks.run_audit import Setting, as_json, measure, show
     from pride_jax.reporting.audit_plots import join
-    from pride_jax.runs.devices import keep_programs, use_cores
+    from pride_jax.runs.devices import keep_programs, use_devices
 
-    use_cores(config.engine.devices)
+    use_devices(config.engine)
     keep_programs()
     setting = Setting(arguments.canaries, arguments.repetitions)
     report = measure(config, setting, Path("runs") / arguments.config.stem / "secrets")

@@ -170,11 +170,11 @@ def run(config: Experiment, arguments: argparse.Namespace) -> int:
     from pride_jax.files import read_json
     from pride_jax.reporting.live import progress
     from pride_jax.reporting.terminal import show_disclosure, show_result, show_summary
-    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.devices import use_devices
 
     name = arguments.config.stem if arguments.local else arguments.serve.name
     workdir = arguments.workdir or Path("runs") / f"{name}_deployed"
-    use_cores(config.engine.devices)
+    use_devices(config.engine)
     with progress(config) as shown:
         rest = {"resume": arguments.resume, "timeout": arguments.timeout, "report": shown.report}
         if arguments.local:

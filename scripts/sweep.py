@@ -176,9 +176,9 @@ def keep_no_programs(config: Experiment) -> None:
     """As `executor` readies JAX; but a program on disk would tell which settings were drawn."""
     import jax
 
-    from pride_jax.runs.devices import use_cores
+    from pride_jax.runs.devices import use_devices
 
-    use_cores(config.engine.devices)
+    use_devices(config.engine)
     jax.config.update("jax_enable_compilation_cache", False)
 
 
@@ -210,9 +210,9 @@ def executor(
         return launched(workdir / "jobs", watch, gpus=gpus, jobs=jobs)
     if gpus is not None or jobs is not None:
         raise ConfigError("--gpus and --jobs: expected a --launcher, local or slurm, with them")
-    from pride_jax.runs.devices import keep_programs, use_cores
+    from pride_jax.runs.devices import keep_programs, use_devices
 
-    use_cores(config.engine.devices)
+    use_devices(config.engine)
     keep_programs()
     if arguments.together:
         from pride_jax.sweeps.together import together

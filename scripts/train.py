@@ -169,10 +169,10 @@ def others(
     Raises:
       PrideError: they cannot be found.
     """
-    from pride_jax.runs.devices import keep_programs, use_cores
+    from pride_jax.runs.devices import keep_programs, use_devices
     from pride_jax.runs.hosts import joined
 
-    use_cores(config.engine.devices)
+    use_devices(config.engine)
     keep_programs()
     if arguments.coordinator is not None:
         return joined(arguments.coordinator, arguments.processes, arguments.process)
@@ -202,8 +202,10 @@ def train(config: Experiment, workdir: Path, arguments: argparse.Namespace) -> i
         show_result,
         show_summary,
     )
+    from pride_jax.runs.devices import devices_told
     from pride_jax.runs.experiment import run
 
+    print(f"computes on {devices_told()}")
     with progress(config) as shown:
         summary = run(
             config,

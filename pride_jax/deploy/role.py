@@ -59,9 +59,9 @@ def load_role(folder: Path) -> Me:
 
 
 def _use_cores(agreement: Agreement) -> None:
-    from pride_jax.runs.devices import keep_programs, use_cores
+    from pride_jax.runs.devices import keep_programs, use_devices
 
-    use_cores(agreement.config.engine.devices)
+    use_devices(agreement.config.engine)
     keep_programs()
 
 

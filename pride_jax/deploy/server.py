@@ -36,7 +36,7 @@ from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
 from pride_jax.reporting.watching import need_extras
 from pride_jax.runs.checkpoints import checkpoints, named_leaves
-from pride_jax.runs.devices import keep_programs, use_cores
+from pride_jax.runs.devices import keep_programs, use_devices
 from pride_jax.runs.experiment import run_in
 from pride_jax.runs.figures import own_folder
 from pride_jax.runs.models import seen_in
@@ -77,7 +77,7 @@ def serve(folder: Path, network: Network) -> None:
 
 def _serve(folder: Path, network: Network) -> None:
     settings, agreement = read_json(folder / SERVER), load_agreement(folder)
-    use_cores(agreement.config.engine.devices)
+    use_devices(agreement.config.engine)
     keep_programs()
     workdir = Path(settings["workdir"])
     notes = own_folder(workdir, agreement.config.privacy.hides)

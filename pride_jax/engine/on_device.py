@@ -66,14 +66,14 @@ def on_device(mesh: Mesh | None = None, chunk: int | None = None) -> Adder:
         if states.on_host:
             one_round = _round_with_states_on_host(federation, work_with, decode, states, most)
             return Algorithm(init, one_round, repeated(one_round), no_program, params, states)
-        round_with = _round_with(federation, work_with, decode, states)
-        rounds_with = _rounds_with(round_with)
-        one_round, many_rounds = (within_memory(each, most) for each in (round_with, rounds_with))
+        of_round = round_with(federation, work_with, decode, states)
+        of_rounds = rounds_with(of_round)
+        one_round, many_rounds = (within_memory(each, most) for each in (of_round, of_rounds))
         return Algorithm(
             init,
             lambda state: one_round(data, state)(),
             lambda state, until: many_rounds(data, state, jnp.asarray(until, jnp.int32))(),
-            rounds_with(most),
+            of_rounds(most),
             params,
             states,
         )
@@ -87,12 +87,13 @@ _Round = Callable[[FederatedData, ServerState], tuple[ServerState, RoundInfo]]
 _Decode = Callable[[Contribution], Contribution]
 
 
-def _round_with(
+def round_with(
     federation: Federation, work_with: Callable[[int], Work], decode: _Decode, states: States
 ) -> Callable[[int], _Round]:
+    """Makes, for a chunk, the function that is one round, not yet compiled."""
     server = federation.server
 
-    def round_with(chunk: int) -> _Round:
+    def with_chunk(chunk: int) -> _Round:
         work = work_with(chunk)
 
         def one_round(data: FederatedData, state: ServerState) -> tuple[ServerState, RoundInfo]:
@@ -104,13 +105,15 @@ def _round_with(
 
         return one_round
 
-    return round_with
+    return with_chunk
 
 
-def _rounds_with(round_with: Callable[[int], _Round]) -> Callable[[int], Callable[..., Any]]:
-    def rounds_with(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
+def rounds_with(of_round: Callable[[int], _Round]) -> Callable[[int], Callable[..., Any]]:
+    """Makes, for a chunk, the function of data, state and the round until which it goes."""
+
+    def with_chunk(chunk: int) -> Callable[..., tuple[ServerState, RoundInfo]]:
         # Traced once, for the shapes and for the loop.
-        one_round = jax.jit(round_with(chunk), inline=True)
+        one_round = jax.jit(of_round(chunk), inline=True)
 
         def many_rounds(
             data: FederatedData, state: ServerState, until: Int[Array, ""]
@@ -125,7 +128,7 @@ def _rounds_with(round_with: Callable[[int], _Round]) -> Callable[[int], Callabl
 
         return many_rounds
 
-    return rounds_with
+    return with_chunk
 
 
 def _round_with_states_on_host(

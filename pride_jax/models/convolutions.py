@@ -2,8 +2,9 @@
 
 XLA's CPU backend finds no fast path for the gradients of ``lax.conv_general_dilated`` inside a loop
 body (JAX issue 12868), nor for the grouped convolution into which ``vmap`` over kernels turns.
-Here both gradients are ordinary channels-last convolutions, and on a CPU a batch of kernels is
-looped over instead of grouped: the loop keeps the fast path.
+Here both gradients are ordinary channels-last convolutions. Under ``vmap``, a CPU loops over the
+kernels instead of grouping them, which keeps the fast path; for other devices
+`with_batched_kernels` says what a batch of kernels becomes.
 
 `with_own_gradients` replaces the convolutions of a function, inside ``jit``, ``remat``, ``scan``,
 ``cond`` and ``while`` too. Any number of spatial axes, strides, padding of zero or more and any
@@ -12,10 +13,13 @@ order of axes are replaced. What stays as the function has it: grouped (depthwis
 whatever stands inside a function with a derivative rule of its own.
 """
 
+import contextlib
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, Literal, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +28,20 @@ from jax.extend import core
 from jax.extend.core import primitives
 from jaxtyping import Array
 
+from pride_jax.errors import ConfigError
+from pride_jax.types import Key, Model, Params
+from pride_jax.validated import expect
+
 Function = TypeVar("Function", bound=Callable)
 Padding = tuple[tuple[int, int], ...]
 Precision = Any
 """As `jax.lax` says it in a traced program: None or a pair of ``lax.Precision``."""
+
+BatchedKernels = Literal["grouped", "products"]
+"""What a convolution with a kernel a client becomes on a GPU: one convolution of as many groups, or
+products of matrices, for which every window of an image is copied to a row."""
+
+_batched_kernels: ContextVar[BatchedKernels] = ContextVar("batched_kernels", default="grouped")
 
 _ENTERED = {
     primitives.jit_p,
@@ -36,6 +50,41 @@ _ENTERED = {
     primitives.cond_p,
     primitives.while_p,
 }
+
+
+def with_batched_kernels(model: Model, form: BatchedKernels) -> Model:
+    """The same model, of whose convolutions batches of kernels become what ``form`` says.
+
+    Values agree up to float rounding. A CPU has its loop in either case.
+
+    Raises:
+      ConfigError: there is no such form.
+    """
+    expect("model", model, Model, "a Model, such as cnn(features, outputs)")
+    if form not in get_args(BatchedKernels):
+        raise ConfigError(
+            f"Batches of kernels as {form!r}: expected one of {', '.join(get_args(BatchedKernels))}"
+        )
+
+    def apply(params: Params, inputs: Array) -> Array:
+        with _as(form):
+            return model.apply(params, inputs)
+
+    def train(params: Params, inputs: Array, key: Key) -> Array:
+        with _as(form):
+            return model.train(params, inputs, key)
+
+    return Model(model.init, apply, train)
+
+
+@contextlib.contextmanager
+def _as(form: BatchedKernels) -> Iterator[None]:
+    """Says what batches of kernels become in what is traced within the block."""
+    before = _batched_kernels.set(form)
+    try:
+        yield
+    finally:
+        _batched_kernels.reset(before)
 
 
 def with_own_gradients(function: Function) -> Function:
@@ -124,7 +173,7 @@ def _any_layout(params: dict[str, Any], x: Array, kernel: Array) -> Array:
     if math.prod(kernel.shape[:-2]) == 1 and not any(side for pair in padding for side in pair):
         result = _product(x, kernel, strides, precision)
     else:
-        result = convolution(strides, padding, precision)(x, kernel)
+        result = convolution(strides, padding, precision, _batched_kernels.get())(x, kernel)
     batch, channels, *space = spec.out_spec
     places = (batch, *space, channels)
     return _transposed(result, tuple(places.index(axis) for axis in range(len(places))))
@@ -145,7 +194,10 @@ def _product(x: Array, kernel: Array, strides: tuple[int, ...], precision: Preci
 
 @functools.cache
 def convolution(
-    strides: tuple[int, ...], padding: Padding, precision: Precision
+    strides: tuple[int, ...],
+    padding: Padding,
+    precision: Precision,
+    form: BatchedKernels = "grouped",
 ) -> Callable[[Array, Array], Array]:
     """A channels-last convolution that is fast in loops and under vmap, and so are its gradients.
 
@@ -153,12 +205,13 @@ def convolution(
       strides: of the window, one a spatial axis.
       padding: zeros before and after, for each spatial axis.
       precision: of its products and of those of its gradients, wherever these are traced.
+      form: of a batch of kernels on other devices than CPUs.
 
     Returns:
       A function of images ``[batch, *space, inputs]`` and a kernel ``[*window, inputs, outputs]``,
       differentiable in reverse any number of times.
     """
-    forward = _batchable(strides, padding, precision)
+    forward = _batchable(strides, padding, precision, form)
     axes = range(len(strides))
 
     def backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
@@ -173,10 +226,10 @@ def convolution(
         ones = (1,) * len(strides)
         flipped = jnp.flip(kernel, tuple(axes)).swapaxes(-2, -1)
         spread_x, to_x = _cut(spread, to_x)
-        x_gradient = convolution(ones, to_x, precision)(spread_x, flipped)
+        x_gradient = convolution(ones, to_x, precision, form)(spread_x, flipped)
         x, to_kernel = _cut(x, to_kernel)
         # Channels become the batch, and the batch the channels that are summed over.
-        kernel_gradient = convolution(ones, to_kernel, precision)(
+        kernel_gradient = convolution(ones, to_kernel, precision, form)(
             jnp.swapaxes(x, 0, -1), jnp.moveaxis(spread, 0, -2)
         )
         return x_gradient, jnp.moveaxis(kernel_gradient, 0, -2)
@@ -206,7 +259,7 @@ def _cut(x: Array, padding: Sequence[tuple[int, int]]) -> tuple[Array, Padding]:
 
 
 def _batchable(
-    strides: tuple[int, ...], padding: Padding, precision: Precision
+    strides: tuple[int, ...], padding: Padding, precision: Precision, form: BatchedKernels
 ) -> Callable[[Array, Array], Array]:
     """The convolution alone, whose kernel may be batched by vmap."""
     space = "".join(chr(ord("0") + axis) for axis in range(len(strides)))
@@ -231,8 +284,50 @@ def _batchable(
             merged = batched(x.reshape(-1, *x.shape[2:]), kernel)
             return merged.reshape(axis_size, -1, *merged.shape[1:]), True
         xs = x if x_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+        each = {
+            "grouped": convolve,
+            "products": lambda x, kernel: of_windows(x, kernel, strides, padding, precision),
+        }[form]
         return lax.platform_dependent(
-            xs, kernel, cpu=loop_over_kernels, default=jax.vmap(convolve)
+            xs, kernel, cpu=loop_over_kernels, default=jax.vmap(each)
         ), True
 
     return batched
+
+
+def of_windows(
+    x: Array, kernel: Array, strides: tuple[int, ...], padding: Padding, precision: Precision
+) -> Array:
+    """A channels-last convolution as one product of matrices: a window of an image is a row.
+
+    Slices gather the windows: one for each place in the window, or one for each place where the
+    window stands, whichever are fewer. So a kernel's gradient, whose windows are as large as the
+    image and stand in few places, copies as much as the convolution.
+    """
+    window, size = kernel.shape[:-2], x.shape[1:-1]
+    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)])
+    space = tuple(
+        (side + sum(pad) - reach) // stride + 1
+        for side, pad, reach, stride in zip(size, padding, window, strides, strict=True)
+    )
+    reached = [(places - 1) * stride + 1 for places, stride in zip(space, strides, strict=True)]
+
+    def cut(begin: Sequence[int], sides: Sequence[int], steps: Sequence[int]) -> Array:
+        ends = [first + side for first, side in zip(begin, sides, strict=True)]
+        channels = x.shape[-1]
+        start, stop = (0, *begin, 0), (x.shape[0], *ends, channels)
+        return lax.slice(padded, start, stop, (1, *steps, 1))
+
+    if math.prod(window) <= math.prod(space):
+        inside = itertools.product(*map(range, window))
+        windows = jnp.stack([cut(place, reached, strides) for place in inside], axis=-2)
+    else:
+        stands = itertools.product(
+            *(range(0, reach, stride) for reach, stride in zip(reached, strides, strict=True))
+        )
+        ones = (1,) * len(window)
+        windows = jnp.stack([cut(place, window, ones) for place in stands], axis=1)
+    outputs = kernel.shape[-1]
+    rows, columns = windows.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs)
+    product = lax.dot(rows, columns, precision=precision)
+    return product.reshape(x.shape[0], *space, outputs)

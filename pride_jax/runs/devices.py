@@ -7,9 +7,40 @@ import jax
 
 from pride_jax.engine.cores import cores
 from pride_jax.errors import ConfigError
+from pride_jax.settings.experiment import Engine
 
 _PATIENCE = 7 * 24 * 3600
 """Seconds that a core waits for the others, whose clients may be much longer; XLA's own are 40."""
+
+GRAPHS = "--xla_gpu_enable_command_buffer=+WHILE,+CONVOLUTION"
+"""Makes loops and convolutions part of CUDA graphs; to be asked before JAX first computes."""
+
+
+def use_devices(settings: Engine) -> None:
+    """Makes JAX see the devices that a run is to have; to be called before JAX first computes.
+
+    Raises:
+      ConfigError: JAX has computed already, such as in a config.
+    """
+    if settings.platform == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    if settings.graphs:
+        _ask_xla(GRAPHS)
+    use_cores(settings.devices)
+
+
+def devices_told() -> str:
+    """What this process computes on, in words; and what it leaves idle."""
+    here = jax.local_devices()
+    if here[0].platform != "cpu":
+        return f"{len(here)} × {here[0].device_kind}"
+    told = f"{len(here)} CPU core{'s' * (len(here) > 1)}"
+    if Path("/dev/nvidiactl").exists():
+        told += (
+            ", not on the machine's GPU, which JAX does not see: install the extra cuda, or hide "
+            "the GPU with engine.platform=cpu"
+        )
+    return told
 
 
 def use_cores(devices: int | None = None) -> int:

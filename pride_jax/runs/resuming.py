@@ -17,12 +17,13 @@ START_COPIED = "start.tmp"
 """The same while it is copied."""
 
 HARMLESS = (
-    *("engine.chunk", "engine.devices", "aggregation.workers", "data.dir", "evaluation.every"),
+    *("engine.platform", "engine.chunk", "engine.devices", "engine.graphs", "engine.convolutions"),
+    *("aggregation.workers", "data.dir", "evaluation.every"),
     *("watch.tensorboard", "watch.wandb"),
 )
 """Settings that do not change what is learned: how a machine is used, where data lie, when rounds
-are evaluated, who looks on. A chunk may change in which order floats are added, and so
-their last bits."""
+are evaluated, who looks on. A chunk, a platform and the form of convolutions may change in which
+order floats are added, and so their last bits."""
 
 _CORRELATED = ("banded", "blt")
 

@@ -289,9 +289,14 @@ def build_mesh(settings: config.Engine) -> Mesh:
     """The devices over which clients are sharded: as many of every process.
 
     Raises:
-      ConfigError: more devices are asked for than there are.
+      ConfigError: more devices are asked for than there are, or others.
     """
     here = jax.local_devices()
+    if settings.platform == "gpu" and here[0].platform == "cpu":
+        raise ConfigError(
+            "engine.platform='gpu', but JAX sees CPU cores alone: install the extra cuda and see "
+            "that the driver loads (nvidia-smi), or ask for 'auto'"
+        )
     count = settings.devices or len(here)
     if count > len(here):
         raise ConfigError(

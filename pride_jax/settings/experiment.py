@@ -258,6 +258,8 @@ class Privacy(Validated):
 class Engine(Validated):
     """How the device does the work; changes speed and memory, not what is computed."""
 
+    platform: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute: on GPUs where JAX sees some, never, or not at all without one."""
     chunk: int | None = None
     """Clients trained together on a device; a measured default if not given."""
     devices: int | None = None
@@ -266,6 +268,12 @@ class Engine(Validated):
     per_client: bool = False
     """Each client is trained by itself, on its own examples alone, as a party of a deployment is:
     to the same bits, and slower. For protocols that add integers."""
+    graphs: bool = False
+    """Whether a GPU runs loops as parts of CUDA graphs, without waiting for the host at each step.
+    No card has measured it yet."""
+    convolutions: Literal["grouped", "products"] = "grouped"
+    """What a convolution with other kernels for each client becomes on a GPU: grouped, or products
+    of matrices, which move more bytes. No card has measured it yet."""
 
     def _check(self) -> None:
         self._at_least(1, "chunk", "devices")

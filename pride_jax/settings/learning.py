@@ -26,6 +26,7 @@ from pride_jax.methods.method import (
     uniform,
 )
 from pride_jax.methods.personal_layers import personal_layers
+from pride_jax.models.convolutions import BatchedKernels, with_batched_kernels
 from pride_jax.models.precision import with_precision
 from pride_jax.settings import own
 from pride_jax.settings.names import call
@@ -64,8 +65,8 @@ WEIGHTINGS = {"examples": by_examples, "uniform": uniform}
 
 def build_model(experiment: config.Experiment, examples: Shape) -> Model:
     """The model for inputs of that shape and so many outputs, in the precision of its clients."""
-    client = experiment.client
-    return _model(experiment.model, experiment.code, client.precision, *examples)
+    precision, kernels = experiment.client.precision, experiment.engine.convolutions
+    return _model(experiment.model, experiment.code, precision, kernels, *examples)
 
 
 Begin = Callable[[Task], Task]
@@ -89,11 +90,12 @@ def _model(
     named: config.Model,
     code: own.Code,
     precision: Any,
+    kernels: BatchedKernels,
     features: tuple[int, ...],
     outputs: int,
 ) -> Model:
     made = call(named, code, Model, features=features, outputs=outputs)
-    return with_precision(made, precision)
+    return with_precision(with_batched_kernels(made, kernels), precision)
 
 
 @functools.cache

@@ -30,11 +30,11 @@ class Place(NamedTuple):
     """Where one run at a time goes on.
 
     Attributes:
-      gpus: the numbers of the GPUs that it sees.
+      gpu: the GPU that it sees, as CUDA_VISIBLE_DEVICES names it; none if empty.
       share: the cores that it is kept to; None leaves that to the system.
     """
 
-    gpus: tuple[int, ...] = ()
+    gpu: str = ""
     share: frozenset[int] | None = None
 
 
@@ -59,22 +59,20 @@ def launched(
     """
     need_submitit("local")
     check_counts(gpus, jobs)
-    numbers = None if gpus is None else visible_gpus(gpus)
+    names = None if gpus is None else visible_gpus(gpus)
     started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
 
     def submit(run: Planned, place: Place) -> "Job[str | None]":
         folder = jobs_folder / started / run.folder.name
         with explained("write to", folder):
-            executor = _executor(folder, place)
+            executor = _executor(folder)
             folder.mkdir(parents=True, exist_ok=True)
             with _errors_to(folder / "submission.err"):
-                return executor.submit(
-                    carry_out, run.config, run.folder.absolute(), place.share, bool(place.gpus)
-                )
+                return executor.submit(carry_out_at, place, run.config, run.folder.absolute())
 
     def execute(runs: Sequence[Planned]) -> Ended:
         waiting = list(runs)
-        free = places(len(runs), numbers, jobs)
+        free = places(len(runs), names, jobs)
         running: list[tuple[Planned, Place, Job[str | None]]] = []
         try:
             while waiting or running:
@@ -117,6 +115,12 @@ def check_counts(gpus: int | None, jobs: int | None) -> None:
             expect_whole(f"--{name}", count)
 
 
+def carry_out_at(place: Place, config: Experiment, folder: Path) -> str | None:
+    """What a process launched here does: one run, see `carry_out`, at its place."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu
+    return carry_out(config, folder, place.share, bool(place.gpu))
+
+
 def carry_out(
     config: Experiment, folder: Path, share: frozenset[int] | None, gpu: bool
 ) -> str | None:
@@ -135,11 +139,11 @@ def carry_out(
         keep_to(share)
     import jax
 
-    from pride_jax.runs.devices import keep_programs, use_cores
+    from pride_jax.runs.devices import keep_programs, use_devices
     from pride_jax.runs.experiment import run
 
     try:
-        use_cores(config.engine.devices)
+        use_devices(config.engine)
         keep_programs()
         if gpu and jax.default_backend() == "cpu":
             raise RunError(
@@ -157,32 +161,32 @@ def going(run: Planned) -> Going:
     return Going(run.name, run.config.rounds, metrics.latest(run.folder / "metrics.jsonl"))
 
 
-def places(runs: int, gpus: Sequence[int] | None, jobs: int | None) -> list[Place]:
+def places(runs: int, gpus: Sequence[str] | None, jobs: int | None) -> list[Place]:
     """Where so many runs go on at the same time, see `launched`; ``gpus`` as of `visible_gpus`."""
     if gpus is not None:
-        return [Place(gpus=(number,)) for number in gpus[:runs]]
+        return [Place(gpu=name) for name in gpus[:runs]]
     mine = cores()
     count = min(runs, jobs or len(mine))
     shares = (mine[place::count] or [mine[place % len(mine)]] for place in range(count))
     return [Place(share=frozenset(share)) for share in shares]
 
 
-def visible_gpus(count: int) -> list[int]:
-    """The numbers of this machine's first GPUs, of those that CUDA_VISIBLE_DEVICES leaves.
+def visible_gpus(count: int) -> list[str]:
+    """The machine's first GPUs, of those that CUDA_VISIBLE_DEVICES leaves: numbers or UUIDs.
 
     Raises:
-      ConfigError: it leaves fewer, or names them otherwise.
+      ConfigError: it leaves fewer.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
-        return list(range(count))
-    numbers = [number.strip() for number in named.split(",")]
-    if len(numbers) < count or not all(number.isdecimal() for number in numbers):
+        return [str(number) for number in range(count)]
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    if len(names) < count:
         raise ConfigError(
-            f"--gpus {count} with CUDA_VISIBLE_DEVICES={named}: expected the numbers of at least "
-            f"{count} GPUs in it"
+            f"--gpus {count} with CUDA_VISIBLE_DEVICES={named}: expected at least {count} of them "
+            "there"
         )
-    return [int(number) for number in numbers[:count]]
+    return names[:count]
 
 
 def outcome(job: "Job[str | None]") -> str | None:
@@ -202,13 +206,11 @@ def killed(job: "Job[str | None]", state: str = "") -> str:
     return f"killed{told}: its process ended without a word; its log is {job.paths.stderr}"
 
 
-def _executor(folder: Path, place: Place) -> "LocalExecutor":
+def _executor(folder: Path) -> "LocalExecutor":
     import submitit
 
     executor = submitit.LocalExecutor(folder)
-    executor.update_parameters(
-        timeout_min=_LONGEST_MINUTES, gpus_per_node=len(place.gpus), visible_gpus=place.gpus
-    )
+    executor.update_parameters(timeout_min=_LONGEST_MINUTES)
     return executor
 
 

@@ -4,7 +4,7 @@ Random images of MNIST's shape, as many for every client; clients share a pool o
 million clients need no more than their offsets. One case differs from the common one in one thing:
 the cohort, the number of clients, of devices, or how clients are computed (chunk, precision,
 convolution). Every case has a process of its own, on as many cores as devices, and all processes
-are asked for a round in turn, so that a noisy moment hits all alike.
+are asked for a round in turn, so that a noisy moment hits all alike; on GPUs, one after another.
 """
 
 import contextlib
@@ -22,9 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from rich.console import Console
 from rich.table import Table
 
@@ -33,13 +32,13 @@ from pride_jax.data.federated import FederatedData
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.methods.method import LocalTraining
-from pride_jax.models.layers import max_pool_2x2
-from pride_jax.models.modules import from_module
+from pride_jax.models.convolutions import with_batched_kernels
 from pride_jax.models.networks import cnn, two_nn
 from pride_jax.models.precision import Precision, with_precision
 from pride_jax.privacy.sampling import fixed_size
-from pride_jax.runs.devices import use_cores
+from pride_jax.runs.devices import keep_programs, use_devices
 from pride_jax.runs.lines import as_line
+from pride_jax.settings.experiment import Engine
 from pride_jax.types import Model, Params
 
 _POOL = 6_000
@@ -96,8 +95,9 @@ class Case(NamedTuple):
 
     Attributes:
       model: ``2nn`` or ``cnn``.
-      how: ``engine``; ``matmul``, the engine with convolutions as products of matrices; or
-        ``epoch loop``, a call of a jitted epoch a client.
+      how: ``engine``; ``products``, the engine with a GPU's convolutions as products of matrices;
+        ``graphs``, with its loops in CUDA graphs; or ``epoch loop``, a call of a jitted epoch a
+        client.
       cohort: clients a round.
       clients: how many there are.
       devices: over which they are divided.
@@ -106,7 +106,7 @@ class Case(NamedTuple):
     """
 
     model: Literal["2nn", "cnn"]
-    how: Literal["engine", "matmul", "epoch loop"] = "engine"
+    how: Literal["engine", "products", "graphs", "epoch loop"] = "engine"
     cohort: int = _BASE_COHORT
     clients: int = _BASE_CLIENTS
     devices: int = 1
@@ -145,47 +145,6 @@ class Row(NamedTuple):
     repetitions: int
 
 
-class MatmulConv(nnx.Module):
-    """A convolution as one product of matrices: every window of the image is copied to a row."""
-
-    def __init__(self, inputs: int, outputs: int, window: int, *, rngs: nnx.Rngs) -> None:
-        shape = (window * window * inputs, outputs)
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros(outputs))
-        self.window = window
-
-    def __call__(
-        self, x: Float[Array, "batch height width inputs"]
-    ) -> Float[Array, "batch height width outputs"]:
-        """Images to feature maps of the same size."""
-        side, (height, width) = self.window, x.shape[1:3]
-        padding = (side // 2, side // 2)
-        padded = jnp.pad(x, ((0, 0), padding, padding, (0, 0)))
-        windows = [
-            padded[:, row : row + height, column : column + width]
-            for row in range(side)
-            for column in range(side)
-        ]
-        return jnp.concatenate(windows, axis=-1) @ self.kernel[...] + self.bias[None, None, None]
-
-
-class MatmulCNN(nnx.Module):
-    """`pride_jax.models.CNN` with `MatmulConv`."""
-
-    def __init__(self, *, rngs: nnx.Rngs) -> None:
-        self.conv1 = MatmulConv(1, 32, 5, rngs=rngs)
-        self.conv2 = MatmulConv(32, 64, 5, rngs=rngs)
-        self.dense = nnx.Linear(7 * 7 * 64, 512, rngs=rngs)
-        self.logits = nnx.Linear(512, CLASSES, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "batch 28 28 1"]) -> Float[Array, "batch classes"]:
-        """Logits of images."""
-        x = max_pool_2x2(nnx.relu(self.conv1(x)))
-        x = max_pool_2x2(nnx.relu(self.conv2(x)))
-        x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
-        return self.logits(x)
-
-
 def cases(setting: Setting) -> list[Case]:
     """Everything that is timed, each once."""
     found = [
@@ -203,9 +162,10 @@ def cases(setting: Setting) -> list[Case]:
         *(Case(model, chunk=chunk) for model in setting.models for chunk in setting.chunks),
         *(Case(model, precision=each) for model in setting.models for each in setting.precisions),
     ]
-    if "cnn" in setting.models:
-        found += [Case("cnn", "matmul", chunk=chunk) for chunk in setting.chunks]
     if setting.backend == "gpu":
+        chunks = setting.chunks if "cnn" in setting.models else ()
+        found += [Case("cnn", "products", chunk=chunk) for chunk in chunks]
+        found += [Case(model, "graphs") for model in setting.models]
         found += [Case(model, "epoch loop") for model in setting.models]
     return list(dict.fromkeys(found))
 
@@ -226,11 +186,9 @@ def shared_images(clients: int, examples: int, seed: int) -> FederatedData:
 
 def build_model(case: Case) -> Model:
     """The model that a case trains."""
-    if case.how == "matmul":
-        model = from_module(lambda rngs: MatmulCNN(rngs=rngs))
-    else:
-        model = {"2nn": two_nn, "cnn": cnn}[case.model](FEATURES, CLASSES)
-    return with_precision(model, case.precision)
+    model = {"2nn": two_nn, "cnn": cnn}[case.model](FEATURES, CLASSES)
+    kernels = "products" if case.how == "products" else "grouped"
+    return with_precision(with_batched_kernels(model, kernels), case.precision)
 
 
 def build_round(case: Case, setting: Setting) -> Callable[[], Any]:
@@ -331,8 +289,10 @@ def _serve(case: Case, setting: Setting, cores: Sequence[int], pipe: Connection)
     try:
         if setting.backend == "cpu":
             os.sched_setaffinity(0, cores)
-            jax.config.update("jax_platforms", "cpu")
-            use_cores()
+        else:
+            # Cases are many, and what a card compiles takes long.
+            keep_programs()
+        use_devices(Engine(platform=setting.backend, graphs=case.how == "graphs"))
         jax.monitoring.register_event_duration_secs_listener(listen)
         run = build_round(case, setting)
         _time(run)
@@ -384,8 +344,8 @@ def measure(setting: Setting) -> list[Row]:
             f"Expected a core for each of devices={most}, there are {len(cores)}: ask for fewer "
             "devices"
         )
-    # Otherwise the first process would take the GPU's whole memory.
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if setting.backend == "gpu":
+        return _one_after_another(everything, setting)
     with contextlib.ExitStack() as stack:
         pipes, ready = {}, {}
         for case in everything:
@@ -398,6 +358,30 @@ def measure(setting: Setting) -> list[Row]:
                     pipe.send(True)
                     times[case].append(_hear(case, pipe))
     return [_row(case, setting, ready[case], times[case]) for case in everything]
+
+
+def _one_after_another(everything: Sequence[Case], setting: Setting) -> list[Row]:
+    """The rows of a GPU, which one process at a time has; each is told as it comes.
+
+    Cases for more GPUs than there are, and those that a GPU has not the memory for, are told of and
+    left out.
+    """
+    rows = []
+    for case in everything:
+        with _process(case, setting, ()) as pipe:
+            try:
+                ready, times = _hear(case, pipe), []
+                while len(times) < setting.repetitions and (
+                    sum(taken.round for taken in times) < setting.seconds
+                ):
+                    pipe.send(True)
+                    times.append(_hear(case, pipe))
+            except PrideError as error:
+                print(f"left out: {error}", flush=True)
+                continue
+        rows.append(_row(case, setting, ready, times))
+        print(as_line({"row": rows[-1]}, setting), flush=True)
+    return rows
 
 
 def _row(case: Case, setting: Setting, ready: _Ready, times: list[_Taken]) -> Row:

@@ -3,13 +3,10 @@
 import json
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from flax import nnx
 
 from bench import scale
-from bench.scale import Case, MatmulConv, Setting, cases
+from bench.scale import Case, Setting, cases
 from pride_jax.errors import ConfigError
 
 ONE = Setting(
@@ -53,16 +50,6 @@ def test_clients_share_a_pool_that_does_not_grow_with_them():
     assert few.inputs.shape == many.inputs.shape
     assert few.index.shape == many.index.shape
     assert int((many.offsets + many.sizes).max()) <= many.index.shape[0]
-
-
-def test_a_product_of_matrices_is_the_convolution():
-    layer = MatmulConv(3, 4, 5, rngs=nnx.Rngs(0))
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 8, 3)), jnp.float32)
-    kernel = layer.kernel[...].reshape(5, 5, 3, 4)
-    expected = jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
 
 
 def test_operations_are_those_of_the_multiplications():

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from pride_jax.models.convolutions import replace_convolutions, with_own_gradients
+from pride_jax.errors import ConfigError
+from pride_jax.models.convolutions import (
+    of_windows,
+    replace_convolutions,
+    with_batched_kernels,
+    with_own_gradients,
+)
+from pride_jax.models.networks import cnn
 
 CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
 
@@ -67,6 +74,42 @@ def test_value_and_gradients_are_those_of_a_convolution_of_padded_images(
         value_and_gradients(ours, cotangent, x, kernel),
         value_and_gradients(lambda *two: reference(*two, strides, padding), cotangent, x, kernel),
     )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(3, 7), st.integers(3, 7), st.integers(1, 3)),
+    window=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    outputs=st.integers(1, 3),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.tuples(st.integers(2, 3), st.integers(2, 3)), sides),
+)
+def test_a_product_of_windows_is_the_convolution(shape, window, outputs, strides, padding):
+    window = tuple(map(min, window, shape[1:3]))
+    x, kernel = draw(0, *shape), draw(1, *window, shape[-1], outputs)
+    ours = of_windows(x, kernel, strides, padding, None)
+    assert_equal(ours, convolve(x, kernel, strides, padding))
+
+
+@pytest.mark.parametrize(("form", "convolutions"), [("grouped", 5), ("products", 0)])
+def test_on_a_gpu_clients_convolutions_are_grouped_or_products_as_asked(form, convolutions):
+    model = with_batched_kernels(cnn((28, 28, 1), 10), form)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    each = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((3, *leaf.shape), leaf.dtype), params)
+    images = jax.ShapeDtypeStruct((3, 4, 28, 28, 1), jnp.float32)
+
+    @jax.jit
+    @jax.vmap
+    def gradients(params, images):
+        return jax.grad(lambda params: jnp.sum(model.apply(params, images)))(params)
+
+    program = jax.export.export(gradients, platforms=["cuda"])(each, images).mlir_module()
+    assert program.count("stablehlo.convolution") == convolutions
+
+
+def test_there_is_no_third_form():
+    with pytest.raises(ConfigError, match=r"'patches': expected one of grouped, products"):
+        with_batched_kernels(cnn((28, 28, 1), 10), "patches")
 
 
 @pytest.mark.parametrize(

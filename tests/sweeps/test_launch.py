@@ -18,7 +18,7 @@ from pride_jax.files import claimed
 from pride_jax.reporting import metrics
 from pride_jax.settings.experiment import Data, Evaluation, Experiment, Model
 from pride_jax.settings.files import load_config
-from pride_jax.sweeps.launch import carry_out, launched, places, visible_gpus
+from pride_jax.sweeps.launch import carry_out_at, launched, places, visible_gpus
 from pride_jax.sweeps.sweep import Planned, parse_over, plan, sweep
 
 ROOT = Path(__file__).parents[2]
@@ -71,10 +71,9 @@ def test_a_killed_run_and_a_failing_one_stop_nothing_and_only_they_are_run_again
     assert 3 < len(metrics.read(killed / "metrics.jsonl")) < CONFIG.rounds
     for pickled in tmp_path.glob("jobs/*/*/*_submitted.pkl"):
         loaded = DelayedSubmission.load(pickled)
-        assert loaded.function.__name__ == carry_out.__name__
-        assert [type(argument).__name__ for argument in loaded.args] == [
-            *("Experiment", "PosixPath", "frozenset", "bool")
-        ]
+        assert loaded.function.__name__ == carry_out_at.__name__
+        kinds = [type(argument).__name__ for argument in loaded.args]
+        assert kinds == ["Place", "Experiment", "PosixPath"]
 
     before = (fine / "summary.json").stat().st_mtime_ns
     went_on.clear()
@@ -157,16 +156,16 @@ def test_runs_share_out_the_cores_or_have_a_gpu_each(monkeypatch):
         assert len(shares) == min(2, jobs or len(everything))
         assert frozenset().union(*shares) == everything
     assert len(places(2 * len(everything), None, None)) == len(everything)
-    assert [place.gpus for place in places(2, visible_gpus(8), None)] == [(0,), (1,)]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6,7")
-    assert [place.gpus for place in places(9, visible_gpus(2), None)] == [(4,), (6,)]
+    assert [place.gpu for place in places(2, visible_gpus(8), None)] == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-8a,7")
+    assert [place.gpu for place in places(9, visible_gpus(2), None)] == ["4", "GPU-8a"]
 
 
 @pytest.mark.parametrize(
     ("visible", "options", "told"),
     [
         ("0,1", {"gpus": 3}, "--gpus 3 with CUDA_VISIBLE_DEVICES=0,1: expected"),
-        ("GPU-8", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=GPU-8: expected"),
+        ("", {"gpus": 1}, "--gpus 1 with CUDA_VISIBLE_DEVICES=: expected"),
         ("0", {"gpus": 0}, "expected a whole number of at least 1"),
         ("0", {"jobs": -1}, "expected a whole number of at least 1"),
         ("0", {"gpus": 1, "jobs": 1}, "--gpus 1 and --jobs 1: expected one of them"),
