@@ -44,15 +44,14 @@ from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.mechanisms.skellam import Skellam
 from pride_jax.privacy.plan import Plan
 from pride_jax.privacy.randomness import study_key
-from pride_jax.privacy.sampler import Sampler
-from pride_jax.privacy.sampling import fixed_size, full
+from pride_jax.privacy.sampling import FixedSize, Full, fixed_size, full
 from pride_jax.privacy.values import DeviceIntegers, FixedPoint, Integers
 from pride_jax.runs.devices import GRAPHS
 from pride_jax.runs.lines import as_line
 from pride_jax.task import classification
 from pride_jax.types import Model
 
-_CLASSES, _CLIENTS = 10, 10_000
+_CLASSES, _CLIENTS, _NORM = 10, 10_000, 0.5
 _EXAMPLES = {
     "2nn": (600, (28, 28, 1), 10),
     "cnn": (600, (28, 28, 1), 10),
@@ -191,7 +190,7 @@ def lowered(case: Case, mesh: Mesh) -> Any:
         of_round = round_with(federation, work_with, decode, states_in(federation, here))
         until = _on(mesh, jnp.int32(0), PartitionSpec())
         return jax.jit(rounds_with(of_round)(case.chunk)).lower(federation.data, state, until)
-    added = server.plan.in_secure_sum(FixedPoint(server.length, 16, 1.0))
+    added = server.plan.in_secure_sum(FixedPoint(server.length, 16, _NORM))
     work = work_of(federation, encoder(added), mesh, "rows")(case.chunk)
     states = states_in(federation, here)
 
@@ -202,7 +201,7 @@ def lowered(case: Case, mesh: Mesh) -> Any:
     return jax.jit(train).lower(federation.data, state)
 
 
-def _sampler_or_plan(case: Case, sampler: Sampler, model: Model) -> Any:
+def _sampler_or_plan(case: Case, sampler: Full | FixedSize, model: Model) -> Any:
     length = num_parameters(model)
     mechanisms = {
         "gaussian": Gaussian(1.0, DeviceIntegers(length)),
@@ -211,21 +210,23 @@ def _sampler_or_plan(case: Case, sampler: Sampler, model: Model) -> Any:
     if case.sum not in mechanisms:
         return sampler
     mechanism = mechanisms[case.sum]
-    return Plan(sampler=sampler, clipping=Flat(0.5), mechanism=mechanism, rounds=1000, delta=1e-6)
+    return Plan(sampler=sampler, clipping=Flat(_NORM), mechanism=mechanism, rounds=1000, delta=1e-6)
 
 
 def _examples(case: Case, mesh: Mesh, count: int) -> FederatedData:
     """Shapes of the clients' examples, which nothing is read of."""
     examples, shape, _ = _EXAMPLES[case.network]
     total = 100 * examples
-    shapes = FederatedData(
-        inputs=jax.ShapeDtypeStruct((total, *shape), jnp.uint8),
-        targets=jax.ShapeDtypeStruct((total,), jnp.int32),
-        shift=jax.ShapeDtypeStruct((), jnp.float32),
-        scale=jax.ShapeDtypeStruct((), jnp.float32),
-        index=jax.ShapeDtypeStruct((total,), jnp.int32),
-        offsets=jax.ShapeDtypeStruct((count,), jnp.int32),
-        sizes=jax.ShapeDtypeStruct((count,), jnp.int32),
+    shapes = jax.eval_shape(
+        lambda: FederatedData(
+            inputs=jnp.zeros((total, *shape), jnp.uint8),
+            targets=jnp.zeros(total, jnp.int32),
+            shift=jnp.zeros(()),
+            scale=jnp.ones(()),
+            index=jnp.zeros(total, jnp.int32),
+            offsets=jnp.zeros(count, jnp.int32),
+            sizes=jnp.zeros(count, jnp.int32),
+        )
     )
     return _on(mesh, shapes, data_specs())
 
