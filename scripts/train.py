@@ -145,7 +145,8 @@ def check(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name):
             raise ConfigError(
                 f"--seeds with --{name.replace('_', '-')}: expected --seeds alone, whose finished "
-                "runs are left alone and whose others go on"
+                "runs are left alone and whose others go on; other runs need another --workdir, or "
+                "--seed"
             )
 
 
