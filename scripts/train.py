@@ -11,6 +11,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import checkout  # noqa: F401
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.runs.folders import default_folder
 from pride_jax.settings.command_line import override
