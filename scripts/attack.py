@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+import checkout  # noqa: F401
 from pride_jax.attacks import run_inversion as inversion
 from pride_jax.attacks import run_membership as membership
 from pride_jax.errors import PrideError

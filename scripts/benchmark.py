@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tyro
 
+import checkout  # noqa: F401
 from pride_jax.errors import PrideError
 
 BENCHMARKS = sorted(

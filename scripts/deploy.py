@@ -12,6 +12,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import checkout  # noqa: F401
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment

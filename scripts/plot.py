@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import checkout  # noqa: F401
 from pride_jax.errors import PrideError, RunError
 from pride_jax.reporting.redraw import redraw
 

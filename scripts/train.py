@@ -11,6 +11,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import checkout  # noqa: F401
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.runs.folders import default_folder
 from pride_jax.settings.command_line import override
@@ -145,7 +146,8 @@ def check(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name):
             raise ConfigError(
                 f"--seeds with --{name.replace('_', '-')}: expected --seeds alone, whose finished "
-                "runs are left alone and whose others go on"
+                "runs are left alone and whose others go on; other runs need another --workdir, or "
+                "--seed"
             )
 
 

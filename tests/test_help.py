@@ -10,7 +10,7 @@ import pytest
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 BENCHMARKS = [path.stem for path in (SCRIPTS / "bench").glob("*.py") if path.stem != "__init__"]
 COMMANDS = [
-    *((path.name,) for path in SCRIPTS.glob("*.py") if path.name != "attack.py"),
+    *((path.name,) for path in SCRIPTS.glob("*.py") if path.stem not in ("attack", "checkout")),
     *(("attack.py", attack) for attack in ("inversion", "membership")),
     *(("benchmark.py", name) for name in BENCHMARKS),
 ]

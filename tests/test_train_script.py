@@ -201,6 +201,19 @@ def test_a_run_that_cannot_start_is_told_in_a_line_and_nothing_is_written(
     assert not folder.parent.exists()
 
 
+@pytest.mark.parametrize(
+    "other", [["--overwrite"], ["--start-from", "run"], ["--resume"], ["--coordinator", "here:1"]]
+)
+def test_seeds_go_with_no_option_that_is_of_one_run(main, config, capsys, tmp_path, other):
+    before = files(tmp_path)
+    assert main("--config", config, "--workdir", tmp_path / "all", "--seeds", "0..1", *other) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(f"error: --seeds with {other[0]}: expected --seeds alone")
+    assert errors.count("\n") == 1
+    assert files(tmp_path) == before
+
+
 def test_seeds_are_trained_together_and_left_as_they_are_when_they_are_finished(config, tmp_path):
     command = ["--config", config, "--rounds", 2, "--seeds", "0..1", "--workdir", tmp_path / "all"]
     status, output, errors = train(*command)

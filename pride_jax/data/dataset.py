@@ -15,7 +15,7 @@ from pride_jax.data.examples import (
     check_published,
     hold_out,
 )
-from pride_jax.data.hints import DataHint, gaps, hints
+from pride_jax.data.hints import DataHint, all_drawn, gaps, hints
 from pride_jax.errors import DataError
 
 
@@ -46,6 +46,8 @@ class Dataset(NamedTuple):
         class_names: of the classes, by their numbers; none where they have numbers alone.
         input_names: of the features of a table, in their order; none for others.
         group_names: of the groups, by their numbers; none where they have numbers alone.
+        drawn_groups: whose examples were all drawn for testing, by name or number; `by_group` has
+            no client for them.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] = ()
     input_names: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
+    drawn_groups: tuple[str, ...] = ()
 
     @staticmethod
     def from_arrays(
@@ -139,10 +142,12 @@ class Dataset(NamedTuple):
         return hints(self.train_inputs, self.shift, self.scale, self.input_names)
 
     def gaps(self) -> tuple[str, ...]:
-        """Classes without a training example, in a sentence; none where all have some."""
-        if not are_classes(self.train_targets):
-            return ()
-        return gaps(self.train_targets, self.outputs, self.class_names)
+        """Classes and groups without a training example, a sentence each; none if all have some."""
+        classes = are_classes(self.train_targets)
+        return (
+            *(gaps(self.train_targets, self.outputs, self.class_names) if classes else ()),
+            *all_drawn(self.drawn_groups),
+        )
 
 
 def split(
@@ -159,7 +164,7 @@ def split(
     Raises:
         DataError: as `load_dataset`.
     """
-    name = published.name
+    name, names = published.name, published.group_names
     if validation_examples < 0 or seed < 0:
         raise DataError(
             f"validation_examples={validation_examples}, seed={seed}: expected neither below 0"
@@ -190,8 +195,18 @@ def split(
         notes=published.notes,
         class_names=published.class_names,
         input_names=published.input_names,
-        group_names=published.group_names,
+        group_names=names,
+        drawn_groups=_all_drawn(published.train.groups, train.groups, names),
     )
+
+
+def _all_drawn(
+    before: np.ndarray | None, after: np.ndarray | None, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The groups, by their names if they have any, of which no example stayed."""
+    if before is None or after is None:
+        return ()
+    return tuple(str(names[each] if names else each) for each in np.setdiff1d(before, after))
 
 
 def _count(test_examples: int | float, total: int) -> int:

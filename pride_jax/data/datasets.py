@@ -10,7 +10,7 @@ from pride_jax.data.cache import read_cache
 from pride_jax.data.columns import Columns, load_table
 from pride_jax.data.dataset import Dataset, split
 from pride_jax.data.examples import Absent, PublishedSet
-from pride_jax.data.idx import IDX_FILES, load_idx_folder
+from pride_jax.data.idx import IDX_CLASSES, IDX_FILES, load_idx_folder
 from pride_jax.data.images import ARCHIVES, load_images
 from pride_jax.data.npz import load_npz
 from pride_jax.data.tables import TABLES
@@ -161,6 +161,12 @@ def _file_of(name: str, directory: Path | None) -> Path:
 
 
 def _idx_set_attempts(name: str, directory: Path | None) -> Iterator[PublishedSet | Absent]:
+    for attempt in _idx_set_sources(name, directory):
+        named = isinstance(attempt, PublishedSet) and name in IDX_CLASSES
+        yield attempt._replace(class_names=IDX_CLASSES[name]) if named else attempt
+
+
+def _idx_set_sources(name: str, directory: Path | None) -> Iterator[PublishedSet | Absent]:
     folder = directory or os.environ.get("PRIDE_DATA_DIR")
     if folder:
         yield load_idx_folder(Path(folder).expanduser(), name)

@@ -1,5 +1,7 @@
 """What looks as if a data set were stored otherwise than meant: told, and left as it is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _CHANNELS = (1, 3, 4)
@@ -44,10 +46,9 @@ def hints(
         seen = np.abs((inputs - shift) * scale).max(axis=0, initial=0.0)
         far = [str(names[place] if names else place) for place in np.flatnonzero(seen > _FAR)]
         if far:
-            shown = ", ".join(far[:5]) + (f" and {len(far) - 5} more" if len(far) > 5 else "")
             found.append(
-                f"features {shown} reach beyond {_FAR:g} and the model sees them so, which trains "
-                "badly; give public ranges (a table), or shift and scale (arrays)"
+                f"features {_first(far)} reach beyond {_FAR:g} and the model sees them so, which "
+                "trains badly; give public ranges (a table), or shift and scale (arrays)"
             )
     return tuple(found)
 
@@ -72,8 +73,22 @@ def gaps(targets: np.ndarray, outputs: int, names: tuple[str, ...] = ()) -> tupl
     if not len(missing):
         return ()
     told = [str(names[class_] if names else class_) for class_ in missing]
-    shown = ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")
     return (
-        f"no training example has class {shown} of {outputs}; number classes from 0 without a gap "
-        "if that is not meant",
+        f"no training example has class {_first(told)} of {outputs}; number classes from 0 without "
+        "a gap if that is not meant",
     )
+
+
+def all_drawn(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """A sentence on groups that are no clients, since their examples were all drawn for testing."""
+    if not groups:
+        return ()
+    return (
+        f"the examples of {_first(groups)} were all drawn for testing, so that nobody trains on "
+        f"any: {len(groups)} of the groups are no clients; ask for fewer test_examples, or give "
+        "test examples of their own, if that is not meant",
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -19,6 +19,14 @@ IDX_FILES = (
 )
 """The four files of an MNIST-like set, as LeCun et al. (1998) named them."""
 
+IDX_CLASSES = {
+    "fashion_mnist": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    )
+}
+"""The names of a set's classes, which no IDX file holds (Xiao, Rasul and Vollgraf, 2017)."""
+
 _QMNIST_LABELS = "qmnist-train-labels-idx2-int"
 _SPELLINGS = (("-idx", ""), (".idx", ""), ("-idx", ".gz"), (".idx", ".gz"))
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -78,7 +78,9 @@ def load_prepared(
 def _fingerprint(builder: tfds.core.DatasetBuilder) -> str:
     described = Path(builder.data_path) / "dataset_info.json"
     stat = described.stat()
-    source = hashlib.sha256(f"{described} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
+    # "named": earlier versions kept sets without the names of their classes.
+    content = f"{described} {stat.st_size} {stat.st_mtime_ns} named"
+    source = hashlib.sha256(content.encode()).hexdigest()
     return f"{builder.info.full_name.replace('/', '-')}-{source[:12]}"
 
 
@@ -89,7 +91,11 @@ def _read(builder: tfds.core.DatasetBuilder) -> PublishedSet:
     keys = _supervised_keys(info)
     train = _read_split(info, "train", keys)
     test = _read_split(info, "test", keys) if "test" in info.splits else None
-    return published_images(info.full_name, train, test, info.features[keys[1]].num_classes)
+    label = info.features[keys[1]]
+    published = published_images(info.full_name, train, test, label.num_classes)
+    # Where classes have no names, tensorflow-datasets names them by their numbers.
+    unnamed = label.names == [str(class_) for class_ in range(label.num_classes)]
+    return published._replace(class_names=() if unnamed else tuple(label.names))
 
 
 def _supervised_keys(info: Any) -> tuple[str, str]:

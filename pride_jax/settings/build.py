@@ -14,7 +14,7 @@ from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data import partition
 from pride_jax.data.datasets import Dataset, load_dataset
 from pride_jax.data.features import with_scattering
-from pride_jax.data.hints import DataHint
+from pride_jax.data.hints import DataHint, all_drawn
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.secure import SecureAggregation
 from pride_jax.errors import ConfigError
@@ -78,6 +78,12 @@ def build_partitions(
     Raises:
       ConfigError: the data set does not allow the partition.
     """
+    by_group = experiment.partition.kind == "groups"
+    if by_group and dataset.drawn_groups and experiment.privacy.hides:
+        raise ConfigError(
+            f"{dataset.name}: {all_drawn(dataset.drawn_groups)[0]}. Who the clients are is public: "
+            "it must not depend on how many examples somebody has"
+        )
     rng = np.random.default_rng(experiment.seed)
     whole = _build_whole(experiment.partition, dataset, rng)
     return partition.hold_out_of_each(rng, whole, experiment.partition.held_out)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from pride_jax.data import tfds_builder
 from pride_jax.data.datasets import load_dataset
+from pride_jax.data.described import described
 from pride_jax.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -56,6 +57,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
 
 
 def assert_same(dataset, arrays: dict[str, np.ndarray]) -> None:
+    assert ("Ankle boot" in dataset.class_names) == (dataset.name == "fashion_mnist")
     train_images, train_labels, test_images, test_labels = arrays.values()
     np.testing.assert_array_equal(dataset.train_inputs, train_images[..., None])
     np.testing.assert_array_equal(dataset.train_targets, train_labels)
@@ -204,7 +206,7 @@ def test_a_prepared_set_of_images_is_read(tmp_path: Path, store: Callable, capfd
     store(prepare(tmp_path / "tfds", [png(pixels) for pixels in PIXELS], IMAGE))
     for _ in ("from its files", "from the cache"):
         dataset = load_dataset("toy_set")
-        assert (dataset.name, dataset.outputs) == ("toy_set", 3)
+        assert (dataset.name, dataset.outputs, dataset.class_names) == ("toy_set", 3, ())
         np.testing.assert_array_equal(dataset.train_inputs, PIXELS[:9])
         np.testing.assert_array_equal(dataset.train_targets, LABELS[:9])
         np.testing.assert_array_equal(dataset.test_inputs, PIXELS[9:])
@@ -225,6 +227,15 @@ def test_numbers_are_left_as_they_are_and_a_fifth_is_held_out_of_a_set_without_t
         both = np.concatenate([dataset.train_inputs, dataset.test_inputs])
         np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(POINTS[:9], axis=0))
     assert len(load_dataset("toy_set", test_examples=4).test_targets) == 4
+
+
+def test_classes_have_the_names_that_the_set_gives_them(tmp_path: Path):
+    label = tfds.features.ClassLabel(names=["rock", "paper", "scissors"])
+    prepare(tmp_path / "tfds", POINTS, POINT, label=label)
+    for _ in ("from its files", "from the cache"):
+        dataset = load_dataset("toy_set")
+        assert dataset.class_names == ("rock", "paper", "scissors")
+        assert "3 classes: rock, paper, scissors" in described(dataset, 2, hides=True)[0]
 
 
 def test_a_set_prepared_anew_is_read_anew(tmp_path: Path):
