@@ -8,7 +8,7 @@ from pride_jax.data.partition import label_counts
 from pride_jax.errors import PrideError, RunError
 from pride_jax.files import read_json, write_atomically
 from pride_jax.reporting import metrics, plots
-from pride_jax.reporting.report import KEPT, REPORT, report, told_of
+from pride_jax.reporting.report import KEPT, OWNERS, REPORT, report, told_of
 from pride_jax.reporting.sweep_plots import save_sweep
 from pride_jax.settings import build, own
 from pride_jax.settings.files import read_settings, trust
@@ -102,7 +102,9 @@ def _rewrite_report(
     for name in ("disclosure.json", "env.json"):
         if not (run / name).is_file():
             return f"the folder has no {name}"
-    kept = KEPT if run == folder and read_settings(run).privacy.hides else ""
+    kept = OWNERS
+    if run == folder:
+        kept = KEPT if read_settings(run).privacy.hides else ""
     shown = {path.stem: content for path, content in pictures.items()}
     write_atomically(folder / REPORT, report(told_of(run, ended, shown, kept)))
     return ""

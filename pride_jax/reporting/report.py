@@ -34,6 +34,12 @@ KEPT = (
 )
 """What the page of a private run says of what it leaves out."""
 
+OWNERS = (
+    "This page is for the run's owner alone: ε does not cover what only this page has, such as "
+    "what is told of clients, seconds and bytes. Pass on report.html of the folder above."
+)
+"""What that page says of itself."""
+
 _MOST_ROWS = 15
 """Rows of a table of groups or clients that are not folded away."""
 _TESTED = {
@@ -86,7 +92,7 @@ class Told(NamedTuple):
       starts: versions and machine of each start, as ``env.json`` has them.
       pictures: PNG files by name.
       place: the run's folder in a command.
-      kept: a sentence on what the page leaves out; "" if nothing.
+      kept: a sentence on what the page leaves out, or on whom it is for; "" if there is none.
     """
 
     name: str

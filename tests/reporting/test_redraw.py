@@ -104,6 +104,7 @@ def test_the_owner_of_a_private_run_gets_a_page_of_everything_and_others_do_not(
     assert "hidden clinic" not in public and "0.1235" not in public
     assert "private/report.html" in public
     assert "private/report.html" not in (owners / REPORT).read_text()
+    assert "owner alone" in (owners / REPORT).read_text() and "owner alone" not in public
 
 
 def test_a_run_that_goes_on_has_a_curve_so_far(tmp_path):
