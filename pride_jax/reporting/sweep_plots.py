@@ -13,7 +13,7 @@ from pride_jax.files import write_atomically
 from pride_jax.reporting import colours
 from pride_jax.reporting.curves import curves_over_seeds
 from pride_jax.reporting.metrics import Row, headline, read
-from pride_jax.reporting.over_seeds import Alike, named, over_seeds
+from pride_jax.reporting.over_seeds import Alike, named, over_seeds, short_names
 from pride_jax.reporting.plots import save
 from pride_jax.reporting.report import REPORT
 from pride_jax.reporting.sweep_report import sweep_report
@@ -93,7 +93,7 @@ def _curves(rows: Sequence[Row], folder: Path) -> dict[str, list[list[Row]]]:
         files = [folder / Path(row.get("folder", "")).name / "metrics.jsonl" for row in group.runs]
         measured = [read(file) for file in files if file.is_file()]
         if any(measured):
-            name = named(group.settings, ", ")
+            name = _label(group.settings)
             found[name] = [each for each in measured if each]
     return found
 
@@ -119,7 +119,7 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]], sc
     lines: dict[str, list[Alike]] = {}
     for group in groups:
         rest = {name: value for name, value in group.settings.items() if name != along}
-        lines.setdefault(named(rest, ", "), []).append(group)
+        lines.setdefault(_label(rest), []).append(group)
     for number, (label, members) in enumerate(lines.items()):
         ordered = sorted(members, key=lambda group: places[group.settings[along]])
         ends = [places[group.settings[along]] for group in ordered]
@@ -137,6 +137,11 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]], sc
     _scale(axes, places)
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=8)
+
+
+def _label(settings: Mapping[str, str]) -> str:
+    short = short_names(settings)
+    return named({short[name]: value for name, value in settings.items()}, ", ")
 
 
 def _are_numbers(values: Sequence[str]) -> bool:
