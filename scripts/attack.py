@@ -29,7 +29,7 @@ def invert(
     Args:
       setting: what is attacked.
       json: print one JSON object as the last line.
-      out: folder for ``inversion.json`` and the pictures, one a model.
+      out: folder for ``inversion.json`` and the pictures, one a model, of the telling views.
     """
     report = inversion.measure(setting)
     inversion.show(report)
@@ -39,7 +39,7 @@ def invert(
             views = [
                 (picture.view, picture.images[:columns], picture.psnr_median)
                 for picture in report.pictures
-                if picture.model == model
+                if picture.model == model and picture.view in inversion.TELLING
             ]
             if views:
                 figure = reconstructions(report.originals[:columns], views)

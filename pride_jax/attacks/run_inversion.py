@@ -62,6 +62,20 @@ _MOST_TOGETHER = 10
 """Digits that are looked for at once; in larger sums, one, as if it were one client's update."""
 
 
+TELLING = (
+    "clear update",
+    "sum over 2",
+    "sum over 10",
+    "two released models, with and without one of 100",
+    "ε = 10000, others known",
+    "ε = 8, others known",
+    "ciphertext, Paillier 3072",
+    "ciphertext, BFV",
+    "masked integers",
+)
+"""Views that a picture shows, by what they give away; of most others the tables tell the same."""
+
+
 class Row(NamedTuple):
     """How well an attack did, over all digits attacked.
 

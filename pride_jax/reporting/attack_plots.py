@@ -1,5 +1,6 @@
 """Pictures of what attacks reconstruct."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 _INCH, _MARGINS = 0.62, 3.9
+_LONGEST = 30
+"""Letters of a name on one line."""
 
 
 def reconstructions(
@@ -27,10 +30,11 @@ def reconstructions(
         for place, image in zip(axes, images, strict=True):
             place.imshow(image, cmap="gray", vmin=0, vmax=1)
             place.set(xticks=[], yticks=[])
-        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+        lines_of_name = textwrap.fill(name, _LONGEST)
+        axes[0].set_ylabel(lines_of_name, rotation=0, ha="right", va="center", fontsize=9)
         if decibels is not None:
             axes[-1].yaxis.set_label_position("right")
             axes[-1].set_ylabel(
-                f"{decibels:.1f} dB", rotation=0, ha="left", va="center", fontsize=7
+                f"{decibels:.1f} dB", rotation=0, ha="left", va="center", fontsize=9
             )
     return figure

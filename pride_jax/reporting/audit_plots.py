@@ -52,7 +52,7 @@ def audits(reports: Sequence[dict[str, Any]]) -> Figure:
     Args:
       reports: as ``scripts/audit.py --json`` prints each.
     """
-    figure = Figure(figsize=(1.4 + 1.2 * len(reports), 4.0), layout="constrained")
+    figure = Figure(figsize=(1.4 + 1.5 * len(reports), 4.0), layout="constrained")
     axes = figure.subplots()
     claims = [report["claimed"] for report in reports]
     places = range(len(reports))
@@ -70,7 +70,10 @@ def audits(reports: Sequence[dict[str, Any]]) -> Figure:
             for row in report["rows"]
         ]
         axes.plot(*zip(*points, strict=True), marker, color=color, alpha=0.4, label=label)
-    labels = [f"{report['config']}\nδ = {report['delta']:g}" for report in reports]
+    labels = [
+        f"{report['config']}\nε = {report['claimed']:.3g}, δ = {report['delta']:g}"
+        for report in reports
+    ]
     axes.set_xticks(places, labels, fontsize=8)
     axes.set(ylabel="ε", xlim=(-0.6, len(reports) - 0.4), ylim=(-0.2, None))
     axes.legend(frameon=False, fontsize=8, loc="upper left")

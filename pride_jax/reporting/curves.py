@@ -22,6 +22,8 @@ _START = 10
 _FEWEST = 4
 """Points of a curve from which on that may be."""
 _MOST_LINES = 8
+_FEW_LINES = 3
+"""Lines whose names find room beside the curves."""
 
 Curves = Mapping[str, Sequence[Sequence[Row]]]
 """Name of a setting -> the rows of each of its runs."""
@@ -81,11 +83,23 @@ def curves_over_seeds(curves: Curves) -> Figure:
     _show_rounds(axes, every[:, 0])
     if any(len(runs) > 1 for runs in curves.values()):
         axes.set_title("line: median over seeds; band: from worst to best", fontsize=9)
-    handles, labels = axes.get_legend_handles_labels()
-    legend = axes.legend(handles[::-1], labels[::-1], loc="best", frameon=False, fontsize=8)
+    _name_lines(axes, figure)
+    return figure
+
+
+def _name_lines(axes: Axes, figure: Figure) -> None:
+    """Names the lines, the best first; below the picture where names would hide curves."""
+    lines, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    told = {"handles": lines[::-1], "labels": names[::-1], "frameon": False, "fontsize": 8}
+    if len(names) <= _FEW_LINES:
+        legend = axes.legend(loc="best", **told)
+    else:
+        legend = figure.legend(loc="outside lower center", **told)
+        figure.set_figheight(figure.get_figheight() + 0.18 * len(names))
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return figure
 
 
 def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:

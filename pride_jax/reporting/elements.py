@@ -2,8 +2,11 @@
 
 import base64
 import html
+import importlib.resources
 import json
 import math
+import re
+import string
 import struct
 from collections.abc import Iterable, Sequence
 from typing import NewType
@@ -13,6 +16,16 @@ Html = NewType("Html", str)
 
 NOTHING = Html("")
 _DIGITS = 4
+_LONGEST_NAME = 12
+"""Letters of a name."""
+
+
+def page(title: str, parts: Iterable[Html]) -> str:
+    """A page, whole in one file: pictures are inside, and nothing is loaded from elsewhere."""
+    template = importlib.resources.files("pride_jax.reporting").joinpath("report.html")
+    return string.Template(template.read_text("utf-8")).substitute(
+        title=text(title), body=joined(filter(None, parts))
+    )
 
 
 def text(content: object) -> Html:
@@ -73,10 +86,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Html]], caption: str = 
       caption: what the table shows, where its section's title does not say.
     """
     lines = [list(row) for row in rows]
-    kinds = [
-        "number" if lines and all(_is_figure(row[place]) for row in lines) else "words"
-        for place in range(len(header))
-    ]
+    kinds = [_kind([row[place] for row in lines]) for place in range(len(header))]
     told = f"<caption>{text(caption)}</caption>" if caption else ""
     head = "".join(
         f'<th scope="col" class="{kind}">{text(name)}</th>'
@@ -92,6 +102,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Html]], caption: str = 
         f'<div class="scroll"><table>{told}<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def _kind(column: Sequence[Html]) -> str:
+    """How a column is set: figures, names, or words that need room."""
+    if column and all(map(_is_figure, column)):
+        return "number"
+    return "words" if any(len(_read(cell)) > _LONGEST_NAME for cell in column) else "name"
+
+
+def _read(cell: Html) -> str:
+    """What a reader sees of a cell."""
+    return html.unescape(re.sub(r"<[^>]*>", "", cell))
 
 
 def _is_figure(cell: Html) -> bool:
@@ -112,6 +134,11 @@ def picture(png: bytes, what: str) -> Html:
         f'<figure><img alt="{text(what)}" width="{wide}" src="data:image/png;base64,{source}">'
         f"<figcaption>{text(what)}</figcaption></figure>"
     )
+
+
+def link(content: str, to: str) -> Html:
+    """A way to another page; ``to`` is an address in which nothing needs to be quoted."""
+    return Html(f'<a href="{html.escape(to)}">{text(content)}</a>')
 
 
 def command(line: str) -> Html:

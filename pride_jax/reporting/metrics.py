@@ -12,6 +12,8 @@ from pride_jax.errors import RunError
 from pride_jax.files import explained, write_atomically
 
 Row = dict[str, Any]
+OWN = "private"
+"""The folder, in that of a private run, of what only the run's owner may read."""
 _LONGEST_ROW = 2**16
 """Bytes; beyond any row that is written."""
 _TEST = "test_"

@@ -1,8 +1,6 @@
 """A run's one page: its result first, then what is behind it. One file, no server, no scripts."""
 
-import importlib.resources
 import shlex
-import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ from pride_jax.reporting.elements import (
     joined,
     listed,
     number,
+    page,
     paragraph,
     picture,
     section,
@@ -34,6 +33,12 @@ KEPT = (
     "owner's page, private/report.html."
 )
 """What the page of a private run says of what it leaves out."""
+
+OWNERS = (
+    "This page is for the run's owner alone: ε does not cover what only this page has, such as "
+    "what is told of clients, seconds and bytes. Pass on report.html of the folder above."
+)
+"""What that page says of itself."""
 
 _MOST_ROWS = 15
 """Rows of a table of groups or clients that are not folded away."""
@@ -87,7 +92,7 @@ class Told(NamedTuple):
       starts: versions and machine of each start, as ``env.json`` has them.
       pictures: PNG files by name.
       place: the run's folder in a command.
-      kept: a sentence on what the page leaves out; "" if nothing.
+      kept: a sentence on what the page leaves out, or on whom it is for; "" if there is none.
     """
 
     name: str
@@ -122,26 +127,20 @@ def told_of(run: Path, summary: Row, pictures: Mapping[str, bytes], kept: str = 
 
 def report(told: Told) -> str:
     """The page, whole in one file: pictures are inside, and nothing is loaded from elsewhere."""
-    template = importlib.resources.files("pride_jax.reporting").joinpath(REPORT).read_text("utf-8")
-    return string.Template(template).substitute(
-        title=text(told.name),
-        body=joined(
-            filter(
-                None,
-                (
-                    _head(told),
-                    section("Learning curve", *_pictures(told, "learning_curve")),
-                    _clients(told),
-                    _classes(told),
-                    _groups(told),
-                    _privacy(told),
-                    _sights(told),
-                    _costs(told),
-                    _settings(told),
-                    _environment(told),
-                    _again(told),
-                ),
-            )
+    return page(
+        told.name,
+        (
+            _head(told),
+            section("Learning curve", *_pictures(told, "learning_curve")),
+            _clients(told),
+            _classes(told),
+            _groups(told),
+            _privacy(told),
+            _sights(told),
+            _costs(told),
+            _settings(told),
+            _environment(told),
+            _again(told),
         ),
     )
 
@@ -357,7 +356,6 @@ def _settings(told: Told) -> Html:
 
 def _environment(told: Told) -> Html:
     last = told.starts[-1]
-    rows = ((text(name.replace("_", " ")), text(value)) for name, value in flat(last) if value)
     resumed = f" The run was started {len(told.starts)} times; this is the last."
     return section(
         "Environment",
@@ -367,8 +365,14 @@ def _environment(told: Told) -> Html:
                 f"{resumed if len(told.starts) > 1 else ''}"
             )
         ),
-        folded("Versions and machine", table(("what", "value"), rows)),
+        folded("Versions and machine", versions(last)),
     )
+
+
+def versions(start: Mapping[str, Any]) -> Html:
+    """Versions and machine of a start, as ``env.json`` has them."""
+    rows = ((text(name.replace("_", " ")), text(value)) for name, value in flat(start) if value)
+    return table(("what", "value"), rows)
 
 
 def _again(told: Told) -> Html:

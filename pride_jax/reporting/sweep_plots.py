@@ -1,20 +1,26 @@
-"""Pictures of a sweep: the final score against the settings varied, and learning curves."""
+"""Pictures of a sweep, final scores against settings and learning curves, and their page."""
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pride_jax.files import write_atomically
 from pride_jax.reporting import colours
 from pride_jax.reporting.curves import curves_over_seeds
 from pride_jax.reporting.metrics import Row, headline, read
-from pride_jax.reporting.over_seeds import Alike, over_seeds
+from pride_jax.reporting.over_seeds import Alike, named, over_seeds, short_names
 from pride_jax.reporting.plots import save
+from pride_jax.reporting.report import REPORT
+from pride_jax.reporting.sweep_report import sweep_report
 
 _MOST_NAMED = 12
+_LEAST_HEIGHT = 0.05
+"""Of a picture of accuracies."""
 _LOGARITHMIC_FROM = 8.0
 """Ratio of largest to smallest value."""
 
@@ -44,28 +50,39 @@ def score_against_settings(rows: Sequence[Row]) -> Figure:
     repeated = any(len(group.runs) > 1 for group in groups) and values
     axes.set_ylabel(f"test {score}" + (" (mean and range over seeds)" if repeated else ""))
     axes.grid(alpha=0.3)
+    if score == "accuracy":
+        _widen(axes)
     return figure
 
 
-def save_sweep(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Saves ``scores.png`` and, where runs left their evaluations, ``curves.png``.
+def _widen(axes: Axes) -> None:
+    """Keeps accuracies that one test example tells apart from looking far apart."""
+    low, high = axes.get_ylim()
+    if high - low < _LEAST_HEIGHT:
+        top = min(1.0, (low + high + _LEAST_HEIGHT) / 2)
+        axes.set_ylim(top - _LEAST_HEIGHT, top)
+
+
+def save_sweep(result: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Saves ``scores.png``, where runs left their evaluations ``curves.png``, and ``report.html``.
 
     Args:
-      rows: of ``sweep.json``, one of them finished.
+      result: as ``sweep.json`` has it, with a run that has finished.
       folder: of the sweep, with a folder for each run.
 
     Returns:
-      The pictures' paths.
+      The files' paths.
 
     Raises:
       RunError: they cannot be written, or evaluations not be read.
     """
+    rows = result["runs"]
     drawn = {"scores": score_against_settings(rows)}
     if curves := _curves([row for row in rows if "error" not in row], folder):
         drawn["curves"] = curves_over_seeds(curves)
-    for name, figure in drawn.items():
-        save(figure, folder / f"{name}.png")
-    return [folder / f"{name}.png" for name in drawn]
+    saved = {name: save(figure, folder / f"{name}.png") for name, figure in drawn.items()}
+    write_atomically(folder / REPORT, sweep_report(result, folder, saved))
+    return [*(folder / f"{name}.png" for name in drawn), folder / REPORT]
 
 
 def _curves(rows: Sequence[Row], folder: Path) -> dict[str, list[list[Row]]]:
@@ -76,7 +93,7 @@ def _curves(rows: Sequence[Row], folder: Path) -> dict[str, list[list[Row]]]:
         files = [folder / Path(row.get("folder", "")).name / "metrics.jsonl" for row in group.runs]
         measured = [read(file) for file in files if file.is_file()]
         if any(measured):
-            name = ", ".join(f"{name}={value}" for name, value in group.settings.items())
+            name = _label(group.settings)
             found[name] = [each for each in measured if each]
     return found
 
@@ -101,8 +118,8 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]], sc
     style = "-" if _are_numbers(values[along]) else ""
     lines: dict[str, list[Alike]] = {}
     for group in groups:
-        rest = (f"{name}={value}" for name, value in group.settings.items() if name != along)
-        lines.setdefault(", ".join(rest), []).append(group)
+        rest = {name: value for name, value in group.settings.items() if name != along}
+        lines.setdefault(_label(rest), []).append(group)
     for number, (label, members) in enumerate(lines.items()):
         ordered = sorted(members, key=lambda group: places[group.settings[along]])
         ends = [places[group.settings[along]] for group in ordered]
@@ -120,6 +137,11 @@ def _lines(axes: Axes, groups: Sequence[Alike], values: dict[str, list[str]], sc
     _scale(axes, places)
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=8)
+
+
+def _label(settings: Mapping[str, str]) -> str:
+    short = short_names(settings)
+    return named({short[name]: value for name, value in settings.items()}, ", ")
 
 
 def _are_numbers(values: Sequence[str]) -> bool:

@@ -10,8 +10,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
 
-from pride_jax.reporting.metrics import Row, headline, scores
-from pride_jax.reporting.over_seeds import Alike, over_seeds
+from pride_jax.reporting.metrics import Row, scores
+from pride_jax.reporting.over_seeds import (
+    mean_and_deviation,
+    named,
+    outcome,
+    over_seeds,
+    short_names,
+)
 
 _CENTRAL = {"central": "central model"}
 _MEAN_ONLY = {
@@ -83,9 +89,7 @@ def _going_on(running: Sequence[Going], waiting: int, counts: dict[str, int]) ->
 
 
 def _line(row: Row) -> str:
-    settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
-    outcome = row.get("error") or _score(row)
-    return f"{settings}  {outcome}"
+    return f"{named(row['settings'])}  {row.get('error') or _score(row)}"
 
 
 def _score(row: Row) -> str:
@@ -107,28 +111,8 @@ def show_sweep(result: dict[str, Any], workdir: Path) -> None:
     for row in failed:
         console.print(f"failed: {_line(row)}", highlight=False, soft_wrap=True, markup=False)
     told = f"; {len(failed)} of {len(result['runs'])} runs failed" if failed else ""
-    line = f"{_outcome(rows)}{told}; everything is in {workdir}"
+    line = f"{outcome(rows) if rows else 'no run has a result'}{told}; everything is in {workdir}"
     console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def _outcome(rows: Sequence[Row]) -> str:
-    """What a sweep came to: its score over seeds, or that of its best settings."""
-    if not rows:
-        return "no run has a result"
-    groups, score = over_seeds(rows), headline(rows[0])
-    sign = -1 if score == "loss" else 1
-    best = max(groups, key=lambda group: sign * _middle(group, score))
-    told = f"test {score} {_mean(f'test_{score}', [row[f'test_{score}'] for row in best.runs])}"
-    if len(best.runs) > 1:
-        told += f", mean and standard deviation of {len(best.runs)} seeds"
-    if len(groups) == 1:
-        return told
-    settings = " ".join(f"{name}={value}" for name, value in best.settings.items())
-    return f"best of {len(groups)} settings on the test examples: {settings}, {told}"
-
-
-def _middle(group: Alike, score: str) -> float:
-    return statistics.fmean(row[f"test_{score}"] for row in group.runs)
 
 
 def show_promise(promise: dict[str, Any]) -> None:
@@ -143,8 +127,7 @@ def show_private(result: dict[str, Any], workdir: Path) -> None:
     console = Console()
     told = "Every run diverged, and no model is released: lower the learning rates"
     for best in result["best"]:
-        settings = " ".join(f"{name}={value}" for name, value in best["settings"].items())
-        told = f"best: {settings}, test {_score(best)}"
+        told = f"best: {named(best['settings'])}, test {_score(best)}"
     told += f"; ε of everything = {result['epsilon']:.4g} at δ = {result['delta']:g}"
     line = f"{told}; everything is in {workdir}"
     console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -158,13 +141,13 @@ def _results(rows: Sequence[Row]) -> Table:
     first, *others = (group.settings for group in groups)
     varied = [name for name in first if any(first[name] != other[name] for other in others)]
     table = Table(box=None, pad_edge=False)
-    for name in varied:
+    for name in short_names(varied).values():
         table.add_column(name, overflow="fold")
     for title in ("runs", *(titles[name] for name in shown)):
         table.add_column(title, no_wrap=True)
     for settings, alike in groups:
         cells = (_mean(name, [row.get(name) for row in alike]) for name in shown)
-        table.add_row(*(settings[name] for name in varied), str(len(alike)), *cells)
+        table.add_row(*(settings[name] or "()" for name in varied), str(len(alike)), *cells)
     return table
 
 
@@ -173,7 +156,6 @@ def _mean(name: str, figures: Sequence[float | None]) -> str:
     values = [figure for figure in figures if figure is not None]
     if not values:
         return "–"
-    mean = statistics.fmean(values)
     if name in _MEAN_ONLY:
-        return f"{mean:.3g}"
-    return f"{mean:.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
+        return f"{statistics.fmean(values):.3g}"
+    return mean_and_deviation(values)

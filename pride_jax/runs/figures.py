@@ -15,13 +15,11 @@ from typing import NamedTuple
 from pride_jax.aggregation.owner_only import write_owner_only
 from pride_jax.files import write_atomically, write_json
 from pride_jax.reporting import metrics
-from pride_jax.reporting.metrics import Row
+from pride_jax.reporting.metrics import OWN, Row
 from pride_jax.runs.budget import NO_COST
 from pride_jax.runs.resuming import SUMMARY
 
 METRICS = "metrics.jsonl"
-OWN = "private"
-"""The folder, in that of a private run, of what only the run's owner may read."""
 
 _TOLD = {
     *("round", "rounds", "rounds_to_target", "parameters", "parameters_sha256", "confusion"),

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from pride_jax.data.partition import label_counts
 from pride_jax.files import write_atomically
 from pride_jax.reporting import metrics
-from pride_jax.reporting.report import KEPT, REPORT, report, told_of
+from pride_jax.reporting.report import KEPT, OWNERS, REPORT, report, told_of
 from pride_jax.runs.figures import own_folder, told
 from pride_jax.runs.prepared import Prepared, Simulated
 from pride_jax.runs.summary import Summary
@@ -39,7 +39,7 @@ def leave_pictures(
     if summary["confusion"] and isinstance(prepared.simulated, Simulated):
         dataset, partition, *_ = prepared.simulated
         labels = label_counts(partition, dataset.train_targets, dataset.outputs)
-    _leave(summary, rows, labels, workdir, own_folder(workdir, hides), "")
+    _leave(summary, rows, labels, workdir, own_folder(workdir, hides), OWNERS if hides else "")
     if hides:
         _leave(told(summary), [told(row) for row in rows], _NOBODY, workdir, workdir, KEPT)
 

@@ -211,7 +211,7 @@ def sweep(
       config: what all runs share.
       over: settings and their values, see `parse_over`.
       workdir: holds the runs' folders, ``sweep.json``, which is rewritten after every run,
-        and the pictures ``scores.png`` and ``curves.png``.
+        the pictures ``scores.png`` and ``curves.png``, and the page ``report.html``.
       execute: carries out what is not finished, e.g. ``one_after_another(watch)``.
       report: called with each run's settings and figures.
 
@@ -254,7 +254,7 @@ def sweep(
         saved = workdir / "sweep.json"
         if missing or not saved.exists() or read_json(saved) != result:
             write_json(saved, result)
-            _draw(result["runs"], workdir)
+            _draw(result, workdir)
     return result
 
 
@@ -329,12 +329,12 @@ def _environments(runs: Sequence[Planned]) -> list[dict[str, Any]]:
     return distinct
 
 
-def _draw(rows: Sequence[Row], workdir: Path) -> None:
-    if any("error" not in row for row in rows):
+def _draw(result: dict[str, Any], workdir: Path) -> None:
+    if any("error" not in row for row in result["runs"]):
         # Half a second of imports that a sweep needs at its end only.
         from pride_jax.reporting.sweep_plots import save_sweep
 
-        save_sweep(rows, workdir)
+        save_sweep(result, workdir)
 
 
 def _over_runs(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

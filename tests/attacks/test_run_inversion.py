@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pride_jax.attacks.run_inversion import Report, Setting, as_json, measure, show
+from pride_jax.attacks.run_inversion import TELLING, Report, Setting, as_json, measure, show
 from pride_jax.errors import ConfigError
 from pride_jax.reporting.attack_plots import reconstructions
 
+ROOT = Path(__file__).parents[2]
 TINY = Setting(
     digits=2,
     clients=10,
@@ -108,3 +110,9 @@ def test_shown_drawn_and_as_json(report, capsys: pytest.CaptureFixture[str]) -> 
 def test_impossible_settings(change) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         Setting(**change)
+
+
+def test_a_picture_has_ten_rows_at_most_all_of_views_that_were_measured() -> None:
+    measured = json.loads((ROOT / "results" / "attacks" / "inversion.json").read_text())["rows"]
+    assert set(TELLING) <= {row["view"] for row in measured if row["model"] == "2nn"}
+    assert 1 + len(TELLING) <= 10

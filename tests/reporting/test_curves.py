@@ -107,9 +107,11 @@ def test_a_band_holds_every_seed_and_its_line_is_the_median():
 
 def test_settings_without_other_seeds_have_no_band_and_the_best_stand_out():
     curves = {f"rate={n}": [curve([0.1, 0.3 + n / 50])] for n in range(12)}
-    (axes,) = curves_over_seeds(curves).axes
+    figure = curves_over_seeds(curves)
+    (axes,) = figure.axes
     assert not axes.collections and len(axes.lines) == 12
-    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
     assert named == [*(f"rate={n}" for n in range(11, 3, -1)), "others"]
 
 

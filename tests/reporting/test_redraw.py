@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from pride_jax.errors import RunError
 from pride_jax.files import write_json
 from pride_jax.reporting.redraw import redraw
 from pride_jax.settings import own
-from pride_jax.settings.experiment import Data, Experiment, Partition
+from pride_jax.settings.experiment import Data, Experiment, Partition, Privacy
 from pride_jax.settings.files import load_config, to_dict
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +85,26 @@ def test_a_private_run_gets_a_picture_of_its_trade_off(tmp_path):
     assert tmp_path / picture in drawn
     assert left == {}
     assert pictures(tmp_path) == {CURVE, CONFUSION, LABELS, picture}
+
+
+def test_the_owner_of_a_private_run_gets_a_page_of_everything_and_others_do_not(tmp_path):
+    privacy = Privacy(clipping_norm=1.0, mechanism="gaussian", noise_multiplier=1.0, delta=1e-2)
+    make_run(tmp_path, summary=SUMMARY | {"accuracy_over_clients": None})
+    write_json(tmp_path / "config.json", to_dict(replace(CONFIG, privacy=privacy)))
+    (tmp_path / "private").mkdir()
+    secret = {"by_client": [{"name": "hidden clinic", "examples": 77, "training": 0.123456}]}
+    write_json(tmp_path / "private" / "summary.json", SUMMARY | secret)
+    shutil.copy(tmp_path / "metrics.jsonl", tmp_path / "private")
+    drawn, left = redraw(tmp_path)
+    owners = tmp_path / "private"
+    assert {owners / REPORT, owners / LABELS, owners / "plots" / "clients.png"} <= set(drawn)
+    assert list(left) == [tmp_path / LABELS]
+    public = (tmp_path / REPORT).read_text()
+    assert "hidden clinic" in (owners / REPORT).read_text()
+    assert "hidden clinic" not in public and "0.1235" not in public
+    assert "private/report.html" in public
+    assert "private/report.html" not in (owners / REPORT).read_text()
+    assert "owner alone" in (owners / REPORT).read_text() and "owner alone" not in public
 
 
 def test_a_run_that_goes_on_has_a_curve_so_far(tmp_path):
@@ -162,7 +184,7 @@ def row(seed, accuracy):
 
 def test_a_sweep_gets_its_picture(tmp_path):
     write_json(tmp_path / "sweep.json", {"runs": [row(0, 0.5), row(1, 0.75)]})
-    assert redraw(tmp_path) == ([tmp_path / "scores.png"], {})
+    assert redraw(tmp_path) == ([tmp_path / "scores.png", tmp_path / REPORT], {})
     assert pictures(tmp_path) == {Path("scores.png")}
 
 
@@ -171,7 +193,8 @@ def test_a_sweep_whose_runs_left_their_evaluations_gets_their_curves(tmp_path):
         make_run(tmp_path / f"seed={seed}")
     rows = [row(seed, 0.5) | {"folder": f"../{tmp_path.name}/seed={seed}"} for seed in range(2)]
     write_json(tmp_path / "sweep.json", {"runs": rows})
-    assert redraw(tmp_path) == ([tmp_path / "scores.png", tmp_path / "curves.png"], {})
+    drawn = [tmp_path / name for name in ("scores.png", "curves.png", REPORT)]
+    assert redraw(tmp_path) == (drawn, {})
 
 
 def test_a_sweep_whose_runs_all_failed_has_none(tmp_path):

@@ -112,6 +112,8 @@ def test_a_log_has_every_row_once_also_of_a_run_that_goes_on(tmp_path):
     rows, _ = check(tmp_path / "run")
     assert [row["round"] for row in rows] == [0, 1, 2]
     (first,) = (tmp_path / "run").glob("*tfevents*")
+    # Round 2 is done again, and its row written anew.
+    (tmp_path / "run" / "checkpoints" / "2.npz").unlink()
     run(config, tmp_path / "run", resume=True)
     rows, _ = check(tmp_path / "run")
     assert [row["round"] for row in rows] == [0, 1, 2, 3, 4]

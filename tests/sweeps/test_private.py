@@ -145,6 +145,8 @@ def test_a_reader_finds_the_best_run_and_no_number(tmp_path, monkeypatch, capsys
     result = swept(ASKED, tmp_path / "sweep")
     show_private(result, tmp_path / "sweep")
     assert len(runs.rates) == count
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1].startswith("best: client.learning_rate=")
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
     names = {path.name for path in (tmp_path / "sweep").rglob("*")}
     told = {"private_sweep.json", "config.json", "model.safetensors", "disclosure.json", "env.json"}
@@ -153,7 +155,7 @@ def test_a_reader_finds_the_best_run_and_no_number(tmp_path, monkeypatch, capsys
     assert result["best"][0]["settings"] == {"client.learning_rate": best}
     assert (tmp_path / "sweep" / "model.safetensors").read_text() == f"the model of {best}"
     assert read_json(tmp_path / "sweep" / "config.json")["client"]["learning_rate"] == float(best)
-    assert clues(tmp_path, capsys.readouterr().out) == set()
+    assert clues(tmp_path, shown) == set()
 
 
 @pytest.mark.parametrize("count", [3, 7])
