@@ -14,7 +14,7 @@ from pride_jax.deploy.held_out import sums_of
 from pride_jax.deploy.journal import journal
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.role import load_role
-from pride_jax.deploy.roles import respond
+from pride_jax.deploy.roles import NOT_OPENED, respond
 from pride_jax.deploy.scores import RESOLUTION, added_up, from_digits, of_scores, to_digits
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.evaluation import scorer
@@ -24,6 +24,7 @@ from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
 from pride_jax.runs.load import load
 from pride_jax.runs.prepared import prepare, simulated_of
+from pride_jax.runs.refusals import REFUSALS
 from pride_jax.settings.experiment import Partition, Privacy
 
 HELD = replace(CONFIG, partition=Partition("sizes", sizes=(12, 25, 19), held_out=0.3))
@@ -171,3 +172,23 @@ def test_scores_are_rounded_one_by_one_and_no_number_is_refused():
     for broken in (np.nan, np.inf, -np.inf, 2.0**20):
         with pytest.raises(ProtocolError, match="diverged"):
             added_up(np.array([0.5, broken]))
+
+
+def test_a_key_holder_opens_no_scores_as_updates_nor_twice(tmp_path):
+    """A server that has the messages of an evaluation and shows them as a round's, or in parts."""
+    enrol_all(with_protocol("two_servers"), tmp_path / "roles")
+    asked, roles = [], resident()
+
+    def answer(role, request):
+        if request["kind"] == "scores open" and request["round"] == 0:
+            asked.append((role, request))
+        return roles(role, request)
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    (role, request), *_ = asked
+    fewer = request | {"enclosed": request["enclosed"][:2]}
+    for shown in (request | {"kind": "open"}, request | {"round": 2}, fewer):
+        with pytest.raises(ProtocolError, match=NOT_OPENED):
+            respond(role, shown)
+    reasons = [row["reason"] for row in metrics.read(role / REFUSALS)]
+    assert "a round is served once" in reasons[-1]
