@@ -51,7 +51,10 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="of --enrol --of: the server's name, as others reach it")
     parser.add_argument("--port", type=int, default=8000, help="of --enrol --of: likewise, 8000")
     parser.add_argument(
-        "--test", type=Path, metavar="FILE", help="of --enrol --of: the server's test examples"
+        "--test",
+        type=Path,
+        metavar="FILE",
+        help="of --enrol --of: the server's test examples; without, see partition.held_out",
     )
     parser.add_argument(
         "--bundle", type=Path, metavar="FILE", help="of --join: what the server has sent"

@@ -50,6 +50,8 @@ class Agreement(NamedTuple):
       rules: what the run may ask of anyone.
       plan: what is private, or that nothing is.
       parameters: how many numbers the model has.
+      scores: names of the sums of scores that parties give; none where they hold nothing out.
+      subject: what is added, if not updates.
     """
 
     config: Experiment
@@ -60,16 +62,18 @@ class Agreement(NamedTuple):
     rules: Rules
     plan: Plan | NoPlan
     parameters: int
+    scores: tuple[str, ...]
+    subject: str = ""
 
     @property
     def run(self) -> bytes:
         """What names the run and all that its roles must have in common, 32 bytes.
 
         It is in every signature: nothing of a role with other settings, another plan for instance,
-        passes for this run's.
+        passes for this run's; and nothing of sums of one subject for those of another.
         """
-        shared = json.dumps(shared_settings(self.config), sort_keys=True).encode()
-        return hashlib.sha256(self.roster.run + shared).digest()
+        shared = json.dumps(shared_settings(self.config), sort_keys=True) + self.subject
+        return hashlib.sha256(self.roster.run + shared.encode()).digest()
 
 
 def write_config(folder: Path, config: Experiment) -> None:
@@ -109,6 +113,7 @@ def load_agreement(folder: Path) -> Agreement:
         ),
         plan=plan_of(derived["plan"]),
         parameters=derived["parameters"],
+        scores=tuple(derived["scores"]),
     )
 
 

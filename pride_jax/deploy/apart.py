@@ -20,6 +20,7 @@ from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import (
     SECRETS,
     collect_roster,
+    common_set,
     count_of,
     enrolment_in,
     keep_examples,
@@ -31,6 +32,7 @@ from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import APP, free_ports, role_command, running
 from pride_jax.deploy.proxy import proxy_command
 from pride_jax.deploy.roster import Roster, save_roster
+from pride_jax.deploy.scores import are_tested_at_parties
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import explained, read_json
 from pride_jax.reporting import metrics
@@ -60,8 +62,8 @@ def enrol_server(
       enrolments: everyone's, of the folders that they enrolled in.
       host: name or address under which nodes reach the server.
       port: on which they do.
-      test: the server's own examples to test on; those of the data set that the config names if
-        not given.
+      test: the server's own examples to test on. If not given, parties test on what they hold out,
+        or else the server on those of the data set that the config names.
 
     Returns:
       The roster.
@@ -70,7 +72,11 @@ def enrol_server(
       PrideError: the folder cannot be made, an enrolment is missing or there twice, or examples
         differ in kind.
     """
-    own = None if test is None else read_examples(test, config)
+    own = None
+    if test is not None:
+        own = read_examples(test, config)
+    elif are_tested_at_parties(config):
+        own = common_set(enrolments)
     dataset = _of_the_config(config) if own is None else to_test_on(own)
     roster = collect_roster(enrolments, dataset, config.code.digests)
     check_key_holders(config, roster)
@@ -102,7 +108,8 @@ def _of_the_config(config: Experiment) -> Dataset:
     if is_path(config.data.name) and not Path(config.data.name).expanduser().exists():
         raise ConfigError(
             f"data.name={config.data.name!r} is not here: expected --test FILE, the server's own "
-            "examples to test on"
+            "examples to test on, or, if nothing is private, partition.held_out for parties to "
+            "test on their own"
         )
     return build.build_dataset(config)
 

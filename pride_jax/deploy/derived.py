@@ -4,9 +4,12 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
+from pride_jax.data.federated import Batch, normalize
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Clients
 from pride_jax.engine.secure import SecureAggregation, plan_in, sum_terms
@@ -19,11 +22,15 @@ from pride_jax.runs.budget import affordable
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.protocols import build_secure_sum
+from pride_jax.task import Scores
 from pride_jax.types import Params
+
+ANSWERS = "answers"
+"""Of sums of scores: how many answers the examples ask for."""
 
 
 def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
-    """Terms, calibrated plan and its releases, as JSON has them."""
+    """What everyone must know of terms, plan, model and scores, as JSON has it."""
     method = _method(config, roster)
     count, length = len(roster.parties), sent_numbers(method)
     plan = build.build_plan(config, count, length, keeps_state(method))
@@ -39,6 +46,7 @@ def derive(config: Experiment, roster: Roster) -> dict[str, Any]:
         "releases": releases,
         "plan": plan.to_dict(),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(_model_of(method))),
+        "scores": _scores(config, roster) if config.partition.held_out else [],
     }
 
 
@@ -49,6 +57,22 @@ def shape_of(roster: Roster) -> learning.Shape:
 
 def _method(config: Experiment, roster: Roster) -> Method:
     return learning.method_of_numbers(config, shape_of(roster))({})
+
+
+def _scores(config: Experiment, roster: Roster) -> list[str]:
+    """The names of what is added up over examples: how many answers, and their scores."""
+    task = learning.build_task(config, shape_of(roster))
+    positions = {"classes": (), "quantities": (roster.classes,), "tokens": roster.features[:1]}
+    kind = np.float32 if roster.targets == "quantities" else np.int32
+    inputs = jax.ShapeDtypeStruct((1, *roster.features), np.dtype(roster.dtype))
+    targets = jax.ShapeDtypeStruct((1, *positions[roster.targets]), kind)
+
+    def score(params: Params, inputs: Array, targets: Array) -> Scores:
+        shown = normalize(inputs, jnp.asarray(roster.shift), jnp.asarray(roster.scale))
+        return task.score(params, Batch(shown, targets, jnp.ones(1, bool)))
+
+    params = jax.eval_shape(task.init, jax.random.key(0))
+    return [ANSWERS, *sorted(jax.eval_shape(score, params, inputs, targets).sums)]
 
 
 def _model_of(method: Method) -> Params:

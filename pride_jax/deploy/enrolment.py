@@ -21,7 +21,16 @@ from pride_jax.aggregation.signatures import SigningSecret, signing_key
 from pride_jax.data.dataset import Dataset
 from pride_jax.data.examples import Examples, PublishedSet
 from pride_jax.deploy.agreement import write_config
-from pride_jax.deploy.own_examples import Outline, check_alike, outline_from, outline_of, to_test_on
+from pride_jax.deploy.own_examples import (
+    Outline,
+    check_alike,
+    held_out_of,
+    outline_from,
+    outline_of,
+    to_test_on,
+    with_held_out,
+    without_examples,
+)
 from pride_jax.deploy.roster import KeyHolder, Party, Roster, check_roster
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import explained, read_json, write_json
@@ -43,7 +52,8 @@ def enrol_party(folder: Path, config: Experiment, id_: int, own: PublishedSet) -
       folder: new, or empty; on the party's own machine.
       config: the settings, which stay in the folder: the party joins with these and no others.
       id_: the party's number, from 0.
-      own: its own examples, all of them to train on; they stay in the folder.
+      own: its own examples, which stay in the folder; with those that it holds out, if any are
+        chosen, else `partition.held_out` of them.
 
     Raises:
       PrideError: the folder cannot be made, the examples are none, or there is no such party.
@@ -54,10 +64,12 @@ def enrol_party(folder: Path, config: Experiment, id_: int, own: PublishedSet) -
             f"{len(inputs)} inputs and {len(targets)} targets: expected as many, and at least one"
         )
     _check_number(config, id_)
+    own = with_held_out(own, config)
     public = _make_keys(folder)
     write_config(folder, config)
     keep_examples(folder, own)
-    about = {"examples": len(targets), "outline": outline_of(own)._asdict()}
+    counts = {"examples": len(own.train.targets), "held_out": len(held_out_of(own).targets)}
+    about = counts | {"outline": outline_of(own)._asdict()}
     _write_enrolment(folder, {"role": "party", "number": id_, **about, **public})
 
 
@@ -92,6 +104,8 @@ def keep_examples(folder: Path, own: PublishedSet) -> None:
             folder / EXAMPLES,
             inputs=own.train.inputs,
             targets=own.train.targets,
+            held_out_inputs=held_out_of(own).inputs,
+            held_out_targets=held_out_of(own).targets,
             class_names=np.array(own.class_names, np.str_),
             input_names=np.array(own.input_names, np.str_),
         )
@@ -178,15 +192,14 @@ def collect_roster(enrolments: list[Path], dataset: Dataset, code: Mapping[str, 
         try:
             keys = bytes.fromhex(entry["signing_key"]), entry["node_key"]
             if entry["role"] == "party":
-                parties.append(Party(entry["number"], entry["examples"], *keys))
+                counts = entry["examples"], entry["held_out"]
+                parties.append(Party(entry["number"], *counts, *keys))
                 outlines[entry["number"]] = outline_from(entry["outline"])
             else:
                 holders.append(KeyHolder(entry["number"], *keys))
                 public_keys.add(bytes.fromhex(entry["public_key"]))
         except (KeyError, TypeError, ValueError):
-            raise ConfigError(
-                f"{path} is not an enrolment: expected FOLDER{ENROLMENT} of --enrol FOLDER"
-            ) from None
+            raise _not_an_enrolment(path) from None
     for number, found in outlines.items():
         check_alike(f"Party {number}", found, outline_of(dataset))
     if len(public_keys) > 1:
@@ -196,6 +209,8 @@ def collect_roster(enrolments: list[Path], dataset: Dataset, code: Mapping[str, 
         )
     roster = Roster(
         features=tuple(dataset.train_inputs.shape[1:]),
+        dtype=outline_of(dataset).dtype,
+        targets=outline_of(dataset).targets,
         classes=dataset.outputs,
         shift=np.asarray(dataset.shift, np.float32),
         scale=np.asarray(dataset.scale, np.float32),
@@ -209,17 +224,41 @@ def collect_roster(enrolments: list[Path], dataset: Dataset, code: Mapping[str, 
     return roster
 
 
-def load_examples(folder: Path) -> Examples:
-    """A party's own examples.
+def _not_an_enrolment(path: Path) -> ConfigError:
+    """That a file is none."""
+    return ConfigError(f"{path} is not an enrolment: expected FOLDER{ENROLMENT} of --enrol FOLDER")
+
+
+def common_set(enrolments: list[Path]) -> PublishedSet:
+    """What is public of all data, from what parties have handed in: a set without an example.
+
+    Raises:
+      ConfigError: a file is not an enrolment, or none is a party's.
+    """
+    found = []
+    for path in enrolments:
+        entry = read_json(path)
+        try:
+            if entry["role"] == "party":
+                found.append(outline_from(entry["outline"]))
+        except (KeyError, TypeError, ValueError):
+            raise _not_an_enrolment(path) from None
+    if not found:
+        raise ConfigError("No party's enrolment: expected everyone's")
+    return without_examples(found)
+
+
+def load_examples(folder: Path, held_out: bool = False) -> Examples:
+    """A party's own examples: those that it trains on, or those that it holds out.
 
     Raises:
       RunError: they cannot be read.
     """
-    path = folder / EXAMPLES
+    path, kind = folder / EXAMPLES, "held_out_" if held_out else ""
     with explained("read", path):
         try:
             with np.load(path) as saved:
-                return Examples(saved["inputs"], saved["targets"])
+                return Examples(saved[f"{kind}inputs"], saved[f"{kind}targets"])
         except (ValueError, KeyError, EOFError) as error:
             raise RunError(f"{path} does not hold inputs and targets ({error})") from None
 

@@ -10,20 +10,24 @@ import numpy as np
 
 from pride_jax.data.dataset import Dataset
 from pride_jax.data.examples import Examples, PublishedSet
+from pride_jax.data.partition import Partition
 from pride_jax.deploy.agreement import ROSTER, check_protocol, load_agreement, write_config
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.comparison import compare
 from pride_jax.deploy.conduct import conduct
 from pride_jax.deploy.enrolment import (
     collect_roster,
+    common_set,
     enrol_key_holders,
     enrol_party,
     enrolment_in,
     holder_folder,
+    keep_examples,
 )
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, role_command, running
 from pride_jax.deploy.roster import Roster, load_roster, save_roster
+from pride_jax.deploy.scores import are_tested_at_parties
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.experiment import Summary
@@ -82,14 +86,13 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     # When a role's folder was changed tells that the role was called.
     unfinished.mkdir(mode=0o700, parents=True)
     dataset = build.build_dataset(config)
-    partition = build.build_partition(config, dataset)
+    partition, held = build.build_partitions(config, dataset)
     enrolments = []
     if key_holders(config.aggregation).numbers:
         holders = enrol_key_holders(unfinished / _KEY_HOLDER, config)
         enrolments += [enrolment_in(holder) for holder in holders]
-    ends = np.cumsum(partition.sizes)
-    for id_, (end, size) in enumerate(zip(ends, partition.sizes, strict=True)):
-        own = _dealt(dataset, partition.index[end - size : end])
+    for id_, mine in enumerate(zip(_of_each(partition), _of_each(held), strict=True)):
+        own = _dealt(dataset, *mine)
         enrol_party(unfinished / f"party-{id_}", config, id_, own)
         enrolments.append(enrolment_in(unfinished / f"party-{id_}"))
     server = unfinished / "server"
@@ -97,6 +100,8 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     roster = collect_roster(enrolments, dataset, config.code.digests)
     authority = (server / AUTHORITY).read_bytes()
     write_config(server, config)
+    if are_tested_at_parties(config):
+        keep_examples(server, common_set(enrolments))
     for each in (server, *(path.parent for path in enrolments)):
         save_roster(each / ROSTER, roster)
         (each / AUTHORITY).write_bytes(authority)
@@ -107,11 +112,16 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     unfinished.rename(folder)
 
 
-def _dealt(dataset: Dataset, index: np.ndarray) -> PublishedSet:
+def _of_each(partition: Partition) -> list[np.ndarray]:
+    """Each client's examples."""
+    return np.split(partition.index, np.cumsum(partition.sizes)[:-1])
+
+
+def _dealt(dataset: Dataset, index: np.ndarray, held_out: np.ndarray) -> PublishedSet:
     return PublishedSet(
         dataset.name,
         Examples(dataset.train_inputs[index], dataset.train_targets[index]),
-        None,
+        Examples(dataset.train_inputs[held_out], dataset.train_targets[held_out]),
         dataset.outputs,
         dataset.shift,
         dataset.scale,

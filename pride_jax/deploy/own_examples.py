@@ -1,5 +1,6 @@
 """A role's own file of examples, read as the shared settings have it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +8,14 @@ import numpy as np
 
 from pride_jax.data.dataset import Dataset
 from pride_jax.data.datasets import is_path, load_path
-from pride_jax.data.examples import PublishedSet, are_classes, check_published
+from pride_jax.data.examples import (
+    NO_SHIFT,
+    Examples,
+    PublishedSet,
+    are_classes,
+    check_published,
+)
+from pride_jax.data.partition import Partition, hold_out_of_each
 from pride_jax.data.tables import TABLES, some
 from pride_jax.errors import ConfigError
 from pride_jax.settings.experiment import Experiment
@@ -24,6 +32,7 @@ class Outline(NamedTuple):
       class_names: of the classes, by their numbers; none where they have numbers alone.
       shift: of a table: a model sees ``(inputs - shift) * scale``; none for others.
       scale: likewise.
+      outputs: classes, quantities or tokens that there are to tell apart, as far as they are seen.
     """
 
     inputs: tuple[int, ...]
@@ -33,6 +42,7 @@ class Outline(NamedTuple):
     class_names: tuple[str, ...]
     shift: tuple[float, ...]
     scale: tuple[float, ...]
+    outputs: int
 
 
 _SAID = {
@@ -113,6 +123,51 @@ def outline_of(known: Dataset | PublishedSet) -> Outline:
         class_names=tuple(known.class_names),
         shift=tuple(known.shift.tolist()) if is_table else (),
         scale=tuple(known.scale.tolist()) if is_table else (),
+        outputs=known.outputs,
+    )
+
+
+def with_held_out(own: PublishedSet, config: Experiment) -> PublishedSet:
+    """A party's set with the share of its examples that it holds out, unless that is chosen."""
+    if own.test is not None:
+        return own
+    count = len(own.train.targets)
+    whole = Partition(np.arange(count, dtype=np.int32), np.array([count], np.int32))
+    rng = np.random.default_rng(config.seed)
+    stay, held = hold_out_of_each(rng, whole, config.partition.held_out)
+    inputs, targets, _ = own.train
+    train, test = (Examples(inputs[each.index], targets[each.index]) for each in (stay, held))
+    return own._replace(train=train, test=test)
+
+
+def held_out_of(own: PublishedSet) -> Examples:
+    """The examples that a role's set has to test on, of which there may be none."""
+    inputs, targets, _ = own.train
+    return own.test or Examples(inputs[:0], targets[:0])
+
+
+def without_examples(outlines: Sequence[Outline]) -> PublishedSet:
+    """A set of the kind that parties have told of, without an example.
+
+    Args:
+      outlines: theirs; of the most classes that any has seen.
+    """
+    first, outputs = outlines[0], max(each.outputs for each in outlines)
+    shapes = {"classes": (), "quantities": (outputs,), "tokens": first.inputs[:1]}
+    kind = np.float32 if first.targets == "quantities" else np.int32
+    examples = Examples(
+        np.zeros((0, *first.inputs), first.dtype), np.zeros((0, *shapes[first.targets]), kind)
+    )
+    bytes_ = np.float32(1 / 255 if first.dtype == "uint8" else 1.0)
+    return PublishedSet(
+        "parties' own",
+        examples,
+        None,
+        outputs,
+        np.array(first.shift, np.float32) if first.shift else NO_SHIFT,
+        np.array(first.scale, np.float32) if first.scale else np.array(bytes_),
+        class_names=first.class_names,
+        input_names=first.input_names,
     )
 
 

@@ -3,10 +3,11 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pride_jax.aggregation.owner_only import read_owner_only, write_owner_only
 from pride_jax.aggregation.secure_sum import Secret
+from pride_jax.deploy import scores
 from pride_jax.deploy.agreement import Agreement, load_agreement
 from pride_jax.deploy.enrolment import SECRETS, enrolment_in, load_examples, load_key
 from pride_jax.errors import ProtocolError
@@ -14,6 +15,7 @@ from pride_jax.files import claimed, read_json
 
 if TYPE_CHECKING:
     from pride_jax.deploy.kept_states import Party
+    from pride_jax.deploy.training import Told
 
 
 class Me(NamedTuple):
@@ -21,18 +23,24 @@ class Me(NamedTuple):
 
     Attributes:
       folder: its own.
-      agreement: what it knows.
+      kept: the folder of what it remembers of the sums that it is asked about.
+      agreement: what it knows of these sums.
       role: ``party`` or ``key holder``.
       number: which of them.
-      party: a party's training, made when it is first needed.
+      integers: what a party adds: round, what the server sends, flat, how many parties are called
+        -> the integers, and what the party alone is told of them.
+      finish: what the server sends at the end, flat, and what it says a model takes and gives ->
+        None, once a party's own model is in its folder, if it has one.
       secret: a key holder's secret, read when it is first needed.
     """
 
     folder: Path
+    kept: Path
     agreement: Agreement
     role: str
     number: int
-    party: Callable[[], "Party"]
+    integers: Callable[..., tuple[Any, "Told"]]
+    finish: Callable[[Any, bytes], None]
     secret: Callable[[], Secret]
 
 
@@ -48,14 +56,38 @@ def load_role(folder: Path) -> Me:
         # Before anything is computed, which protecting a message may do, too.
         _use_cores(agreement)
     number = entry["number"]
+    party = functools.cache(functools.partial(_party, folder, agreement, number))
     return Me(
+        folder,
         folder,
         agreement,
         entry["role"],
         number,
-        functools.cache(functools.partial(_party, folder, agreement, number)),
+        lambda *asked: party().train(*asked),
+        lambda *given: party().finish(*given),
         functools.cache(functools.partial(load_key, folder, agreement.config, number)),
     )
+
+
+def of_scores(me: Me) -> Me:
+    """A role as it answers for sums of scores, of which it keeps books of their own.
+
+    Raises:
+      ConfigError: by the settings, parties give no scores.
+    """
+    agreement = scores.of_scores(me.agreement)
+    scoring = functools.cache(functools.partial(_scoring, me.folder, agreement))
+    return me._replace(
+        kept=me.folder / scores.SCORES,
+        agreement=agreement,
+        integers=lambda *asked: scoring()(*asked),
+    )
+
+
+def _scoring(folder: Path, agreement: Agreement) -> Callable[..., Any]:
+    from pride_jax.deploy.held_out import scoring
+
+    return scoring(agreement, load_examples(folder, held_out=True))
 
 
 def _use_cores(agreement: Agreement) -> None:

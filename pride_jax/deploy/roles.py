@@ -17,7 +17,8 @@ open      a key holder       its share of the sum of the messages that it adds, 
 ========= ================== ============================================================
 
 Parties are asked for keys, letters, consents and shares only in protocols whose clients open the
-sums, and a key holder for keys only where it makes new ones for every round.
+sums, and a key holder for keys only where it makes new ones for every round. Each of these may be
+asked for of sums of scores, too, as ``scores train``: with books of their own, see `scores`.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,15 @@ from pride_jax.deploy.enrolment import (
 from pride_jax.deploy.finishing import check_length, keep_model
 from pride_jax.deploy.mail import mail_from, notes_from
 from pride_jax.deploy.memory import CONSENTS, LETTERS, MESSAGES, SHARES, load_kept, once
-from pride_jax.deploy.role import Me, found_of_round, keep_of_round, kept_of_round, load_role
+from pride_jax.deploy.role import (
+    Me,
+    found_of_round,
+    keep_of_round,
+    kept_of_round,
+    load_role,
+    of_scores,
+)
+from pride_jax.deploy.scores import SCORES
 from pride_jax.errors import PrideError, ProtocolError, RunError
 from pride_jax.files import claimed
 from pride_jax.reporting import metrics
@@ -119,20 +128,24 @@ def awake(folder: Path) -> Callable[[Record], Record]:
     Raises:
       PrideError: what is in the folder cannot be read, or contradicts itself.
     """
-    return partial(_respond, load_role(folder))
+    me = load_role(folder)
+    return partial(_respond, me, cache(partial(of_scores, me)))
 
 
-def _respond(me: Me, request: Record) -> Record:
+def _respond(updates: Me, scores: Callable[[], Me], request: Record) -> Record:
     # One at a time: what was opened must be remembered before anything else is. A later request
     # waits: a holder may be asked again before it is done with what the others have opened.
-    with claimed(me.folder, wait=True):
-        check_compared(me.folder, me.agreement.roster)
-        kind = request.get("kind")
-        answers = _PARTY if me.role == "party" else _KEY_HOLDER
-        if not isinstance(kind, str) or kind not in answers:
-            raise ProtocolError(f"kind={kind!r}: a {me.role} answers {sorted(answers)} only")
+    with claimed(updates.folder, wait=True):
+        check_compared(updates.folder, updates.agreement.roster)
+        kind, role = request.get("kind"), updates.role
+        answers = _PARTY if role == "party" else _KEY_HOLDER
+        subject, _, of_scores = kind.rpartition(" ") if isinstance(kind, str) else ("", "", "")
+        is_of_scores = subject == SCORES and of_scores not in _OF_THE_RUN
+        name = of_scores if is_of_scores else kind
+        if not isinstance(name, str) or name not in answers:
+            raise ProtocolError(f"kind={kind!r}: a {role} answers {sorted(answers)} only")
         try:
-            return answers[kind](me, request)
+            return answers[name](scores() if is_of_scores else updates, request)
         except PrideError:
             raise
         except _WRONG_TYPES as error:
@@ -228,12 +241,12 @@ def _called(me: Me, request: Record) -> Directory:
 
 def _keys(me: Me, request: Record) -> Record:
     round_ = request["round"]
-    if round_ < load_kept(me.folder, LETTERS).books.next_round:
+    if round_ < load_kept(me.kept, LETTERS).books.next_round:
         raise ProtocolError(f"Round {round_}: a letter was written with this party's keys of it")
     secret, public = me.agreement.protocol.keygen(os.urandom, Role.CLIENT)
     if not isinstance(secret, RoundKeys):
         raise _not_spoken(me, "keys")
-    keep_of_round(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
+    keep_of_round(me.kept, _ROUND_KEYS, round_, secret.to_bytes())
     key, run = load_signing_key(me.folder), me.agreement.run
     signature = sign_round_keys(key, run, round_, me.number, public)
     return {"public": public.to_bytes(), "signature": signature}
@@ -241,7 +254,7 @@ def _keys(me: Me, request: Record) -> Record:
 
 def _holder_keys(me: Me, request: Record) -> Record:
     round_, protocol = request["round"], me.agreement.protocol
-    if round_ < load_kept(me.folder, SHARES).books.next_round:
+    if round_ < load_kept(me.kept, SHARES).books.next_round:
         raise ProtocolError(f"Round {round_} is over: this key holder makes no more keys for it")
     if not protocol.renews:
         name = me.agreement.config.aggregation.protocol
@@ -249,14 +262,14 @@ def _holder_keys(me: Me, request: Record) -> Record:
             f"kind='keys' with aggregation.protocol={name!r}: expected only where the key holder "
             "makes a new key for every round, as with bfv"
         )
-    kept = found_of_round(me.folder, _ROUND_KEYS, round_)
+    kept = found_of_round(me.kept, _ROUND_KEYS, round_)
     if kept:
         # Clients may have trained under this round's key already: they train once a round.
         public: Public = bfv_keys.secret_from_bytes(kept).public
     else:
         secret, public = protocol.keygen(os.urandom, Role.KEY_HOLDER)
         assert isinstance(secret, bfv_keys.BFVSecret)
-        keep_of_round(me.folder, _ROUND_KEYS, round_, secret.to_bytes())
+        keep_of_round(me.kept, _ROUND_KEYS, round_, secret.to_bytes())
     signing, run = load_signing_key(me.folder), me.agreement.run
     return {"public": signed_key(signing, run, round_, public)}
 
@@ -266,15 +279,15 @@ def _letter(me: Me, request: Record) -> Record:
     if letters is None:
         raise _not_spoken(me, "letter")
     directory = _called(me, request)
-    secret = round_keys_from_bytes(kept_of_round(me.folder, _ROUND_KEYS, directory.round))
+    secret = round_keys_from_bytes(kept_of_round(me.kept, _ROUND_KEYS, directory.round))
 
     def written() -> bytes:
         letter = letters.write(os.urandom, directory, secret, me.number)
         # That these keys have written is on disk before anybody has the letter.
-        keep_of_round(me.folder, _ROUND_KEYS, directory.round, secret.to_bytes())
+        keep_of_round(me.kept, _ROUND_KEYS, directory.round, secret.to_bytes())
         return to_bytes(sign_message(load_signing_key(me.folder), letter))
 
-    return {"letter": once(me.folder, LETTERS, me.agreement.rules, _of(me, directory), written)}
+    return {"letter": once(me.kept, LETTERS, me.agreement.rules, _of(me, directory), written)}
 
 
 def _of(me: Me, directory: Directory) -> Question:
@@ -296,22 +309,22 @@ def _train(me: Me, request: Record) -> Record:
     check_cohort(me.agreement.rules, directory.round, directory.members)
     secret, letters = Secret(), me.agreement.protocol.letters
     if letters is not None:
-        keys = round_keys_from_bytes(kept_of_round(me.folder, _ROUND_KEYS, directory.round))
+        keys = round_keys_from_bytes(kept_of_round(me.kept, _ROUND_KEYS, directory.round))
         secret = letters.read(directory, keys, me.number, mail_from(request))
     params = _model(directory, request["params"])
 
     def trained() -> bytes:
         if isinstance(secret, Member):
             # Shares are given under this very directory, and under no other.
-            keep_of_round(me.folder, _MEMBER, directory.round, secret.to_bytes())
+            keep_of_round(me.kept, _MEMBER, directory.round, secret.to_bytes())
         prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
-        integers, told = me.party().train(directory.round, params, len(directory.roster))
-        metrics.append(me.folder / "metrics.jsonl", told)
+        integers, told = me.integers(directory.round, params, len(directory.roster))
+        metrics.append(me.kept / "metrics.jsonl", told)
         message = me.agreement.protocol.protect(directory, prepared, integers)
         return to_bytes(sign_message(load_signing_key(me.folder), message))
 
     # A second message, of other noise or under the same mask, would tell more than one does.
-    return {"message": once(me.folder, MESSAGES, me.agreement.rules, _of(me, directory), trained)}
+    return {"message": once(me.kept, MESSAGES, me.agreement.rules, _of(me, directory), trained)}
 
 
 def _model(directory: Directory, content: bytes) -> Float[np.ndarray, "length"]:
@@ -339,21 +352,21 @@ def _consent(me: Me, request: Record) -> Record:
         raise _not_spoken(me, "consent")
     with _unexplained(me, request):
         directory, asked = _asked(me, request)
-        member = member_from_bytes(kept_of_round(me.folder, _MEMBER, directory.round))
+        member = member_from_bytes(kept_of_round(me.kept, _MEMBER, directory.round))
 
         def consented() -> bytes:
             consent = letters.consent(directory, member, asked)
             # On disk before it is told: to one set of contributors, whatever dies.
-            keep_of_round(me.folder, _MEMBER, directory.round, member.to_bytes())
+            keep_of_round(me.kept, _MEMBER, directory.round, member.to_bytes())
             return to_bytes(sign_message(load_signing_key(me.folder), consent))
 
-        return {"consent": once(me.folder, CONSENTS, me.agreement.rules, asked, consented)}
+        return {"consent": once(me.kept, CONSENTS, me.agreement.rules, asked, consented)}
 
 
 def _share(me: Me, request: Record) -> Record:
     with _unexplained(me, request):
         directory, asked = _asked(me, request)
-        member = member_from_bytes(kept_of_round(me.folder, _MEMBER, directory.round))
+        member = member_from_bytes(kept_of_round(me.kept, _MEMBER, directory.round))
         return _opening(me, member, directory, asked)
 
 
@@ -374,7 +387,7 @@ def _open(me: Me, request: Record) -> Record:
         asked = Question(about, tuple(each.client for each in enclosed), enclosed)
         if not me.agreement.protocol.renews:
             return _opening(me, me.secret(), directory, asked)
-        secret = bfv_keys.secret_from_bytes(kept_of_round(me.folder, _ROUND_KEYS, directory.round))
+        secret = bfv_keys.secret_from_bytes(kept_of_round(me.kept, _ROUND_KEYS, directory.round))
         return _opening(me, secret, directory, asked)
 
 
@@ -386,7 +399,7 @@ def _opening(me: Me, secret: Secret, directory: Directory, asked: Question) -> R
         give_share, me.agreement.protocol, Holder(secret, enrolled, rules), directory, asked
     )
     key = load_signing_key(me.folder)
-    return {"share": once(me.folder, SHARES, rules, asked, lambda: signed_share(key, give()))}
+    return {"share": once(me.kept, SHARES, rules, asked, lambda: signed_share(key, give()))}
 
 
 @contextlib.contextmanager
@@ -405,11 +418,12 @@ def _unexplained(me: Me, request: Record) -> Iterator[None]:
 def _finish(me: Me, request: Record) -> Record:
     check_length(request, me.agreement.parameters)
     if me.role == "party":
-        me.party().finish(np.frombuffer(request["sent"], "<f4"), request["described"])
+        me.finish(np.frombuffer(request["sent"], "<f4"), request["described"])
     return keep_model(me.folder, request)
 
 
 Answer = Callable[[Me, Record], Record]
+_OF_THE_RUN = ("hello", "finish")
 _PARTY: Mapping[Any, Answer] = {
     "hello": _hello,
     "keys": _keys,

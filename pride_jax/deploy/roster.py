@@ -17,19 +17,23 @@ from pride_jax.files import read_json, write_json
 _MOST_EXAMPLES, _MOST_NUMBERS, _MOST_CLASSES = 2**24, 2**24, 2**20
 """Of a party, in an example, and of labels: everyone reserves memory for what a roster tells."""
 
+_DTYPES, _TARGETS = ("uint8", "float32", "int32"), ("classes", "quantities", "tokens")
+
 
 class Party(NamedTuple):
     """A client with examples of its own.
 
     Attributes:
       id: its place in the roster, from 0.
-      examples: how many it holds; weights by examples are public.
+      examples: how many it trains on; weights by examples are public.
+      held_out: how many it holds out, to test on.
       signing_key: Ed25519, 32 bytes.
       node_key: of its SuperNode, as OpenSSH writes it.
     """
 
     id: int
     examples: int
+    held_out: int
     signing_key: bytes
     node_key: str
 
@@ -53,6 +57,8 @@ class Roster(NamedTuple):
 
     Attributes:
       features: shape of an example's inputs.
+      dtype: of inputs.
+      targets: ``classes``, ``quantities`` or ``tokens``.
       classes: how many there are.
       shift: with ``scale``, public constants: a model sees ``(inputs − shift) · scale``.
       scale: see ``shift``.
@@ -65,6 +71,8 @@ class Roster(NamedTuple):
     """
 
     features: tuple[int, ...]
+    dtype: str
+    targets: str
     classes: int
     shift: Float[np.ndarray, "..."]
     scale: Float[np.ndarray, "..."]
@@ -118,6 +126,8 @@ def roster_from(content: Any, path: Path) -> Roster:
     try:
         roster = Roster(
             features=tuple(int(size) for size in content["features"]),
+            dtype=str(content["dtype"]),
+            targets=str(content["targets"]),
             classes=int(content["classes"]),
             shift=np.asarray(content["shift"], np.float32),
             scale=np.asarray(content["scale"], np.float32),
@@ -125,6 +135,7 @@ def roster_from(content: Any, path: Path) -> Roster:
                 Party(
                     int(each["id"]),
                     int(each["examples"]),
+                    int(each["held_out"]),
                     bytes.fromhex(each["signing_key"]),
                     str(each["node_key"]),
                 )
@@ -171,11 +182,17 @@ def check_roster(roster: Roster) -> None:
     if any(len(each.signing_key) != 32 for each in everyone):
         raise ConfigError("A signing key in the roster is not of 32 bytes: enrol it again")
     for party in roster.parties:
-        if party.examples > _MOST_EXAMPLES:
+        declared = max(party.examples, party.held_out)
+        if declared > _MOST_EXAMPLES:
             raise ConfigError(
-                f"Party {party.id} declares {party.examples} examples: expected at most "
+                f"Party {party.id} declares {declared} examples: expected at most "
                 f"{_MOST_EXAMPLES}, since everyone reserves memory for the most that any has"
             )
+    if roster.dtype not in _DTYPES or roster.targets not in _TARGETS:
+        raise ConfigError(
+            f"The roster's examples are {roster.dtype} with {roster.targets}: expected "
+            f"{', '.join(_DTYPES)} with {', '.join(_TARGETS)}"
+        )
     sizes = roster.features
     if any(size < 1 for size in sizes) or math.prod(sizes) > _MOST_NUMBERS:
         raise ConfigError(
@@ -193,6 +210,8 @@ def to_plain(roster: Roster) -> dict[str, Any]:
     """A roster as JSON has it."""
     return {
         "features": list(roster.features),
+        "dtype": roster.dtype,
+        "targets": roster.targets,
         "classes": roster.classes,
         "shift": roster.shift.tolist(),
         "scale": roster.scale.tolist(),

@@ -4,12 +4,14 @@ import functools
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 
 from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.simulation import Transport
@@ -23,7 +25,9 @@ from pride_jax.deploy.introduction import Ask, introduced
 from pride_jax.deploy.journal import Journal, journal
 from pride_jax.deploy.network import Network
 from pride_jax.deploy.opening import opened
-from pride_jax.engine.evaluation import evaluator
+from pride_jax.deploy.scores import of_scores
+from pride_jax.deploy.testing import tested_by_parties
+from pride_jax.engine.evaluation import Metrics, evaluator
 from pride_jax.engine.federation import starting, without_clients
 from pride_jax.engine.rounds import Algorithm, RoundInfo, ServerState, no_program, repeated
 from pride_jax.engine.secure import Collected, host_round, unopened
@@ -43,7 +47,8 @@ from pride_jax.runs.models import seen_in
 from pride_jax.runs.prepared import Prepared, RealParties
 from pride_jax.runs.refusals import note_refusal
 from pride_jax.settings import build
-from pride_jax.types import Cohort
+from pride_jax.task import Task
+from pride_jax.types import Cohort, Params
 
 SERVER = "server.json"
 OUTCOME = "outcome.json"
@@ -94,7 +99,7 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> 
       agreement: what everyone knows.
       ask: reaches the others.
       workdir: the run's folder.
-      dataset: has the examples to test on.
+      dataset: has the examples to test on; if none, parties test on what they hold out.
     """
     need_extras(agreement.config.watch)
     notes = own_folder(workdir, agreement.config.privacy.hides)
@@ -129,15 +134,28 @@ def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> 
         secure=secure,
         plan=plan,
         algorithm=algorithm,
-        evaluate=evaluator(task, dataset, mesh),
+        evaluate=_test(agreement, ask, workdir, dataset, task, mesh),
         sizes=np.asarray(roster.sizes),
         holders=1,
-        test_examples=len(dataset.test_targets),
+        test_examples=len(dataset.test_targets) or sum(each.held_out for each in roster.parties),
         seen=seen_in(dataset),
         inputs=lambda: roster.digest,
         hyper={},
         simulated=RealParties(),
     )
+
+
+def _test(
+    agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset, task: Task, mesh: Mesh
+) -> Callable[[Params, int], Metrics]:
+    """Tests parameters: on the server's own examples, or on what parties hold out."""
+    config = agreement.config
+    if not len(dataset.test_targets):
+        kept = journal(workdir / "sums-of-scores", config.evaluation.every)
+        notes = own_folder(workdir, config.privacy.hides)
+        return tested_by_parties(of_scores(agreement), ask, kept, notes)
+    test = evaluator(task, dataset, mesh)
+    return lambda params, _: test(params)
 
 
 def _collect(

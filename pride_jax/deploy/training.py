@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from pride_jax.engine.secure import added_in
 from pride_jax.engine.server import public_keys
 from pride_jax.engine.simulated import SingleClient, single_client
 from pride_jax.errors import ProtocolError
-from pride_jax.methods.method import Method, Sent, State
+from pride_jax.methods.method import Method, State
 from pride_jax.settings import learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.task import Task
@@ -101,7 +101,7 @@ def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
         told = Broadcast(
             key=round_key(config.seed, number),
             round=number,
-            sent=_unflatten(server.sent, params),
+            sent=unflatten(server.sent, params),
             norm=jnp.asarray(np.float32(server.plan.clipping.norm)),
             hyper={},
         )
@@ -118,7 +118,7 @@ def trainer(agreement: Agreement, id_: int, examples: Examples) -> Trainer:
         return Trained(noised, {"round": round_, **row}, state)
 
     def own_models(params: Float[np.ndarray, "numbers"], state: State) -> tuple[Params, ...]:
-        sent = _unflatten(server.sent, params)
+        sent = unflatten(server.sent, params)
         if not has_own_models(method, sent, jax.tree.map(lambda leaf: leaf[None], state)):
             return ()
         return (method.personal(sent, state),)
@@ -136,7 +136,7 @@ def _round_key(seed: int, round_: Int[Array, ""]) -> Key:
     return jax.random.fold_in(public_keys(jax.random.key(seed))[1], round_)
 
 
-def _unflatten(like: Sent, flat: Float[np.ndarray, "length"]) -> Sent:
+def unflatten(like: Any, flat: Float[np.ndarray, "numbers"]) -> Any:
     """What was sent, whose ``ravel_pytree`` is ``flat``; nothing is compiled for it.
 
     Raises:

@@ -54,9 +54,17 @@ _SIMULATED = (
 )
 _REAL = (
     "Every role ran in processes of its own. What a client sends is its signed message and, where "
-    "clients open the sums, its keys, letters and shares; nothing else that depends on its data, "
+    "clients open the sums, its keys, letters and shares; {}nothing else that depends on its data, "
     "but that it answered, and when. Who can start runs at the SuperLink chooses the code that the "
     "nodes run. Nothing is constant-time."
+)
+_SCORED = "if the server has no test set, sums of its held-out examples' scores; "
+_SCORES = (
+    "If the server has no test set, the protocol adds up the scores of the examples that clients "
+    "hold out, once an evaluation: of scores, everybody learns what the protocol lets it learn of "
+    "updates. The aggregator writes down the sums over all clients that answered, by which one of "
+    "two clients knows the other's. A server may choose the model that is scored, and call all "
+    "clients but one for another evaluation of it: the difference is that client's sums."
 )
 
 
@@ -89,7 +97,9 @@ def disclosure(
     secret = isinstance(plan, Plan) and plan.sampler.amplifies and config.privacy.hides
     sizes = real or config.weighting == "examples"
     statements = [*([_SIZES] if sizes else []), _MESSAGES, _SECRET_ROSTER if secret else _ROSTER]
-    statements += [_REAL] if real else [_SIMULATED]
+    scored = real and config.partition.held_out > 0 and not config.privacy.is_private
+    statements += [_REAL.format(_SCORED if scored else "")] if real else [_SIMULATED]
+    statements += [_SCORES] if scored else []
     if config.privacy.hides or not real:
         statements.append(_HIDDEN if config.privacy.hides else _OUTSIDE)
     against = None

@@ -88,7 +88,7 @@ class Prepared(NamedTuple):
       secure: how updates are added unseen; of a real server, without the key holder's secret.
       plan: who takes part, and what is private, or that nothing is.
       algorithm: the rounds, wherever clients train.
-      evaluate: tests parameters on the test examples.
+      evaluate: tests parameters, after so many rounds, on the test examples.
       sizes: each client's number of examples.
       holders: the most clients that hold one same example; 1 where clients are real, and nobody
         compares what they hold.
@@ -107,7 +107,7 @@ class Prepared(NamedTuple):
     secure: SecureAggregation | None
     plan: Plan | NoPlan
     algorithm: Algorithm
-    evaluate: Callable[[Params], Metrics]
+    evaluate: Callable[[Params, int], Metrics]
     sizes: Int[np.ndarray, "clients"]
     holders: int
     test_examples: int
@@ -181,7 +181,7 @@ def prepare(
         secure=secure,
         plan=plan,
         algorithm=algorithm,
-        evaluate=lambda params: test(jax.device_get(params)),
+        evaluate=lambda params, _: test(jax.device_get(params)),
         sizes=partition.sizes,
         holders=most_holders(partition),
         test_examples=len(dataset.test_targets),

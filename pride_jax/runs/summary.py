@@ -44,8 +44,8 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     Raises:
       DivergedError: training has diverged.
     """
-    measured = prepared.evaluate(prepared.algorithm.params(state))
     round_ = int(state.round)
+    measured = prepared.evaluate(prepared.algorithm.params(state), round_)
     nonfinite = _count(info.nonfinite) if info else 0
     diverged = info is not None and 0 < int(info.clients) == nonfinite
     # Of a private run, that it goes on must tell nothing of who was called.
@@ -102,7 +102,7 @@ def summarize(prepared: Prepared, state: ServerState, rows: list[metrics.Row]) -
     """The summary of a finished run, without what its privacy cost."""
     config, sizes = prepared.config, prepared.sizes
     params = prepared.algorithm.params(state)
-    measured = prepared.evaluate(params)
+    measured = prepared.evaluate(params, int(state.round))
     rounds = rows[1:]
     return {
         **_tested(measured),
@@ -226,7 +226,9 @@ def _compare(prepared: Prepared, simulated: Simulated) -> Summary:
     train = train_alone(alone_clients, config.rounds)
     holding = jnp.asarray(np.flatnonzero(data.sizes), jnp.int32)
     *alone, central = [
-        prepared.evaluate(train(data, jax.random.fold_in(key, client), params, client))
+        prepared.evaluate(
+            train(data, jax.random.fold_in(key, client), params, client), config.rounds
+        )
         for client in counted(prepared.tell, "comparison models", list(holding))
     ]
     return {

@@ -17,6 +17,7 @@ from pride_jax.deploy.finishing import FINISHED
 from pride_jax.deploy.own_examples import read_examples
 from pride_jax.deploy.status import status
 from pride_jax.errors import ConfigError, DataError, PrideError, ProtocolError, RunError
+from pride_jax.files import read_json
 from pride_jax.runs.load import load
 from pride_jax.settings.experiment import Data
 
@@ -74,6 +75,39 @@ def test_hospitals_train_on_their_tables_and_everyone_receives_the_model(enrolle
     assert f"round {HOSPITALS.rounds} of {HOSPITALS.rounds}" in told
     assert "ended at" in told and "party 2: last answered finish" in told
     assert len(digest(tmp_path / "run")) == 64
+
+
+def test_without_a_test_set_hospitals_test_on_what_they_hold_out(tmp_path):
+    config = replace(HOSPITALS, partition=replace(HOSPITALS.partition, held_out=0.4))
+    for party in range(3):
+        mine = table(tmp_path / f"mine-{party}.csv", 6 + party, seed=party)
+        enrol_party(tmp_path / f"party-{party}", config, party, read_examples(mine, config))
+    roster = collected(tmp_path, config=config)
+    assert (roster.sizes, [each.held_out for each in roster.parties]) == ((4, 4, 5), [2, 3, 3])
+    assert roster.shift.tolist() == [60.0, 0.0] and roster.classes == 2
+    bundle = read_bundle(tmp_path / "server" / BUNDLE)
+    for party in range(3):
+        agreed(tmp_path / f"party-{party}", bundle)
+        compare(tmp_path / f"party-{party}", roster, roster.short)
+    assert served(tmp_path, tmp_path / "run") is None
+    summary = read_json(tmp_path / "run" / "summary.json")
+    assert summary["test_examples"] == 8
+    assert summary["test_accuracy"] * 8 in range(9)
+    model = load(tmp_path / "run")
+    assert model.seen.class_names == CLASSES and model.seen.input_names == ("age", "size")
+    told = " ".join(read_json(tmp_path / "run" / "disclosure.json")["statements"])
+    assert "sums of its held-out examples' scores" in told
+
+
+def test_of_numbered_classes_the_most_that_a_party_has_seen_are_everyones(tmp_path):
+    config = replace(CONFIG, partition=replace(CONFIG.partition, held_out=0.4))
+    for party in range(3):
+        path, targets = tmp_path / f"mine-{party}.npz", np.arange(8) % (2 + party)
+        np.savez(path, inputs=np.full((8, 5, 2), party, np.uint8), targets=targets)
+        enrol_party(tmp_path / f"party-{party}", config, party, read_examples(path, config))
+    roster = collected(tmp_path, config=config)
+    assert (roster.classes, roster.features) == (4, (5, 2, 1))
+    assert roster.scale == np.float32(1 / 255)
 
 
 def test_all_rows_are_there_with_classes_by_name_and_ranges(enrolled, tmp_path):
