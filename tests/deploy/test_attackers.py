@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from federation import wait_until
 from in_process import CONFIG
 
@@ -78,14 +79,20 @@ def meeting(tmp_path_factory, programs):
         yield types.SimpleNamespace(folder=folder, roles=roles, join=join, said=said, port=port)
 
 
+def node_key(folder):
+    """That with which a role's node logs in."""
+    key = serialization.load_ssh_private_key((folder / SECRETS / NODE_KEY).read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
 @pytest.fixture
 def client(meeting):
     """Speaks with the server's machine as party 0's node would."""
     from flwr.supernode.fleet_http_client import FleetHttpClient
     from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-    key = (meeting.roles / "party-0" / SECRETS / NODE_KEY).read_bytes()
-    private = serialization.load_ssh_private_key(key, None)
+    private = node_key(meeting.roles / "party-0")
     signs = NodeAuthHttpInterceptor(private, private.public_key())
     authority = str(meeting.roles / "party-0" / AUTHORITY)
     address = f"{LOOPBACK}:{meeting.port}"
@@ -99,8 +106,7 @@ def node_of(folder, key):
     """A node's number at a SuperLink: of those who ask, the server's machine alone can know it."""
     from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-    private = serialization.load_ssh_private_key((key / SECRETS / NODE_KEY).read_bytes(), None)
-    public = public_key_to_bytes(private.public_key())
+    public = public_key_to_bytes(node_key(key).public_key())
     with contextlib.closing(sqlite3.connect(folder / conduct.DATABASE)) as database:
         rows = database.execute("select node_id, public_key from node").fetchall()
     (number,) = [number for number, known in rows if known == public]
