@@ -1,5 +1,6 @@
 """Every role on a machine of its own: what each does there."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from pride_jax.deploy.enrolment import (
     keep_examples,
     load_examples,
 )
-from pride_jax.deploy.joining import Say, alone, take_part, wait_for_server
+from pride_jax.deploy.joining import LOG, Say, alone, take_part, wait_for_server
 from pride_jax.deploy.own_examples import check_classes, read_examples, to_test_on
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import APP, free_ports, role_command, running
@@ -144,8 +145,13 @@ def serve_apart(
     load_agreement(folder)
     port = int(read_bundle(folder / BUNDLE).address.rpartition(":")[2])
     (link,) = free_ports(1)
-    with running(folder, proxy_command(folder, port, link), "proxy.log"):
-        return conduct(config, folder, workdir, port=link, timeout=timeout, report=report)
+    door = proxy_command(folder, port, link)
+
+    def opened(_: str) -> contextlib.AbstractContextManager[object]:
+        # Once nodes are registered: who came before would be turned away.
+        return running(folder, door, "proxy.log")
+
+    return conduct(config, folder, workdir, port=link, nodes=opened, timeout=timeout, report=report)
 
 
 def join(folder: Path, bundle: Path, told: str, say: Say) -> int:
@@ -175,7 +181,7 @@ def join(folder: Path, bundle: Path, told: str, say: Say) -> int:
         wait_for_server(given.address, folder / AUTHORITY, say)
         (port,) = free_ports(1)
         command = role_command(folder, given.address, port)
-        with running(folder, command, "role.log") as process:
+        with running(folder, command, LOG) as process:
             return take_part(folder, agreement, process, say)
 
 

@@ -35,7 +35,7 @@ def conduct(
     workdir: Path,
     *,
     port: int,
-    nodes: Callable[[str], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    nodes: Callable[[str], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
     timeout: float,
     report: Callable[[metrics.Row], None] | None = None,
 ) -> Summary:
@@ -46,7 +46,8 @@ def conduct(
       server: the server's folder, complete.
       workdir: the run's folder.
       port: of the SuperLink.
-      nodes: its address -> SuperNodes of this machine, for as long as the run lasts.
+      nodes: its address -> what brings nodes to it, for as long as the run lasts: those of this
+        machine, or the door for others'.
       timeout: seconds to wait for an answer.
       report: called with each new row of the metrics.
 

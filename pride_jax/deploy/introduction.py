@@ -18,7 +18,7 @@ from pride_jax.settings import protocols
 
 EXCHANGES = "exchanges.jsonl"
 PARTY, KEY_HOLDER = "party", "key holder"
-_HELLO_SECONDS, _LOOK_SECONDS = 30.0, 0.5
+_HELLO_SECONDS, _LOOK_SECONDS, _STRANGERS_SECONDS = 30.0, 0.5, 10.0
 REJOIN_SECONDS = 45.0
 """For about so long the SuperLink may take a node that was killed for one that is still there."""
 _END_SECONDS = 60.0
@@ -82,11 +82,13 @@ def introduced(
     end = time.monotonic() + patience + REJOIN_SECONDS
     known: dict[tuple[str, int], int] = {}
     approvals: dict[int, bytes] = {}
-    strangers: set[int] = set()
+    strangers: dict[int, float] = {}
     why = "no node has connected"
     shared = json.dumps(shared_settings(agreement.config))
     while len(known) < len(keys) and (left := end - time.monotonic()) > 0:
-        asked = set(network.nodes()) - strangers - set(known.values())
+        # Who joined by an earlier bundle may have the right one by now.
+        again = {node for node, since in strangers.items() if since < time.monotonic()}
+        asked = set(network.nodes()) - (strangers.keys() - again) - set(known.values())
         challenge = os.urandom(32)
         request = {
             "kind": "hello",
@@ -107,9 +109,10 @@ def introduced(
             if UNREACHED in reply:
                 why = reply[UNREACHED]
                 continue
-            strangers.add(node)
             why = str(reply.get(_REFUSED, "it has not the keys of anyone in the roster"))
-            note(notes, None, None, f"node {node} is not listened to: {why}")
+            if node not in strangers:
+                note(notes, None, None, f"node {node} is not listened to: {why}")
+            strangers[node] = time.monotonic() + _STRANGERS_SECONDS
         if not asked:
             time.sleep(_LOOK_SECONDS)
     missing = [name for name in keys if name not in known]

@@ -21,6 +21,8 @@ Say = Callable[[str], None]
 
 _LOOK_SECONDS, _GRACE_SECONDS = 0.5, 3.0
 _METRICS = "metrics.jsonl"
+LOG, _NOT_LET_IN = "role.log", b"Failed to activate SuperNode"
+"""Flower 1.42's words."""
 
 
 @contextlib.contextmanager
@@ -80,6 +82,7 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
       0 once the model is there; else what the process ended with.
     """
     shown = {name: len(metrics.read_so_far(folder / name)) for name in (_METRICS, ANSWERS)}
+    before, told = _turned_away(folder), False
     while True:
         is_over, status = (folder / FINISHED).exists(), process.poll()
         for name, telling in ((_METRICS, _of_training), (ANSWERS, _of_answers)):
@@ -87,6 +90,12 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
             for line in telling(agreement, rows[shown[name] :]):
                 say(line)
             shown[name] = len(rows)
+        if not told and _turned_away(folder) > before:
+            say(
+                "the server does not let this role in: another --join with its keys is connected, "
+                "or was until just now; it is tried again and again, Ctrl-C ends this"
+            )
+            told = True
         if is_over:
             # The server waits for the answer to its last message.
             time.sleep(_GRACE_SECONDS)
@@ -95,6 +104,12 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
         if status is not None:
             return status
         time.sleep(_LOOK_SECONDS)
+
+
+def _turned_away(folder: Path) -> int:
+    """How often the SuperLink has not let a role's node in."""
+    log = folder / LOG
+    return log.read_bytes().count(_NOT_LET_IN) if log.exists() else 0
 
 
 def _of_training(agreement: Agreement, rows: list[metrics.Row]) -> Iterator[str]:

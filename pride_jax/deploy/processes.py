@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +18,6 @@ from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.pinned import COMMANDS
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.server import OUTCOME, PROCESS
-from pride_jax.engine.cores import cores
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, read_json
 
@@ -167,16 +165,13 @@ def register(folder: Path, roster: Roster) -> None:
     if done.exists():
         return
 
-    def register_one(number: int, node_key: str) -> None:
-        path = folder / f"node-{number}.pub"
-        path.write_text(node_key)
-        _flwr(folder, "supernode", "register", str(path), _LINK, "--format", "json")
-        path.unlink()
-
     node_keys = [each.node_key for each in (*roster.parties, *roster.key_holders)]
-    # Each is a process that imports for seconds.
-    with ThreadPoolExecutor(len(cores())) as pool:
-        list(pool.map(register_one, range(len(node_keys)), node_keys))
+    files = [folder / f"node-{number}.pub" for number in range(len(node_keys))]
+    for file, node_key in zip(files, node_keys, strict=True):
+        file.write_text(node_key)
+    _flwr(folder, *(["supernode", "register", str(file), _LINK] for file in files))
+    for file in files:
+        file.unlink()
     done.touch()
 
 
@@ -194,7 +189,7 @@ def start_run(superlink: Path, server: Path, app: Path = APP) -> None:
     for old in (OUTCOME, PROCESS):
         (server / old).unlink(missing_ok=True)
     settings = f'folder="{server.resolve()}"'
-    _flwr(superlink, "run", str(app), _LINK, "--run-config", settings, "--format", "json")
+    _flwr(superlink, ["run", str(app), _LINK, "--run-config", settings])
 
 
 def ended(server: Path) -> bool:
@@ -237,18 +232,19 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _flwr(folder: Path, *arguments: str) -> None:
+def _flwr(folder: Path, *commands: Sequence[str]) -> None:
+    given = json.dumps([[*words, "--format", "json"] for words in commands])
     answer = subprocess.run(
-        [_program("flwr"), *arguments],
+        [sys.executable, "-m", "pride_jax.deploy.flwr_commands", given],
         capture_output=True,
         text=True,
         env=environment(folder),
         stdin=subprocess.DEVNULL,
     )
     # A command that was refused may end with status 0.
-    if answer.returncode or '"success": true' not in answer.stdout:
+    if answer.returncode or answer.stdout.count('"success": true') != len(commands):
         said = " ".join((answer.stdout + answer.stderr).split())[-500:]
-        raise RunError(f"flwr {arguments[0]} {arguments[1]} failed: {said}")
+        raise RunError(f"flwr {commands[0][0]} failed: {said}")
 
 
 def attended(how: str, *commands: Sequence[str]) -> list[str]:

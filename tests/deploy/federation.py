@@ -76,9 +76,7 @@ class Federation(contextlib.ExitStack):
     def kill(self, name):
         """Ends a role's processes at once, without a chance to say so."""
         pid = self.nodes[name].pid
-        for child in children(pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        signals(children(pid), signal.SIGKILL)
         self.nodes[name].wait()
 
     def begin(self, names=None):
@@ -141,6 +139,23 @@ def children(pid):
     while new:
         new = {child for child, parent in parents if parent in new} - found
         found |= new
+    return found
+
+
+def signals(processes, number):
+    """Sends each a signal, if it is still there."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def resident(pid):
+    """Of a role's processes, that which has its keys and examples."""
+    (found,) = [
+        child
+        for child in children(pid)
+        if TAMPERED[0].encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[:3]
+    ]
     return found
 
 

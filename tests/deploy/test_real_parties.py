@@ -12,13 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import Relay, children, is_running, simulated, wait_until
+from federation import (
+    Relay,
+    children,
+    is_running,
+    resident,
+    signals,
+    simulated,
+    wait_until,
+)
 
 from pride_jax.deploy.processes import register, stop
 from pride_jax.deploy.server import PROCESS
 from pride_jax.errors import RunError
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
+from pride_jax.runs.refusals import REFUSALS
 from pride_jax.settings.experiment import (
     Aggregation,
     Client,
@@ -119,50 +128,11 @@ def respond(honest, folder, request):
 """
 
 
-def test_the_round_goes_on_without_who_is_killed_long_before_its_time_is_over(federation, tmp_path):
-    config = with_parties(TWO, 4, rounds=2)
-    # Whoever waits for as long fails: `wait_until` has less patience.
-    parties = federation(config, timeout=3600.0)
-    parties.tamper("party-1", STARTS_AND_SLEEPS.format(round=0))
-    parties.begin()
-    wait_until((parties.role("party-1") / "training").exists)
-    parties.kill("party-1")
-    wait_until(parties.ended)
-    summary = parties.finish()
-    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [1], 1: [1]})
-    assert summary["lost_messages"] == 2
-    assert [row["clients"] for row in parties.rows()[1:]] == [3, 3]
-
-
-DIES = """
-import os
-
-
-def respond(honest, folder, request):
-    reply = honest(folder, request)
-    if request["kind"] == "train" and not (folder / "died").exists():
-        (folder / "died").touch()
-        os._exit(1)
-    return reply
-"""
-
-
-def test_a_process_that_dies_before_its_answer_is_sent_is_begun_again(federation, tmp_path):
-    parties = federation(TWO)
-    parties.tamper("party-1", DIES)
-    parties.begin()
-    summary = parties.finish()
-    assert (parties.role("party-1") / "died").exists()
-    assert summary["parameters_sha256"] == simulated(TWO, tmp_path / "sim")
-    assert summary["lost_messages"] == 0
-    trained = metrics.read(parties.role("party-1") / "metrics.jsonl")
-    # The answer that was on disk is the one that was sent: nobody trains twice for a round.
-    assert [row["round"] for row in trained] == [0, 1, 2]
-
-
-def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, tmp_path):
+def test_without_the_key_holder_or_the_server_nothing_is_opened_until_it_is_back(
+    federation, tmp_path
+):
     config = replace(ENCRYPTED, rounds=2)
-    parties = federation(config, timeout=45.0)
+    parties = federation(config, timeout=30.0)
     parties.tamper("key-holder", STARTS_AND_SLEEPS.replace('"train"', '"open"').format(round=1))
     parties.begin()
     wait_until((parties.role("key-holder") / "training").exists)
@@ -170,6 +140,12 @@ def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, t
     with pytest.raises(RunError, match=r"0 of 1 key holders helped.* with --resume"):
         parties.finish()
     assert [row["round"] for row in parties.rows()] == [0, 1]
+    parties.start()
+    # The server's process alone: whoever follows the run is told how to go on.
+    wait_until((parties.server / PROCESS).exists)
+    os.kill(int((parties.server / PROCESS).read_text()), signal.SIGKILL)
+    with pytest.raises(RunError, match="go on with --resume"):
+        parties.finish()
     (parties.role("key-holder") / "tamper.py").unlink()
     parties.node("key-holder")
     parties.start()
@@ -177,6 +153,9 @@ def test_without_the_key_holder_nothing_is_opened_until_it_is_back(federation, t
     assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim")
     # What was asked before is asked again: nobody trains for a second sum of the round.
     assert summary["lost_messages"] == 0
+    for party in ("party-0", "party-1"):
+        trained = metrics.read(parties.role(party) / "metrics.jsonl")
+        assert [row["round"] for row in trained] == [0, 1]
 
 
 def test_two_of_three_key_holders_go_on_without_the_one_that_is_killed(federation, tmp_path):
@@ -195,29 +174,20 @@ def test_two_of_three_key_holders_go_on_without_the_one_that_is_killed(federatio
     assert "key holder, open" in left_out[2, 2]
 
 
-def test_a_server_that_is_killed_goes_on_to_the_same_bits(tmp_path, programs):
+def test_all_that_is_killed_goes_on_to_the_same_bits(tmp_path, programs):
     config = replace(ENCRYPTED, evaluation=Evaluation(every=3))
     (tmp_path / "config.py").write_text(
         "from pride_jax.settings.files import from_dict\n\n"
         f"config = from_dict({to_dict(config)!r})\n"
     )
     run = tmp_path / "run"
-    pid = run / "deployment" / "server" / PROCESS
-    sums = run / "sums"
-
-    # Its process alone, amid a round: nothing is left of that round, or the question is.
-    launcher = launch(tmp_path, run)
-    wait_until(lambda: any(sums.glob("0.*sum")))
-    os.kill(int(pid.read_text()), signal.SIGKILL)
-    _, said = launcher.communicate(timeout=60)
-    assert (launcher.returncode, "go on with --resume" in said) == (2, True)
 
     # Everything, two rounds after the only checkpoint. What is not killed ends by itself.
-    launcher = launch(tmp_path, run, "--resume")
-    wait_until(lambda: any(sums.glob("1.*sum")))
+    launcher = launch(tmp_path, run)
+    wait_until(lambda: any((run / "sums").glob("1.*sum")))
     everyone = children(launcher.pid)
     os.kill(launcher.pid, signal.SIGKILL)
-    os.kill(int(pid.read_text()), signal.SIGKILL)
+    os.kill(int((run / "deployment" / "server" / PROCESS).read_text()), signal.SIGKILL)
     launcher.communicate()
     wait_until(lambda: not any(map(is_running, everyone)))
     assert not (run / "summary.json").exists()
@@ -238,20 +208,44 @@ def launch(folder, run, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_cut_of_half_a_minute_is_waited_for(federation, link, tmp_path):
+DIES = """
+import os
+
+
+def respond(honest, folder, request):
+    reply = honest(folder, request)
+    if request["kind"] == "train" and not (folder / "died").exists():
+        (folder / "died").touch()
+        os._exit(1)
+    return reply
+"""
+
+
+def test_a_process_that_dies_a_machine_that_stops_and_a_cut_wire_are_waited_for(
+    federation, link, tmp_path
+):
     parties = federation(TWO, timeout=150.0)
     relay = Relay(link[1])
+    parties.tamper("party-0", DIES)
     parties.begin(["party-0"])
     parties.node("party-1", relay.address)
     wait_until(lambda: len(parties.rows()) > 1)
     relay.cut()
-    time.sleep(30)
+    everyone = children(parties.nodes["party-0"].pid)
+    signals(everyone, signal.SIGSTOP)
+    # For longer than it takes the SuperLink to miss both.
+    time.sleep(25)
     assert not parties.ended()
+    signals(everyone, signal.SIGCONT)
     relay.mend()
     summary = parties.finish()
     relay.cut()
+    assert (parties.role("party-0") / "died").exists()
     assert summary["parameters_sha256"] == simulated(TWO, tmp_path / "sim")
     assert summary["lost_messages"] == 0
+    trained = metrics.read(parties.role("party-0") / "metrics.jsonl")
+    # The answer that was on disk is the one that was sent: nobody trains twice for a round.
+    assert [row["round"] for row in trained] == [0, 1, 2]
 
 
 def test_the_server_sees_no_update_and_no_secret_and_what_is_sent_is_what_was_predicted(
@@ -327,16 +321,19 @@ def _hex(secret):
     return secret.hex().encode()
 
 
-def test_masks_of_one_who_dies_after_its_keys_are_taken_away(federation, tmp_path):
-    config = with_parties(MASKED, 5, rounds=1)
-    parties = federation(config, timeout=60.0)
+def test_the_round_goes_on_without_who_is_killed_whose_masks_are_taken_away(federation, tmp_path):
+    config = with_parties(MASKED, 5, rounds=2)
+    # Whoever waits for as long fails: `wait_until` has less patience.
+    parties = federation(config, timeout=3600.0)
     parties.tamper("party-4", STARTS_AND_SLEEPS.format(round=0))
     parties.begin()
     wait_until((parties.role("party-4") / "training").exists)
     parties.kill("party-4")
+    wait_until(parties.ended)
     summary = parties.finish()
-    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [4]})
-    assert summary["lost_messages"] == 1
+    assert summary["parameters_sha256"] == simulated(config, tmp_path / "sim", {0: [4], 1: [4]})
+    assert summary["lost_messages"] == 2
+    assert [row["clients"] for row in parties.rows()[1:]] == [4, 4]
 
 
 SAYS_WHAT_IT_LIKES = """
@@ -373,7 +370,7 @@ def test_strangers_are_not_listened_to(federation, tmp_path):
     assert not (others.role("party-1") / "metrics.jsonl").exists()
 
 
-def test_a_private_round_that_lost_a_party_is_not_opened_but_paid_for(federation):
+def test_a_party_that_hangs_costs_the_timeout_and_a_private_round_its_epsilon(federation):
     config = with_parties(
         TWO,
         3,
@@ -384,9 +381,20 @@ def test_a_private_round_that_lost_a_party_is_not_opened_but_paid_for(federation
         ),
         aggregation=Aggregation("plain", bits=12),
     )
-    parties = federation(config, timeout=45.0)
+    parties = federation(config, timeout=30.0)
     parties.tamper("party-2", STARTS_AND_SLEEPS.format(round=0))
     parties.begin()
+    wait_until((parties.role("party-2") / "training").exists)
+    # Its SuperNode still answers the SuperLink: nobody can tell it from one that trains.
+    hung = resident(parties.nodes["party-2"].pid)
+    os.kill(hung, signal.SIGSTOP)
     assert parties.finish()["releases"] == 1
+    os.kill(hung, signal.SIGCONT)
+    reasons = [
+        row["reason"]
+        for row in metrics.read(parties.workdir / "private" / REFUSALS)
+        if row["from"] == 2
+    ]
+    assert any("party, train: " in reason for reason in reasons), reasons
     assert read_json(parties.workdir / "private" / "summary.json")["unopened_sums"] == 1
     assert parties.rows()[0]["test_loss"] == parties.rows()[1]["test_loss"]
