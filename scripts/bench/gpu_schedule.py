@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -321,7 +322,19 @@ def _bandwidth(card: Path) -> float:
     return float(re.findall(r"memory_bandwidth: (\d+)", card.read_text())[0])
 
 
-def measure(setting: Setting) -> list[Row]:
+class Report(NamedTuple):
+    """What was compiled, and what XLA ended its process over.
+
+    Attributes:
+      rows: of the programs.
+      left_out: cases without one.
+    """
+
+    rows: list[Row]
+    left_out: list[Case]
+
+
+def measure(setting: Setting) -> Report:
     """Compiles every case, each in a process of its own.
 
     Raises:
@@ -331,24 +344,28 @@ def measure(setting: Setting) -> list[Row]:
         raise ConfigError(f"card={setting.card}: there is no such file")
     chosen = [case for case in cases() if setting.only in ("", case.network)]
     spawn = get_context("spawn")
-    rows = []
+    report = Report([], [])
     for case in chosen:
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            rows.append(pool.submit(compiled, case, setting).result())
-    return rows
+        try:
+            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                report.rows.append(pool.submit(compiled, case, setting).result())
+        except BrokenProcessPool:
+            print(f"left out: XLA ended the process over {case}", flush=True)
+            report.left_out.append(case)
+    return report
 
 
-def as_json(setting: Setting, rows: list[Row]) -> str:
+def as_json(setting: Setting, report: Report) -> str:
     """The rows, the setting and what compiled them, in one line."""
-    return as_line({"rows": rows}, setting)
+    return as_line(report._asdict(), setting)
 
 
-def show(rows: list[Row]) -> None:
+def show(report: Report) -> None:
     """The rows as a table."""
     table = Table("network", "chunk", "precision", "sum", "kernels", "graphs", "cards")
     for heading in ("launches", "waits", "MB/step", "MB/client", "ms/step ≥", "by", "products"):
         table.add_column(heading)
-    for row in rows:
+    for row in report.rows:
         table.add_row(
             *(str(value) for value in row[:7]),
             str(row.launches),
