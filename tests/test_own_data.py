@@ -63,9 +63,9 @@ def test_a_table_of_wines_whose_clients_are_a_column(folder):
         text=True,
         check=True,
     )
-    first = next(line for line in answer.stdout.splitlines() if line.startswith("of the data"))
+    first = next(line for line in answer.stdout.splitlines() if line.startswith("note: "))
     assert first == (
-        "of the data: wine: 35 test examples of [11] (float32), seen centred and scaled by public "
+        "note: wine: 35 test examples of [11] (float32), seen centred and scaled by public "
         "constants; 3 classes: A, B, C; 39 clients"
     )
     summary = read_json(Path("run/summary.json"))

@@ -19,9 +19,9 @@ _HELD_OUT = {
 
 
 def show_note(text: str) -> None:
-    """One line on the data, while a run starts."""
+    """One line of what is worth knowing, while a run starts."""
     # What is printed while a progress bar is there appears above it.
-    print(f"of the data: {text}")
+    print(f"note: {text}")
 
 
 def show_disclosure(disclosure: dict[str, Any]) -> None:

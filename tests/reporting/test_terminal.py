@@ -118,7 +118,7 @@ def test_held_out_examples_and_notes_on_the_data_are_told(capsys):
 def test_a_note_on_the_data_is_told_while_the_run_starts(capsys):
     with progress(Experiment(rounds=1)):
         show_note("53 speakers have no example")
-        assert capsys.readouterr().out == "of the data: 53 speakers have no example\n"
+        assert capsys.readouterr().out == "note: 53 speakers have no example\n"
 
 
 def test_noise_of_no_stated_distance_is_labelled_so(capsys):
