@@ -26,6 +26,7 @@ import hashlib
 import json
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -317,11 +318,17 @@ def _train(me: Me, request: Record) -> Record:
         if isinstance(secret, Member):
             # Shares are given under this very directory, and under no other.
             keep_of_round(me.kept, _MEMBER, directory.round, secret.to_bytes())
+        start = time.perf_counter()
         prepared = me.agreement.protocol.prepare(os.urandom, directory, secret, me.number)
+        begun = time.perf_counter()
         integers, told = me.integers(directory.round, params, len(directory.roster))
-        metrics.append(me.kept / "metrics.jsonl", told)
+        training = time.perf_counter() - begun
         message = me.agreement.protocol.protect(directory, prepared, integers)
-        return to_bytes(sign_message(load_signing_key(me.folder), message))
+        content = to_bytes(sign_message(load_signing_key(me.folder), message))
+        protecting = time.perf_counter() - start - training
+        seconds = {"seconds_train": training, "seconds_protect": protecting}
+        metrics.append(me.kept / "metrics.jsonl", told | seconds)
+        return content
 
     # A second message, of other noise or under the same mask, would tell more than one does.
     return {"message": once(me.kept, MESSAGES, me.agreement.rules, _of(me, directory), trained)}

@@ -66,12 +66,15 @@ class Report(NamedTuple):
       first: of the first round of the config.
       run: of each round after it.
       steps: kind of message -> step -> seconds of each, and what its process took of a processor.
+      parties: part of a party's answer -> seconds of each; ``first`` in a part's name: of the first
+        round, which imports JAX and reads or compiles programs.
     """
 
     floor: list[float]
     first: float
     run: list[float]
     steps: dict[str, dict[str, list[float]]]
+    parties: dict[str, list[float]]
 
 
 def measure(setting: Setting) -> Report:
@@ -113,8 +116,16 @@ def measure(setting: Setting) -> Report:
         rows = metrics.read(run / "metrics.jsonl")[1:]
         rounds = [row["seconds_per_round"] for row in rows]
         clocks = [row for file in roles.rglob(_CLOCK) for row in metrics.read(file)]
+        own = [row for file in roles.glob("party-*/metrics.jsonl") for row in metrics.read(file)]
     # The first of each finds processes that have yet to start, and programs to compile.
-    return Report(floor[1:], rounds[0], rounds[1:], _steps(clocks))
+    parties = {
+        f"{first}{part}": [
+            row[f"seconds_{part}"] for row in own if (row["round"] == 0) == bool(first)
+        ]
+        for first in ("first ", "")
+        for part in ("train", "protect")
+    }
+    return Report(floor[1:], rounds[0], rounds[1:], _steps(clocks), parties)
 
 
 def _steps(clocks: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
@@ -141,6 +152,10 @@ def show(report: Report) -> None:
             step, *(f"{statistics.median(each[step]):.3f}" for each in report.steps.values())
         )
     console.print(table)
+    parts = Table("of a party's answer", "median seconds")
+    for part, seconds in report.parties.items():
+        parts.add_row(part, f"{statistics.median(seconds):.3f}")
+    console.print(parts)
 
 
 def _range(seconds: list[float]) -> str:
