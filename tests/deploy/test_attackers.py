@@ -211,7 +211,7 @@ def test_other_users_of_a_partys_machine_are_not_told_what_it_is_asked(meeting):
     asks = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
     for interceptors, expected in (([], 401), ([signs], 200)):
         with RuntimeHttpClient.from_server_address(
-            address, True, interceptors=interceptors
+            address, True, None, interceptors=interceptors
         ) as client:
             assert status_of(lambda client=client: client.AcquireTask(asks)) == expected
 
