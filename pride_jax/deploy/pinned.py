@@ -11,6 +11,7 @@ run was begun, no other code than the pinned application is installed or run.
 
 import hashlib
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pride_jax.aggregation.owner_only import write_owner_only
 from pride_jax.deploy import prompt
+from pride_jax.deploy.enrolment import SECRETS
 from pride_jax.errors import RunError
 from pride_jax.files import write_atomically
 
@@ -28,7 +31,9 @@ _RUNS = {
     "flwr-clientapp": ("flwr.supernode.runtime.run_clientapp", "flwr.supernode.cli.flwr_clientapp"),
     "flwr-serverapp": ("flwr.superlink.runtime.run_serverapp", "flwr.superlink.cli.flwr_serverapp"),
 }
-_SUPEREXEC = "flower-superexec"
+SUPEREXEC = "flower-superexec"
+EXECUTOR_KEY = "executor-key"
+"""A secret of a role's: only who has it is told by its SuperNode what there is to run."""
 _NEVER = ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-simulation")
 _INSTALL = "install_from_fab"
 
@@ -50,11 +55,12 @@ def pin(folder: Path, app: Path) -> None:
     Raises:
       RunError: the commands cannot be written.
     """
+    write_owner_only(folder / SECRETS / EXECUTOR_KEY, os.urandom(32), replace=True)
     commands = folder / COMMANDS
     commands.mkdir(mode=0o700, parents=True, exist_ok=True)
     python = f"{shlex.quote(sys.executable)} -m pride_jax.deploy.pinned"
     lines = {name: f'exec {python} {name} {digest_of_app(app)} "$@"' for name in _RUNS}
-    lines[_SUPEREXEC] = f'exec {python} {_SUPEREXEC} {digest_of_app(app)} "$@"'
+    lines[SUPEREXEC] = f'exec {python} {SUPEREXEC} {digest_of_app(app)} "$@"'
     lines |= dict.fromkeys(_NEVER, "echo refused: not a part of this federation >&2; exit 1")
     for name, line in lines.items():
         write_atomically(commands / name, f"#!/bin/sh\n{line}\n")
@@ -82,7 +88,7 @@ def pinned(install: Callable[..., Any], digest: str) -> Callable[..., Any]:
 
 def main(command: str, digest: str, arguments: Sequence[str]) -> None:
     """Runs a Flower command with the check in place."""
-    if command == _SUPEREXEC:
+    if command == SUPEREXEC:
         prompt.superexec(partial(main, "flwr-clientapp", digest), arguments)
         return
     runtime, entry = map(importlib.import_module, _RUNS[command])

@@ -15,7 +15,7 @@ from typing import IO
 
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
-from pride_jax.deploy.pinned import COMMANDS
+from pride_jax.deploy.pinned import COMMANDS, EXECUTOR_KEY, SUPEREXEC
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.server import OUTCOME, PROCESS
 from pride_jax.errors import RunError
@@ -50,7 +50,7 @@ def superlink_command(folder: Path, port: int) -> list[str]:
 def role_command(
     folder: Path, superlink: str, port: int, own: Sequence[str] = RESIDENT
 ) -> list[str]:
-    """Starts a role: its own process, and the SuperNode that brings it requests.
+    """Starts a role: its own process, the SuperNode that brings it requests, and what runs these.
 
     The SuperNode knows the SuperLink by ``ca.crt``, and logs in with the role's key.
 
@@ -61,14 +61,19 @@ def role_command(
       own: what Python runs as the role's own process.
     """
     resident = [sys.executable, *own, str(folder.resolve())]
+    # Without it, every user of this machine could take what the server asks of the role.
+    key = ["--superexec-auth-secret-file", str(folder / SECRETS / EXECUTOR_KEY)]
     supernode = [
         *(sys.executable, "-m", "pride_jax.deploy.prompt"),
         *("--superlink", superlink, "--port", str(port)),
         *("--root-certificates", str(folder / AUTHORITY)),
         *("--auth-supernode-private-key", str(folder / SECRETS / NODE_KEY)),
         *("--node-config", f'folder="{folder.resolve()}"'),
+        *("--isolation", "process", *key),
     ]
-    return attended("again", resident, supernode)
+    executor = [str((folder / COMMANDS / SUPEREXEC).resolve()), "--insecure"]
+    executor += ["--runtime-api-address", f"{LOOPBACK}:{port}", *key]
+    return attended("again", resident, supernode, executor)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -65,5 +65,27 @@ def messages(results: Path) -> str:
     return table(header, rows)
 
 
+def rehearsed(results: Path) -> str:
+    """What went wrong between machines, and what became of the run."""
+    rows = [
+        [
+            each["what"],
+            "the simulation's, bit for bit" if each["same"] else "**another**",
+            f"{each['seconds']:.0f}",
+            str(each["lost"]),
+            each["said"],
+        ]
+        for each in read_json(results / "deploy" / "rehearsal.json")["rehearsed"]
+    ]
+    header = ["what went wrong", "everybody's model", "seconds of the run"]
+    header += ["messages not in a sum", "what was said"]
+    return table(header, rows)
+
+
 PICTURES = {}
-TABLES = {"rounds": rounds, "messages": messages, "made by": made_by("deploy")}
+TABLES = {
+    "rounds": rounds,
+    "messages": messages,
+    "rehearsed": rehearsed,
+    "made by": made_by("deploy"),
+}

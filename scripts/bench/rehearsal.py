@@ -6,7 +6,6 @@ slow and loses packets. Root of a Linux machine is needed, nginx, and faketime f
 
 import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -136,8 +135,8 @@ class _Stage:
         return self.folder / f"{name}.txt"
 
     def end(self, name: str) -> None:
-        """Has a role end as Ctrl-C would."""
-        self.processes[name].send_signal(signal.SIGINT)
+        """Has a role, or the server, end at once."""
+        self.processes[name].terminate()
         self.processes[name].wait()
 
     def last_line(self, name: str) -> str:

@@ -30,6 +30,7 @@ from pride_jax.deploy.bundle import read_bundle, save_bundle
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.local import enrol_all
+from pride_jax.deploy.pinned import EXECUTOR_KEY
 from pride_jax.deploy.processes import LOOPBACK, free_ports
 from pride_jax.deploy.roster import load_roster
 from pride_jax.files import read_json
@@ -192,6 +193,43 @@ def test_nobody_asks_another_node_and_nobody_else_becomes_one(meeting, client):
         assert pushed(victim, "") == [0, 0]
         assert pushed(1, "1" * 64) == [0, 0]
     assert status_of(lambda: client.RegisterNode(RegisterNodeFleetRequest(public_key=b"x"))) >= 400
+
+
+def test_other_users_of_a_partys_machine_are_not_told_what_it_is_asked(meeting):
+    from flwr.proto.runtime_pb2 import AcquireTaskRequest
+    from flwr.supercore.constant import TaskType
+    from flwr.supercore.interceptors.http.superexec_auth import SuperExecAuthHttpInterceptor
+    from flwr.supercore.runtime.runtime_http_client import RuntimeHttpClient
+    from flwr.supercore.superexec.run_superexec import _SUPEREXEC_AUTH_METHODS
+
+    node = command_of("pride_jax.deploy.prompt", f"{LOOPBACK}:{meeting.port}")
+    address = f"{LOOPBACK}:{node[node.index('--port') + 1]}"
+    key = (meeting.roles / "party-1" / SECRETS / EXECUTOR_KEY).read_bytes()
+    signs = SuperExecAuthHttpInterceptor(
+        master_secret=key, protected_methods=_SUPEREXEC_AUTH_METHODS
+    )
+    asks = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+    for interceptors, expected in (([], 401), ([signs], 200)):
+        with RuntimeHttpClient.from_server_address(
+            address, True, None, interceptors=interceptors
+        ) as client:
+            assert status_of(lambda client=client: client.AcquireTask(asks)) == expected
+
+
+def command_of(*words):
+    """The command of the one process that was started with these words."""
+    (found,) = [
+        command
+        for file in Path("/proc").glob("[0-9]*/cmdline")
+        if set(words) <= set(command := words_of(file)) and "attended" not in command[2]
+    ]
+    return found
+
+
+def words_of(file):
+    with contextlib.suppress(OSError):
+        return file.read_text(errors="replace").split("\0")
+    return []
 
 
 def test_a_bundle_of_another_run_leads_nowhere(meeting, tmp_path):

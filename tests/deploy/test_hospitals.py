@@ -101,12 +101,12 @@ def test_hospitals_follow_the_readme_and_everybody_ends_with_the_model(tmp_path)
     try:
         rows = tmp_path / "runs" / "server_deployed" / "metrics.jsonl"
         wait_until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2)
-        # One is killed, one is ended, and while the round waits for them so is the server.
-        for name, number in (("hospital-1", signal.SIGKILL), ("hospital-2", signal.SIGINT)):
-            roles[name].send_signal(number)
-            roles[name].wait()
+        # The server is killed, and so is a hospital; another is ended.
         served.send_signal(signal.SIGKILL)
-        served.wait()
+        roles["hospital-1"].send_signal(signal.SIGKILL)
+        roles["hospital-2"].send_signal(signal.SIGTERM)
+        for process in (served, roles["hospital-1"], roles["hospital-2"]):
+            process.wait()
         # All three are started again, as README says.
         roles |= {name: joins(name) for name in ("hospital-1", "hospital-2")}
         served = start("serve", [*told(serve), "--resume"])

@@ -50,6 +50,25 @@ def test_with_keys_apart_they_train_to_the_bits_of_plain_integers(protocol, tmp_
     assert digest(tmp_path / "run") == digest(tmp_path / "simulated")
 
 
+@pytest.mark.parametrize("protocol", ["two_servers", "masking"])
+def test_what_was_said_in_an_earlier_round_is_no_answer_in_the_next(protocol, tmp_path):
+    aggregation = replace(CONFIG.aggregation, protocol=protocol)
+    config = replace(CONFIG, partition=Partition("iid", clients=5), aggregation=aggregation)
+    enrol_all(config, tmp_path / "roles")
+    said = {}
+
+    def answer(role, request):
+        reply = respond(role, request)
+        if role.name != "party-1" or request["kind"] in ("hello", "finish"):
+            return reply
+        return said.setdefault(request["kind"], reply)
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    assert read_json(tmp_path / "run" / "summary.json")["lost_messages"] == 1
+    refused = [row for row in metrics.read(tmp_path / "run" / REFUSALS) if row["from"] == 1]
+    assert {row["round"] for row in refused} == {1}
+
+
 def test_with_too_few_it_stops_and_goes_on_once_they_are_back(tmp_path):
     enrol_all(CONFIG, tmp_path / "roles")
 
