@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -357,7 +357,7 @@ def measure(setting: Setting) -> Report:
 
 def as_json(setting: Setting, report: Report) -> str:
     """The rows, the setting and what compiled them, in one line."""
-    return as_line(report._asdict(), setting)
+    return as_line(report._asdict(), replace(setting, card=Path(setting.card.name)))
 
 
 def show(report: Report) -> None:
