@@ -42,7 +42,7 @@ from pride_jax.runs.prepared import (
     prepare,
     simulated_of,
 )
-from pride_jax.runs.refusals import REFUSALS
+from pride_jax.runs.refusals import REFUSALS, refuse_more
 from pride_jax.runs.resuming import CONFIG, START, SUMMARY, is_finished, may_change
 from pride_jax.runs.secrets import keep, private_seed, save_seed
 from pride_jax.runs.start import (
@@ -372,27 +372,13 @@ def _train(
             break
         state, info, seconds = yield Asked(state, until)
         record(info, seconds)
-        _refuse_more(config, rows, measured.folder / REFUSALS)
+        refuse_more(config, rows, measured.folder / REFUSALS)
     if len(rows) == 1:
         raise RunError(
             f"{workdir}: releases that were lost, and cannot be done again to the same bits, have "
             "used up ε: start anew in another --workdir, and count what both cost"
         )
     return state, rows, budget
-
-
-def _refuse_more(config: Experiment, rows: list[metrics.Row], noted: Path) -> None:
-    """Ends a run in which somebody spoils sum after sum.
-
-    Raises:
-      RunError: more sums were refused than may be.
-    """
-    refused = sum(row.get("refused_sums", 0) for row in rows)
-    if refused > config.aggregation.most_refused:
-        raise RunError(
-            f"More than aggregation.most_refused={config.aggregation.most_refused} sums were "
-            f"refused: {noted} tells whose messages may be why. Start anew without these clients"
-        )
 
 
 def _is_there(config: Experiment, row: metrics.Row) -> bool:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from pride_jax.aggregation.refusals import BurntError, MessageError
+from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
+from pride_jax.settings.experiment import Experiment
 
 REFUSALS = "refusals.jsonl"
 _LONGEST_REASON = 500
@@ -40,3 +42,17 @@ def _append(folder: Path, row: metrics.Row) -> None:
 def _cut(reason: str) -> str:
     left = len(reason) - _LONGEST_REASON
     return reason if left <= 0 else f"{reason[:_LONGEST_REASON]}… ({left} characters more)"
+
+
+def refuse_more(config: Experiment, rows: list[metrics.Row], noted: Path) -> None:
+    """Ends a run in which somebody spoils sum after sum.
+
+    Raises:
+      RunError: more sums were refused than may be.
+    """
+    refused = sum(row.get("refused_sums", 0) for row in rows)
+    if refused > config.aggregation.most_refused:
+        raise RunError(
+            f"More than aggregation.most_refused={config.aggregation.most_refused} sums were "
+            f"refused: {noted} tells whose messages may be why. Start anew without these clients"
+        )
