@@ -178,7 +178,7 @@ def test_what_follows_from_released_models_does_from_these_alone(runs, tmp_path)
     rows, summary = metrics.read(folder / "metrics.jsonl"), read_json(folder / "summary.json")
 
     def tested(file: str) -> tuple:
-        measured = prepared.evaluate(read_like(folder / file, shapes))
+        measured = prepared.evaluate(read_like(folder / file, shapes), 0)
         return measured, {f"test_{name}": value for name, value in measured.means.items()}
 
     measured, scores = tested("model.safetensors")

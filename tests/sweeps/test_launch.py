@@ -94,6 +94,7 @@ def test_a_killed_run_and_a_failing_one_stop_nothing_and_only_they_are_run_again
 LAUNCHER = f"""
 import runpy, sys
 sys.argv[0] = {str(ROOT / "scripts" / "sweep.py")!r}
+sys.path.insert(0, {str(ROOT / "scripts")!r})
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 except SystemExit as exit_:

@@ -47,11 +47,11 @@ def test_it_tells_its_promise_and_its_best_run_and_leaves_nothing_else(tmp_path,
     )
     assert (done.returncode, done.stderr) == (0, "")
     result = read_json(tmp_path / "out" / "private_sweep.json")
-    promise, silence, best, cost = done.stdout.splitlines()
+    promise, silence, best = done.stdout.splitlines()
     assert promise == result["guarantee"]
     assert silence.startswith("How many runs there are is secret")
     assert best.startswith("best: client.learning_rate=0.")
-    assert cost.startswith(f"ε of everything = {result['epsilon']:.4g} at δ = 0.01")
+    assert f"; ε of everything = {result['epsilon']:.4g} at δ = 0.01" in best
     # What the config asks for is the ε of everything.
     assert 1.98 <= result["epsilon"] <= 2.0 and result["epsilon_of_one_run"] < 1.9
     assert read_json(tmp_path / "out" / "config.json")["privacy"]["epsilon"] is None
