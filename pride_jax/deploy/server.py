@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,7 @@ from pride_jax.types import Cohort, Params
 SERVER = "server.json"
 OUTCOME = "outcome.json"
 PROCESS = "server.pid"
+_LOOK_SECONDS = 0.5
 
 
 def serve(folder: Path, network: Network) -> None:
@@ -67,6 +69,8 @@ def serve(folder: Path, network: Network) -> None:
       RunError: another process serves from the folder.
     """
     with claimed(folder):
+        ended = threading.Event()
+        threading.Thread(target=_end_with_parent, args=(os.getppid(), ended), daemon=True).start()
         (folder / PROCESS).write_text(str(os.getpid()))
         outcome: dict[str, str | None] = {"error": None}
         try:
@@ -77,7 +81,18 @@ def serve(folder: Path, network: Network) -> None:
             outcome["error"] = f"{type(error).__name__}: {error}"
             raise
         finally:
+            ended.set()
             write_json(folder / OUTCOME, outcome)
+
+
+def _end_with_parent(parent: int, ended: threading.Event) -> None:
+    """Ends this process when the one that started it is gone.
+
+    Of a server that was killed, it would wait for answers for ever and keep the folder claimed.
+    """
+    while not ended.wait(_LOOK_SECONDS):
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _serve(folder: Path, network: Network) -> None:
