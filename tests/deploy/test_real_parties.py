@@ -294,14 +294,14 @@ _real = training.trainer
 
 
 def _kept(*known):
-    train = _real(*known)
+    honest = _real(*known)
 
     def kept(*asked):
-        integers, told = train(*asked)
-        np.save(_folder / "integers.npy", integers)
-        return integers, told
+        trained = honest.train(*asked)
+        np.save(_folder / "integers.npy", trained.integers)
+        return trained
 
-    return kept
+    return honest._replace(train=kept)
 
 
 def respond(honest, folder, request):
