@@ -3,6 +3,7 @@
 import math
 import numbers
 import typing
+from collections.abc import Iterable
 
 import typeguard
 
@@ -33,9 +34,19 @@ def expect_whole(name: str, value: object, least: int = 1) -> None:
     Raises:
         ConfigError: as above.
     """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or int(value) < least:  # type: ignore[call-overload]
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise ConfigError(f"{name}={value!r}: expected a whole number of at least {least}")
+
+
+def expect_one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuses an argument that is none of the names that there are.
+
+    Raises:
+      ConfigError: as above.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ConfigError(f"{name}={value!r}: expected one of {', '.join(choices)}")
 
 
 def expect_number(name: str, value: object, expected: str) -> None:
@@ -49,8 +60,11 @@ def expect_number(name: str, value: object, expected: str) -> None:
     Raises:
       ConfigError: as above.
     """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Real)
+        or not 0 < float(value) < math.inf
+    ):
         raise ConfigError(f"{name}={value!r}: expected {expected}")
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.data.federated import Batch, normalize
+from pride_jax.deploy.own_examples import no_examples
 from pride_jax.deploy.roster import Roster
 from pride_jax.engine.cohort import Clients
 from pride_jax.engine.secure import SecureAggregation, plan_in, sum_terms
@@ -62,10 +63,8 @@ def _method(config: Experiment, roster: Roster) -> Method:
 def _scores(config: Experiment, roster: Roster) -> list[str]:
     """The names of what is added up over examples: how many answers, and their scores."""
     task = learning.build_task(config, shape_of(roster))
-    positions = {"classes": (), "quantities": (roster.classes,), "tokens": roster.features[:1]}
-    kind = np.float32 if roster.targets == "quantities" else np.int32
-    inputs = jax.ShapeDtypeStruct((1, *roster.features), np.dtype(roster.dtype))
-    targets = jax.ShapeDtypeStruct((1, *positions[roster.targets]), kind)
+    known = roster.features, roster.dtype, roster.targets, roster.classes
+    inputs, targets = no_examples(1, *known)[:2]
 
     def score(params: Params, inputs: Array, targets: Array) -> Scores:
         shown = normalize(inputs, jnp.asarray(roster.shift), jnp.asarray(roster.scale))

@@ -146,6 +146,23 @@ def held_out_of(own: PublishedSet) -> Examples:
     return own.test or Examples(inputs[:0], targets[:0])
 
 
+def no_examples(
+    count: int, inputs: Sequence[int], dtype: str, targets: str, outputs: int
+) -> Examples:
+    """Zeros in the place of examples of which only the kind is known.
+
+    Args:
+      count: of examples.
+      inputs: shape of an example's inputs.
+      dtype: of inputs.
+      targets: ``classes``, ``quantities`` or ``tokens``.
+      outputs: how many there are of these.
+    """
+    shapes = {"classes": (), "quantities": (outputs,), "tokens": tuple(inputs)[:1]}
+    kind = np.float32 if targets == "quantities" else np.int32
+    return Examples(np.zeros((count, *inputs), dtype), np.zeros((count, *shapes[targets]), kind))
+
+
 def without_examples(outlines: Sequence[Outline]) -> PublishedSet:
     """A set of the kind that parties have told of, without an example.
 
@@ -153,11 +170,7 @@ def without_examples(outlines: Sequence[Outline]) -> PublishedSet:
       outlines: theirs; of the most classes that any has seen.
     """
     first, outputs = outlines[0], max(each.outputs for each in outlines)
-    shapes = {"classes": (), "quantities": (outputs,), "tokens": first.inputs[:1]}
-    kind = np.float32 if first.targets == "quantities" else np.int32
-    examples = Examples(
-        np.zeros((0, *first.inputs), first.dtype), np.zeros((0, *shapes[first.targets]), kind)
-    )
+    examples = no_examples(0, first.inputs, first.dtype, first.targets, outputs)
     bytes_ = np.float32(1 / 255 if first.dtype == "uint8" else 1.0)
     return PublishedSet(
         "parties' own",

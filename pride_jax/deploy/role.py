@@ -54,7 +54,7 @@ def load_role(folder: Path) -> Me:
         entry, agreement = read_json(enrolment_in(folder)), load_agreement(folder)
     if entry["role"] == "party":
         # Before anything is computed, which protecting a message may do, too.
-        _use_cores(agreement)
+        _use_devices(agreement)
     number = entry["number"]
     party = functools.cache(functools.partial(_party, folder, agreement, number))
     return Me(
@@ -90,7 +90,7 @@ def _scoring(folder: Path, agreement: Agreement) -> Callable[..., Any]:
     return scoring(agreement, load_examples(folder, held_out=True))
 
 
-def _use_cores(agreement: Agreement) -> None:
+def _use_devices(agreement: Agreement) -> None:
     from pride_jax.runs.devices import keep_programs, use_devices
 
     use_devices(agreement.config.engine)

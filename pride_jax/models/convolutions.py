@@ -28,9 +28,8 @@ from jax.extend import core
 from jax.extend.core import primitives
 from jaxtyping import Array
 
-from pride_jax.errors import ConfigError
 from pride_jax.types import Key, Model, Params
-from pride_jax.validated import expect
+from pride_jax.validated import expect, expect_one_of
 
 Function = TypeVar("Function", bound=Callable)
 Padding = tuple[tuple[int, int], ...]
@@ -61,10 +60,7 @@ def with_batched_kernels(model: Model, form: BatchedKernels) -> Model:
       ConfigError: there is no such form.
     """
     expect("model", model, Model, "a Model, such as cnn(features, outputs)")
-    if form not in get_args(BatchedKernels):
-        raise ConfigError(
-            f"Batches of kernels as {form!r}: expected one of {', '.join(get_args(BatchedKernels))}"
-        )
+    expect_one_of("form", form, get_args(BatchedKernels))
 
     def apply(params: Params, inputs: Array) -> Array:
         with _as(form):

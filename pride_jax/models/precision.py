@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from pride_jax.errors import ConfigError
 from pride_jax.types import Key, Model, Params
-from pride_jax.validated import expect
+from pride_jax.validated import expect, expect_one_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """In which a client multiplies; parameters, optimizer and updates are float32 in any case."""
@@ -37,10 +36,7 @@ def with_precision(model: Model, precision: Precision) -> Model:
       ConfigError: there is no such precision.
     """
     expect("model", model, Model, "a Model, such as mlp(features, outputs, hidden)")
-    if precision not in get_args(Precision):
-        raise ConfigError(
-            f"precision={precision!r}: expected one of {', '.join(get_args(Precision))}"
-        )
+    expect_one_of("precision", precision, get_args(Precision))
 
     def apply(params: Params, inputs: Shaped[Array, "batch ..."]) -> Float[Array, "batch ..."]:
         with jax.default_matmul_precision("float32"):

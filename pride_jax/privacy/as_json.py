@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pride_jax.errors import ConfigError
+from pride_jax.validated import expect_one_of
 
 
 def to_dict(part: Any) -> Any:
@@ -28,9 +29,8 @@ def from_dict(values: Any, kinds: Mapping[str, type]) -> Any:
     if not isinstance(values, dict):
         return values
     fields = {name: from_dict(value, kinds) for name, value in values.items() if name != "kind"}
-    kind = kinds.get(values.get("kind", ""))
-    if kind is None:
-        raise ConfigError(f"kind={values.get('kind')!r}: expected one of {', '.join(kinds)}")
+    expect_one_of("kind", values.get("kind"), kinds)
+    kind = kinds[values["kind"]]
     names = {field.name for field in dataclasses.fields(kind)}
     if names != set(fields):
         raise ConfigError(f"{kind.__name__} of {sorted(fields)}: expected {sorted(names)}")

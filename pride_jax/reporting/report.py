@@ -1,7 +1,7 @@
 """A run's one page: its result first, then what is behind it. One file, no server, no scripts."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -347,11 +347,7 @@ def _costs(told: Told) -> Html:
 
 
 def _settings(told: Told) -> Html:
-    rows = (
-        (text(name), text("–" if value in (None, "", []) else value))
-        for name, value in flat(told.settings)
-    )
-    return section("Settings", folded("All settings", table(("setting", "value"), rows)))
+    return section("Settings", folded("All settings", settings_table(told.settings)))
 
 
 def _environment(told: Told) -> Html:
@@ -367,6 +363,16 @@ def _environment(told: Told) -> Html:
         ),
         folded("Versions and machine", versions(last)),
     )
+
+
+def settings_table(settings: Mapping[str, Any], but: Container[str] = ()) -> Html:
+    """Settings by their names, but for some of them; a dash where there is nothing."""
+    rows = (
+        (text(name), text("–" if value in (None, "", []) else value))
+        for name, value in flat(settings)
+        if name not in but
+    )
+    return table(("setting", "value"), rows)
 
 
 def versions(start: Mapping[str, Any]) -> Html:

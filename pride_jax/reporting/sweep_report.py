@@ -20,9 +20,9 @@ from pride_jax.reporting.elements import (
     text,
     tiles,
 )
-from pride_jax.reporting.metrics import Row, flat, headline, scores
+from pride_jax.reporting.metrics import Row, headline, scores
 from pride_jax.reporting.over_seeds import Alike, best_of, named, outcome, over_seeds, short_names
-from pride_jax.reporting.report import REPORT, versions
+from pride_jax.reporting.report import REPORT, settings_table, versions
 
 _FIGURES = {
     "central": "central model",
@@ -71,14 +71,14 @@ def sweep_report(result: Mapping[str, Any], folder: Path, pictures: Mapping[str,
 
 
 def _head(name: str, result: Mapping[str, Any], rows: Sequence[Row]) -> Html:
-    config, best = result.get("config", {}), best_of(rows)
+    config, best, came_to = result.get("config", {}), best_of(rows), outcome(rows)
     made = ", ".join(
         f"{part} {config[part]['name']}" for part in ("data", "model", "method") if part in config
     )
     parts = [
         Html(f"<header>\n<h1>{text(name)}</h1>"),
         paragraph(text(made), soft=True) if made else NOTHING,
-        paragraph(text(f"{outcome(rows)[:1].upper()}{outcome(rows)[1:]}.")),
+        paragraph(text(f"{came_to[:1].upper()}{came_to[1:]}.")),
         tiles(_results(best, result["runs"])),
         paragraph(text(_CHOSEN), soft=True) if len(over_seeds(rows)) > 1 else NOTHING,
         paragraph(text(_PRIVATE)) if any(row.get("delta") is not None for row in rows) else NOTHING,
@@ -168,13 +168,8 @@ def _page_of(row: Row, folder: Path) -> str:
 def _shared(config: Mapping[str, Any], rows: Sequence[Row]) -> Html:
     if not config:
         return NOTHING
-    varied = rows[0]["settings"]
-    lines = (
-        (text(name), text("–" if value in (None, "", []) else value))
-        for name, value in flat(config)
-        if name not in varied
-    )
-    return section("Settings", folded("What all runs share", table(("setting", "value"), lines)))
+    shared = settings_table(config, but=rows[0]["settings"])
+    return section("Settings", folded("What all runs share", shared))
 
 
 def _environments(found: Sequence[Mapping[str, Any]]) -> Html:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json
-from pride_jax.reporting.metrics import Row, flat
+from pride_jax.reporting.metrics import Row, flat, read
 from pride_jax.reporting.tensorboard_log import tensorboard_log
 from pride_jax.reporting.wandb_log import wandb_log
 from pride_jax.reporting.watched import Log, Watched
@@ -41,17 +41,21 @@ def need_extras(watch: Watch) -> None:
 
 
 @contextlib.contextmanager
-def watching(config: Experiment, run: Path, rows: Sequence[Row]) -> Iterator[Log]:
+def watching(config: Experiment, run: Path, rows: Path) -> Iterator[Log]:
     """Opens the logs that a run asks for, with the rows that it keeps, until the block ends.
 
     Args:
       config: the run's settings.
       run: its folder, whose ``env.json`` has this start.
-      rows: that the run keeps; of a private run, with what anyone may read.
+      rows: file of those that the run keeps; of a private run, with what anyone may read.
 
     Raises:
       RunError: a log cannot be written.
     """
+    asked = logs_of(config.watch)
+    if not asked:
+        yield lambda row: None
+        return
     starts = read_json(run / "env.json")
     began = datetime.datetime.fromisoformat(starts[0]["started"]).timestamp()
     settings = {
@@ -61,7 +65,8 @@ def watching(config: Experiment, run: Path, rows: Sequence[Row]) -> Iterator[Log
     }
     watched = Watched(run, settings, len(starts), began)
     with contextlib.ExitStack() as stack:
-        logs = [stack.enter_context(_LOGS[name](watched, rows)) for name in logs_of(config.watch)]
+        kept = read(rows)
+        logs = [stack.enter_context(_LOGS[name](watched, kept)) for name in asked]
 
         def log(row: Row) -> None:
             for each in logs:

@@ -325,8 +325,7 @@ def _train(
             f"{measured.folder / METRICS} lacks the row of round {latest}, of which there is a "
             "checkpoint: restore the file, or start anew in another --workdir"
         )
-    readable = metrics.read(workdir / METRICS)
-    log = watchers.enter_context(watching(config, workdir, readable))
+    log = watchers.enter_context(watching(config, workdir, workdir / METRICS))
     state = _initial(prepared, latest or 0, budget.words.value)
     hosts.tell(Order(Action.BEGIN, latest or 0, budget.words.value))
     carried, kept = _carried(state), _saved(prepared, state)
