@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.attacks import run_inversion as inversion
 from pride_jax.attacks import run_membership as membership
 from pride_jax.errors import PrideError

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import PrideError
 from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment

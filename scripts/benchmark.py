@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tyro
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import PrideError
 
 BENCHMARKS = sorted(

@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.settings.command_line import override
 from pride_jax.settings.experiment import Experiment

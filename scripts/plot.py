@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import PrideError, RunError
 from pride_jax.reporting.redraw import redraw
 

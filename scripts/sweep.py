@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.sweep_terminal import show_sweep, sweep_progress
 from pride_jax.runs.folders import default_folder

@@ -11,7 +11,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-import checkout  # noqa: F401
+import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import ConfigError, PrideError
 from pride_jax.runs.folders import default_folder
 from pride_jax.settings.command_line import override

@@ -4,12 +4,12 @@ XLA compiles for a card that is described in a file (openxla/xla has them under
 xla/backends/gpu/target_config/specs)::
 
     pip install 'jax[cuda13]'
-    JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 PYTHONPATH=. python results/encryption/lattice_schedule.py \
-        --target h100_sxm.txtpb > results/encryption/lattice_schedule.json
+    JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 PYTHONPATH=.:scripts \
+        python results/encryption/lattice_schedule.py --target h100_sxm.txtpb \
+        > results/encryption/lattice_schedule.json
 """
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -20,35 +20,11 @@ import tyro
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bench.common.gpu_text import kernels
 from pride_jax.aggregation.lattice import programs
 from pride_jax.aggregation.lattice.integers import INTEGERS
 from pride_jax.aggregation.lattice.parameters import lattice_of
 from pride_jax.aggregation.secure_sum import Terms
-
-_ARRAY = re.compile(r"[a-z]+(\d+)\[([\d,]*)\]")
-_LINE = re.compile(r"^\s*(?:ROOT )?%(\S+) = ([a-z]+\d+\[[\d,]*\])\S* ([\w-]+)\((.*?)\)(.*)", re.M)
-_KERNELS = ("fusion", "custom-call", "copy")
-
-
-def size(array: str) -> int:
-    """Bytes of an array, as ``u32[4,64]``."""
-    bits, sides = _ARRAY.findall(array)[0]
-    return math.prod(int(side) for side in sides.split(",") if side) * int(bits) // 8
-
-
-def kernels(compiled: str) -> list[dict]:
-    """Each kernel of a program: what it is, and the bytes that it reads and writes."""
-    lines = _LINE.findall(compiled[compiled.index("\nENTRY") :])
-    sizes = {name: size(array) for name, array, *_ in lines}
-    return [
-        {
-            "kind": "matrix product" if "calls=%gemm" in rest else "elementwise",
-            "writes": array,
-            "bytes": sizes[name] + sum(sizes[each] for each in re.findall(r"%([\w.-]+)", operands)),
-        }
-        for name, array, operation, operands, rest in lines
-        if operation in _KERNELS
-    ]
 
 
 def main(target: Path, values: int = 1_000_000) -> None:
@@ -81,10 +57,18 @@ def main(target: Path, values: int = 1_000_000) -> None:
     found = {"values": values, "target": target.stem, "jax": jax.__version__, "programs": {}}
     for name, program in lowered.items():
         text = str(program.compile().as_text())
+        launched = kernels(text)
         found["programs"][name] = {
             "types": sorted(set(re.findall(r"\b([a-z]+\d+)\[", text))),
-            "bytes": sum(kernel["bytes"] for kernel in kernels(text)),
-            "kernels": kernels(text),
+            "bytes": sum(each.bytes for each in launched),
+            "kernels": [
+                {
+                    "kind": "matrix product" if each.product else "elementwise",
+                    "writes": each.writes,
+                    "bytes": each.bytes,
+                }
+                for each in launched
+            ],
         }
     print(json.dumps(found, indent=1))
 

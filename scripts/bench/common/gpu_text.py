@@ -17,6 +17,7 @@ _BITS = {"pred": 8, "bf16": 16}
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%([\w.\-]+) [^\n]*\{\n(.*?)^\}", re.M | re.S)
 _OPERATION = re.compile(r"^\s*(?:ROOT )?%([\w.\-]+) = (\([^=]*?\)|\S+) ([\w\-]+)\((.*)$", re.M)
 _ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
+_LAYOUT = re.compile(r"\{[^}]*\}")
 _NAME = re.compile(r"%([\w.\-]+)")
 _LAUNCHED = ("fusion", "custom-call", "copy", "sort", "scatter", "convolution", "dot")
 _PRODUCT = re.compile(r"gemm|cublas|cudnn|^dot|^convolution")
@@ -48,11 +49,13 @@ class Kernel(NamedTuple):
 
     Attributes:
       name: XLA's.
+      writes: type of what it writes, as ``f32[100,200]``.
       product: whether it multiplies matrices or convolves.
       bytes: that it reads and writes; of an array of which a part is gathered, that part.
     """
 
     name: str
+    writes: str
     product: bool
     bytes: int
 
@@ -114,7 +117,12 @@ def kernels(program: str, of: str | None = None) -> list[Kernel]:
     operations = functions[of or entry]
     types = {each.name: each.result for each in operations}
     return [
-        Kernel(each.name, _is_product(each), _moved(each, types, functions))
+        Kernel(
+            each.name,
+            _LAYOUT.sub("", each.result),
+            _is_product(each),
+            _moved(each, types, functions),
+        )
         for each in operations
         if each.kind in _LAUNCHED
     ]
