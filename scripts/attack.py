@@ -4,9 +4,11 @@ import sys
 from json import loads
 from pathlib import Path
 
+import checkout  # noqa: F401, since importing it finds the package
+
+# isort: split
 import tyro
 
-import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.attacks import run_inversion as inversion
 from pride_jax.attacks import run_membership as membership
 from pride_jax.errors import PrideError

@@ -12,9 +12,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import checkout  # noqa: F401, since importing it finds the package
+
+# isort: split
 import tyro
 
-import checkout  # noqa: F401, since importing it finds the package
 from pride_jax.errors import PrideError
 
 BENCHMARKS = sorted(

@@ -1,9 +1,9 @@
 """Answers of a trained model: ``python scripts/predict.py runs/iris_two_party flowers.csv``.
 
 FILE is a table with the columns of the run's own (.csv, .parquet), an image, a folder or an archive
-of images, or arrays (.npy, .npz with ``inputs``). A CSV with a row for each example goes to the
-terminal or to --out. The code that came with a run is
-not run, unless --trust-code says that you have read it.
+of images, a text (.txt) whose lines are to go on, or arrays (.npy, .npz with ``inputs``). A CSV
+with a row for each example goes to the terminal or to --out; of sequences, what follows the last
+token. The code that came with a run is not run, unless --trust-code says that you have read it.
 """
 
 import argparse
@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import TextIO
 
 import checkout  # noqa: F401, since importing it finds the package
+
+# isort: split
+import numpy as np
+
 from pride_jax.errors import ConfigError, PrideError, RunError
 
 
@@ -61,7 +65,7 @@ def predict(arguments: argparse.Namespace) -> None:
       PrideError: the model or the examples cannot be read, or answers cannot be written.
     """
     from pride_jax.files import explained
-    from pride_jax.runs.examples import read_inputs
+    from pride_jax.runs.examples import TEXT, read_inputs, read_prompts
     from pride_jax.runs.load import export, load
 
     loaded = load(
@@ -75,13 +79,19 @@ def predict(arguments: argparse.Namespace) -> None:
             export(arguments.export, loaded.params)
     if arguments.file is None:
         return
-    answers, outputs = loaded.predict(
-        read_inputs(arguments.file, loaded.seen, loaded.config.data.columns)
-    )
+    if arguments.file.suffix == TEXT:
+        inputs, ends = read_prompts(arguments.file, loaded.seen)
+    else:
+        inputs = read_inputs(arguments.file, loaded.seen, loaded.config.data.columns)
+        ends = np.full(len(inputs), -1)
+    answers, outputs = loaded.predict(inputs)
+    if loaded.config.task.name == "next_token":
+        at = np.arange(len(inputs)), ends
+        answers, outputs = answers[at], outputs[at]
     if outputs.ndim != 2:
         raise RunError(
-            f"The model gives {list(outputs.shape)} for each file: expected one answer an example; "
-            "use pride_jax.load for sequences"
+            f"The model gives {list(outputs.shape)} for {arguments.file}: expected one answer an "
+            "example; use pride_jax.load"
         )
     names = loaded.seen.class_names or tuple(map(str, range(outputs.shape[1])))
     classes = answers.ndim == 1

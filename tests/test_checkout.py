@@ -32,9 +32,9 @@ def test_a_run_trains_with_the_package_of_the_checkout_and_its_workers_do(tmp_pa
     assert (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("script", ["audit.py", "deploy.py", "plot.py", "predict.py", "sweep.py"])
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
 def test_where_nothing_is_installed_a_line_says_so(script, tmp_path):
-    refused = run(tmp_path, script, "--help", needed="")
+    refused = run(tmp_path, script.name, "--help", needed="")
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: numpy, jax, tyro cannot be found: expected")
     assert refused.stderr.count("\n") == 1

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_wine
 
+import predict
+import pride_jax as pride
+from pride_jax.data.text import CHARACTERS, encode
 from pride_jax.files import read_json
 from pride_jax.runs.experiment import run
 from pride_jax.settings.command_line import override
@@ -91,7 +94,10 @@ def test_a_folder_of_images(folder):
     assert summary["test_accuracy"] > 0.6
 
 
-def test_a_text_of_speakers(folder):
+LONG = "Thus said he: to be or not to"
+
+
+def test_a_text_of_speakers_which_goes_on(folder, monkeypatch):
     lines = "".join(f"SPEAKER {n}:\n{'to be or not to be ' * 12}\n\n" for n in range(12))
     Path("speeches.txt").write_text(lines)
     smaller = ["--rounds", "3", "--data.length", "20", "--model.options.hidden", "8"]
@@ -100,3 +106,16 @@ def test_a_text_of_speakers(folder):
         "speeches: 24 test examples of ids [20] (int32); tokens 0 to 96; 12 clients",
     ]
     assert summary["test_accuracy"] > 2 / 97
+    Path("new.txt").write_text(f"to be\n\n{LONG}\n")
+    monkeypatch.setattr(sys, "argv", ["predict.py", "run", "new.txt", "--out", "answers.csv"])
+    assert predict.main() == 0
+    with Path("answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # What stands behind a short line's end is not seen, and of a long line its end is.
+    known = pride.load("run").predict(
+        np.stack([encode("to be or not to be t"), encode(LONG[-20:])])
+    )
+    for row, answers, outputs, end in zip(rows, *known, (4, 19), strict=True):
+        assert row["answer"] == answers[end]
+        told = [float(row[character]) for character in CHARACTERS]
+        np.testing.assert_allclose(told, outputs[end], rtol=1e-5)

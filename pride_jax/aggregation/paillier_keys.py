@@ -17,6 +17,7 @@ References:
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +77,8 @@ def generate(rng: Rng, key_bits: int) -> PaillierSecret:
       rng: a cryptographic source of bytes.
       key_bits: exact bit length of the modulus, a multiple of 16.
     """
-    p = _prime(rng, key_bits // 2)
-    q = _prime(rng, key_bits // 2)
-    while not _fit_together(p, q):
-        q = _prime(rng, key_bits // 2)
+    p = _prime(rng, key_bits // 2, lambda _: True)
+    q = _prime(rng, key_bits // 2, lambda candidate: _fit_together(p, candidate))
     return _secret(int(p), int(q))
 
 
@@ -190,13 +189,15 @@ def _secret(p: int, q: int) -> PaillierSecret:
     return PaillierSecret(PaillierPrivateKey(PaillierPublicKey(p * q), p, q))
 
 
-def _prime(rng: Rng, bits: int) -> mpz:
+def _prime(rng: Rng, bits: int, fits: Callable[[mpz], bool]) -> mpz:
+    """A prime that fits, each such with the same probability."""
     # The two top bits make the product of two primes exactly twice as long.
     top = mpz(3) << (bits - 2)
-    candidate = mpz.from_bytes(rng(bits // 8)) | top | 3
-    while not gmpy2.is_prime(candidate, _PRIMALITY_ROUNDS):
+    while True:
         candidate = mpz.from_bytes(rng(bits // 8)) | top | 3
-    return candidate
+        # What does not fit need not be prime: a third of all candidates are found so, at once.
+        if fits(candidate) and gmpy2.is_prime(candidate, _PRIMALITY_ROUNDS):
+            return candidate
 
 
 def _fit(prime: int) -> bool:

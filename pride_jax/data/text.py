@@ -12,7 +12,10 @@ ALPHABET = "\n" + "".join(map(chr, range(0x20, 0x7F)))
 """The newline and the 95 printable characters of ASCII: known before any text is read. The token of
 a character is 1 + its place; 0 is every other character."""
 
-VOCABULARY = 1 + len(ALPHABET)
+CHARACTERS = ("\N{REPLACEMENT CHARACTER}", *ALPHABET)
+"""What each of the 97 tokens stands for; `�` is any character outside `ALPHABET`."""
+
+VOCABULARY = len(CHARACTERS)
 """How many tokens there are: 97."""
 
 _TEST_PART = 5
@@ -33,8 +36,9 @@ def load_text(path: Path, length: int) -> PublishedSet:
         length: tokens an example.
 
     Returns:
-        The set, named after the file: inputs and targets int32 `[n, length]`; groups number the
-        speakers in the order of their names, those without an example included.
+        The set, named after the file: inputs and targets int32 `[n, length]`, tokens by the names
+        in `CHARACTERS`; groups number the speakers in the order of their names, those without an
+        example included.
 
     Raises:
         DataError: the file cannot be read, a speech has no heading, or the speeches are too short
@@ -57,7 +61,9 @@ def load_text(path: Path, length: int) -> PublishedSet:
             f"{longest} speaks most, {len(tokens.get(longest, ()))}: reduce data.length"
         )
     notes = _notes(parts, list(tokens.values()), length)
-    return PublishedSet(path.stem, train, test, VOCABULARY, NO_SHIFT, NO_SCALE, notes)
+    return PublishedSet(
+        path.stem, train, test, VOCABULARY, NO_SHIFT, NO_SCALE, notes, class_names=CHARACTERS
+    )
 
 
 def encode(text: str) -> Int32[np.ndarray, "characters"]:
@@ -70,20 +76,28 @@ def encode(text: str) -> Int32[np.ndarray, "characters"]:
 
 def decode(tokens: Int32[np.ndarray, "characters"]) -> str:
     """The characters of tokens; what was outside the alphabet is shown as `�`."""
-    return "".join(np.array(list("\N{REPLACEMENT CHARACTER}" + ALPHABET))[tokens])
+    return "".join(np.array(CHARACTERS)[tokens])
 
 
-def _read_speakers(path: Path) -> dict[str, str]:
-    """Each speaker's text."""
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text in UTF-8.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     try:
-        content = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}); check the path") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: no text in UTF-8 ({error}); convert it") from error
+
+
+def _read_speakers(path: Path) -> dict[str, str]:
+    """Each speaker's text."""
     lines_of: dict[str, list[str]] = {}
     speaker = ""
-    for number, line in enumerate(content.split("\n"), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             speaker = ""
         elif speaker:

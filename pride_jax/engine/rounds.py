@@ -172,6 +172,7 @@ def no_program(
     )
 
 
+@jax.jit
 def round_info(data: FederatedData, cohort: Cohort, result: CohortResult) -> RoundInfo:
     """The info of a trained cohort."""
     return RoundInfo(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pride_jax.engine.cohort import Broadcast, Clients
@@ -72,7 +73,7 @@ def server_part(
         model_key, training_key, public_key = public_keys(key)
         sampling_key, noise_key = plan.keys(private, public_key)
         start = jnp.asarray(round_, jnp.int32)
-        like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), update)
+        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), update)
         privacy = plan.init(noise_key, like, start)
         own = method(hyper).init(model_key)
         keys = Keys(

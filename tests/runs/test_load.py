@@ -210,7 +210,8 @@ def test_parameters_are_exported_as_plain_arrays(small, tmp_path, monkeypatch):
     [
         ([], "expected a FILE of examples, or --export"),
         (["nothing.npy"], "nothing.npy cannot be read"),
-        (["table.xls"], "expected a table (.csv, .parquet), images, or arrays (.npy, .npz)"),
+        (["table.xls"], "expected a table (.csv, .parquet), images, a text (.txt), or arrays"),
+        (["new.txt"], "new.txt: the run was not trained on a text; expected inputs of"),
     ],
 )
 def test_what_cannot_be_answered_is_told_in_a_line(small, monkeypatch, capsys, arguments, told):
