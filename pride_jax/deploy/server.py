@@ -21,11 +21,11 @@ from pride_jax.deploy import derived, training
 from pride_jax.deploy.agreement import Agreement, load_agreement
 from pride_jax.deploy.enrolment import load_test_set
 from pride_jax.deploy.finishing import finish
-from pride_jax.deploy.gathering import Draw, gather
+from pride_jax.deploy.gathering import Draw
 from pride_jax.deploy.introduction import Ask, introduced
 from pride_jax.deploy.journal import Journal, journal
 from pride_jax.deploy.network import Network
-from pride_jax.deploy.opening import opened
+from pride_jax.deploy.opening import sum_of
 from pride_jax.deploy.scores import of_scores
 from pride_jax.deploy.testing import tested_by_parties
 from pride_jax.engine.evaluation import Metrics, evaluator
@@ -197,21 +197,12 @@ def _collect(
     given_up = kept.unopened(round_, draw.name)
     if given_up is not None:
         return nothing(given_up["refused"])
-    done = kept.sum(round_, draw.name)
+    if len(called) < agreement.rules.smallest_cohort:
+        # Whoever samples so few has nobody to wait for.
+        kept.give_up(round_, draw.name, refused=False)
+        return nothing(False)
     try:
-        if done is None and len(called) < agreement.rules.smallest_cohort:
-            # Whoever samples so few has nobody to wait for.
-            kept.give_up(round_, draw.name, refused=False)
-            return nothing(False)
-        if done is None:
-            asked = kept.question(round_, draw.name)
-            if asked is None:
-                params = _params(server, state)
-                model = hashlib.sha256(params).digest()
-                asked = gather(agreement, ask, kept, notes, draw, model, params)
-                kept.ask(round_, draw.name, asked)
-            done = opened(agreement, ask, notes, asked)
-            kept.open(round_, draw.name, done)
+        done = sum_of(agreement, ask, kept, notes, draw, lambda: _params(server, state))
     except TooFewError:
         if agreement.plan.must_open:
             raise
