@@ -15,9 +15,10 @@ from typing import IO
 
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
+from pride_jax.deploy.outcome import OUTCOME, error_of, full_disk, has_ended
 from pride_jax.deploy.pinned import COMMANDS, EXECUTOR_KEY, SUPEREXEC
 from pride_jax.deploy.roster import Roster
-from pride_jax.deploy.server import OUTCOME, PROCESS
+from pride_jax.deploy.server import PROCESS, SERVER
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, read_json
 
@@ -203,14 +204,19 @@ def ended(server: Path) -> bool:
     Raises:
       RunError: it has, but not well.
     """
-    path, gone = server / OUTCOME, _is_gone(server)
-    if not path.exists():
+    gone = _is_gone(server)
+    if not has_ended(server):
         if gone:
-            raise RunError("The server's process is gone: go on with --resume")
+            raise RunError(f"The server's process is gone: go on with --resume.{_full(server)}")
         return False
-    if (error := read_json(path)["error"]) is not None:
-        raise RunError(error)
+    if (error := error_of(server)) is not None:
+        raise RunError(f"{error}{_full(server)}")
     return True
+
+
+def _full(server: Path) -> str:
+    """What may be why the server, or Flower's processes beside it, did not go on."""
+    return full_disk(server, Path(read_json(server / SERVER)["workdir"]))
 
 
 def _is_gone(server: Path) -> bool:
