@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from pride_jax.aggregation.protocols.lattice import lattice
-from pride_jax.aggregation.sights import Sight
+from pride_jax.aggregation.sights import OF_SCORES, Sight
 from pride_jax.reporting.markdown import table
 from pride_jax.settings.experiment import Aggregation
 from pride_jax.settings.protocols import build_secure_sum
@@ -29,6 +29,16 @@ def who_learns_what(results: Path) -> str:
             cells = [_cell(sights, who, adversary) for adversary in ("curious", "active")]
             lines.append([f"`{name}`", who, *cells])
     return table(["protocol", "who", "curious", "active"], lines)
+
+
+def who_learns_what_of_scores(results: Path) -> str:
+    """Likewise of scores of what parties hold out, where a protocol hides what it adds."""
+    del results
+    lines = []
+    for who in dict.fromkeys(sight.who for sight in OF_SCORES):
+        cells = [_cell(OF_SCORES, who, adversary) for adversary in ("curious", "active")]
+        lines.append([who.partition(",")[0], *cells])
+    return table(["who", "curious", "active"], lines)
 
 
 def _cell(sights: tuple[Sight, ...], who: str, adversary: str) -> str:

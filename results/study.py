@@ -10,7 +10,7 @@ from results.iris import study as iris
 from results.mcmahan import study as mcmahan
 from results.privacy.plots import PUBLISHED
 from results.rows import only
-from results.sights import who_learns_what
+from results.sights import who_learns_what, who_learns_what_of_scores
 
 
 def headline(results: Path) -> str:
@@ -147,4 +147,5 @@ TABLES = {
     "speed": speed,
     "leaks": leaks,
     "who learns what": who_learns_what,
+    "of scores who learns what": who_learns_what_of_scores,
 }

@@ -169,8 +169,11 @@ def tell(folder: Path) -> int:
 
 def run(config: Experiment, arguments: argparse.Namespace) -> int:
     """Runs an experiment with real parties, its progress on the terminal."""
+    from pride_jax.deploy.agreement import ROSTER
     from pride_jax.deploy.apart import serve_apart
     from pride_jax.deploy.local import run_local
+    from pride_jax.deploy.roster import load_roster
+    from pride_jax.deploy.status import without_model
     from pride_jax.files import read_json
     from pride_jax.reporting.live import progress
     from pride_jax.reporting.terminal import show_disclosure, show_result, show_summary
@@ -187,6 +190,9 @@ def run(config: Experiment, arguments: argparse.Namespace) -> int:
             summary = serve_apart(config, arguments.serve, workdir, **rest)
     show_summary(summary)
     show_disclosure(read_json(workdir / "disclosure.json"))
+    if arguments.serve:
+        for line in without_model(arguments.serve, load_roster(arguments.serve / ROSTER)):
+            say(line)
     show_result(summary, workdir)
     return 0
 

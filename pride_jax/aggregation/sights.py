@@ -54,3 +54,33 @@ OTHER_PARTY = Sight(
 def both(who: str, learns: str, shown_by: str) -> tuple[Sight, Sight]:
     """The same for who is curious and who is active, shown by one test."""
     return Sight(who, "curious", learns, shown_by), Sight(who, "active", learns, shown_by)
+
+
+_SCORES = "tests/adversary/test_scores.py::"
+OF_SCORES = (
+    Sight(
+        f"{AGGREGATOR}, of scores",
+        "curious",
+        "their sum over all clients, once an evaluation",
+        f"{_SCORES}test_a_sum_is_of_all_parties",
+    ),
+    Sight(
+        f"{AGGREGATOR}, of scores",
+        "active",
+        "such sums of models of its choice, and none that lacks a client",
+        f"{_SCORES}TestWithoutOneParty",
+    ),
+    *both(
+        f"{CLIENTS}, of scores",
+        "the others' sum, since the aggregator tells that over all",
+        f"{_SCORES}test_a_party_takes_its_own_from_what_the_server_tells",
+    ),
+)
+"""Of scores of examples that clients hold out, where a protocol hides what it adds."""
+
+OF_CLEAR_SCORES = both(
+    f"{AGGREGATOR}, of scores",
+    "every client's sums, once an evaluation",
+    "tests/adversary/test_plain.py::test_the_aggregator_reads_every_vector",
+)
+"""Likewise, where it does not."""

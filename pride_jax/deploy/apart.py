@@ -27,12 +27,14 @@ from pride_jax.deploy.enrolment import (
     keep_examples,
     load_examples,
 )
-from pride_jax.deploy.joining import LOG, Say, alone, take_part, wait_for_server
+from pride_jax.deploy.finishing import FINISHED, lacking
+from pride_jax.deploy.introduction import everyone
+from pride_jax.deploy.joining import LOG, Say, alone, take_part, the_end, wait_for_server
 from pride_jax.deploy.own_examples import check_classes, read_examples, to_test_on
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import APP, free_ports, role_command, running
 from pride_jax.deploy.proxy import proxy_command
-from pride_jax.deploy.roster import Roster, save_roster
+from pride_jax.deploy.roster import Roster, load_roster, save_roster
 from pride_jax.deploy.scores import are_tested_at_parties
 from pride_jax.errors import ConfigError, RunError
 from pride_jax.files import explained, read_json
@@ -126,6 +128,8 @@ def serve_apart(
 ) -> Summary:
     """As `experiment.run`, with parties that join from their own machines.
 
+    Of a run that has ended, who was not there at its end receives the model.
+
     They reach this machine's port of the bundle; the SuperLink itself is reached from here alone.
 
     Args:
@@ -140,7 +144,10 @@ def serve_apart(
       PrideError: the run cannot start, resume or go on; what was written stays usable.
     """
     if is_finished(config, workdir, resume):
-        return read_json(workdir / "summary.json")
+        if not lacking(folder, everyone(load_roster(folder / ROSTER))):
+            return read_json(workdir / "summary.json")
+        # Its rows have been seen: what is left is to hand out the model.
+        report = None
     _need(folder, SECRETS, ROSTER, AUTHORITY, BUNDLE)
     load_agreement(folder)
     port = int(read_bundle(folder / BUNDLE).address.rpartition(":")[2])
@@ -177,12 +184,15 @@ def join(folder: Path, bundle: Path, told: str, say: Say) -> int:
         # First: a roster that is not the others' must not come into the folder.
         compare(folder, given.roster, told)
         agreement = agreed(folder, given)
+        if (folder / FINISHED).exists():
+            say(the_end(folder))
+            return 0
         pin(folder, APP)
         wait_for_server(given.address, folder / AUTHORITY, say)
         (port,) = free_ports(1)
         command = role_command(folder, given.address, port)
         with running(folder, command, LOG) as process:
-            return take_part(folder, agreement, process, say)
+            return take_part(folder, agreement, given.address, process, say)
 
 
 def agreed(folder: Path, bundle: Bundle) -> Agreement:

@@ -12,6 +12,7 @@ from pride_jax.deploy.processes import (
     DATABASE,
     LOOPBACK,
     ended,
+    executor_command,
     link,
     register,
     running,
@@ -87,7 +88,8 @@ def superlink(folder: Path, port: int, app: Path = APP) -> Iterator[str]:
     with running(folder, superlink_command(folder, port), "superlink.log") as process:
         wait_for(address, process, folder / "superlink.log")
         link(folder, address)
-        yield address
+        with running(folder, executor_command(folder, port), "executor.log"):
+            yield address
 
 
 def follow(

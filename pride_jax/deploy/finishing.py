@@ -1,13 +1,16 @@
 """The end of a run of real parties: everyone receives the model."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pride_jax.deploy.agreement import Record
 from pride_jax.errors import ProtocolError
-from pride_jax.files import write_atomically, write_json
+from pride_jax.files import read_json, write_atomically, write_json
 
 FINISHED = "finished.json"
 """In a role's own folder, once its run has ended."""
+RECEIVED = "received.json"
+"""In the server's folder: the names of who has the model."""
 MODEL, DESCRIBED = "model.safetensors", "model.json"
 _SPARE_BYTES = 2**20
 """For names, shapes, and what a model takes and gives."""
@@ -27,6 +30,21 @@ def finish(workdir: Path, rounds: int, sent: bytes) -> Record:
         "model": (workdir / MODEL).read_bytes(),
         "described": (workdir / DESCRIBED).read_bytes(),
     }
+
+
+def keep_received(folder: Path, names: Iterable[str]) -> None:
+    """Writes down in the server's folder who has the model, beside those who had."""
+    write_json(folder / RECEIVED, sorted({*_received(folder), *names}))
+
+
+def lacking(folder: Path, everyone: Iterable[str]) -> list[str]:
+    """Who of everyone does not have the model, by the server's folder."""
+    received = _received(folder)
+    return [name for name in everyone if name not in received]
+
+
+def _received(folder: Path) -> list[str]:
+    return read_json(folder / RECEIVED) if (folder / RECEIVED).exists() else []
 
 
 def check_length(request: Record, parameters: int) -> None:

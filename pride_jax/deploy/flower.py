@@ -7,6 +7,7 @@ process, see `resident`, and its reply back: it has no key and no example, and i
 # pyright: reportMissingImports=false
 # Flower is an extra.
 
+import os
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -29,8 +30,16 @@ def answer(message: Message, context: Context) -> Message:
 
 @server.main()
 def main(grid: Grid, context: Context) -> None:
-    """Serves the run that the folder describes."""
+    """Serves the run that the folder describes, if the SuperLink's owner began it.
+
+    Raises:
+      RunError: somebody else has.
+    """
     from pride_jax.deploy.grid import network
+    from pride_jax.deploy.seal import check_seal
     from pride_jax.deploy.server import serve
 
-    serve(Path(str(context.run_config["folder"])), network(grid))
+    folder = Path(str(context.run_config["folder"]))
+    # Of this process's environment, which no request changes.
+    check_seal(Path(os.environ["FLWR_HOME"]).parent, folder, str(context.run_config["seal"]))
+    serve(folder, network(grid))

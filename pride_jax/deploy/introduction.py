@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from pride_jax.aggregation.signatures import is_signed_by
 from pride_jax.deploy.agreement import Agreement, Record, shared_settings
 from pride_jax.deploy.network import UNREACHED, Network
 from pride_jax.deploy.roles import approval_bytes, hello_bytes
+from pride_jax.deploy.roster import Roster
 from pride_jax.errors import RunError
 from pride_jax.reporting import metrics
 from pride_jax.runs.refusals import note
@@ -47,12 +48,13 @@ class Ask(NamedTuple):
         party that is not connected.
       key_holders: kind of request, its record -> the number and reply of each key holder, as they
         come, refusals included; whoever has enough of them closes it and waits no longer.
-      end: tells everyone that the run has ended, and what they receive of it.
+      end: tells everyone that the run has ended, and what they receive of it -> who has kept it,
+        such as ``party 0``.
     """
 
     parties: Callable[[str, Record, Mapping[int, Record], int], Replies]
     key_holders: Callable[[str, Record], Generator[tuple[int, Record], None, None]]
-    end: Callable[[Record], None]
+    end: Callable[[Record], list[str]]
 
 
 def to_all(numbers: Iterable[int]) -> dict[int, Record]:
@@ -75,11 +77,69 @@ def introduced(
     Raises:
       RunError: a party has not, in time, or fewer key holders than it takes to open a sum.
     """
-    roster = agreement.roster
+    met = _meet(agreement, network, settings, notes, _keys(agreement.roster))
+    holders = sum(role == KEY_HOLDER for role, _ in met.known)
+    needed = protocols.key_holders(agreement.config.aggregation).needed
+    if holders < needed or any(role == PARTY for role, _ in met.missing):
+        raise RunError(
+            f"{', '.join(name_of(*who) for who in met.missing)} did not join within "
+            f"{settings['timeout'] + REJOIN_SECONDS:g} s ({met.why}): start each with --join, and "
+            "then this again with --resume"
+        )
+    for role, number in met.missing:
+        note(notes, None, number, f"{role}: did not join in time ({met.why}); the others suffice")
+    return asking(network, met.known, met.approvals, settings["timeout"], notes)
+
+
+def introduced_late(
+    agreement: Agreement,
+    network: Network,
+    settings: dict[str, Any],
+    notes: Path,
+    names: Collection[str],
+) -> Ask:
+    """As `introduced`, after the end: of some, such as ``party 0``, who may come or not."""
+    keys = {who: key for who, key in _keys(agreement.roster).items() if name_of(*who) in names}
+    met = _meet(agreement, network, settings, notes, keys)
+    for role, number in met.missing:
+        note(notes, None, number, f"{role}: did not join in time ({met.why})")
+    return asking(network, met.known, met.approvals, settings["timeout"], notes)
+
+
+def everyone(roster: Roster) -> list[str]:
+    """The names of all roles of a roster."""
+    return [name_of(*who) for who in _keys(roster)]
+
+
+def name_of(role: str, number: int) -> str:
+    """A role's name, such as ``party 0``."""
+    return f"{role} {number}"
+
+
+def _keys(roster: Roster) -> dict[tuple[str, int], bytes]:
     keys = {(PARTY, party.id): party.signing_key for party in roster.parties}
-    keys |= {(KEY_HOLDER, holder.number): holder.signing_key for holder in roster.key_holders}
-    patience: float = settings["timeout"]
-    end = time.monotonic() + patience + REJOIN_SECONDS
+    return keys | {(KEY_HOLDER, each.number): each.signing_key for each in roster.key_holders}
+
+
+class _Met(NamedTuple):
+    """Who has said who it is: each one's node, what key holders signed, and who is missing."""
+
+    known: dict[tuple[str, int], int]
+    approvals: dict[int, bytes]
+    missing: list[tuple[str, int]]
+    why: str
+
+
+def _meet(
+    agreement: Agreement,
+    network: Network,
+    settings: dict[str, Any],
+    notes: Path,
+    keys: Mapping[tuple[str, int], bytes],
+) -> _Met:
+    """Waits until everyone of these keys has said who it is, or for as long as anyone does."""
+    roster = agreement.roster
+    end = time.monotonic() + settings["timeout"] + REJOIN_SECONDS
     known: dict[tuple[str, int], int] = {}
     approvals: dict[int, bytes] = {}
     strangers: dict[int, float] = {}
@@ -115,18 +175,7 @@ def introduced(
             strangers[node] = time.monotonic() + _STRANGERS_SECONDS
         if not asked:
             time.sleep(_LOOK_SECONDS)
-    missing = [name for name in keys if name not in known]
-    holders = sum(role == KEY_HOLDER for role, _ in known)
-    needed = protocols.key_holders(agreement.config.aggregation).needed
-    if holders < needed or any(role == PARTY for role, _ in missing):
-        raise RunError(
-            f"{', '.join(f'{role} {number}' for role, number in missing)} did not join within "
-            f"{patience + REJOIN_SECONDS:g} s ({why}): start each with --join, and then this "
-            "again with --resume"
-        )
-    for role, number in missing:
-        note(notes, None, number, f"{role}: did not join in time ({why}); the others suffice")
-    return asking(network, known, approvals, patience, notes)
+    return _Met(known, approvals, [name for name in keys if name not in known], why)
 
 
 def _name(
@@ -185,7 +234,7 @@ def asking(
                         why[node] = reply[UNREACHED]
                         continue
                     number = waiting.pop(node)
-                    row = {"round": record["round"], "to": f"{role} {number}", "kind": kind}
+                    row = {"round": record["round"], "to": name_of(role, number), "kind": kind}
                     row |= {"seconds": time.monotonic() - start}
                     metrics.append(notes / EXCHANGES, row)
                     if is_refusal(reply):
@@ -216,10 +265,12 @@ def asking(
     def key_holders(kind: str, record: Record) -> Generator[tuple[int, Record], None, None]:
         return replies(KEY_HOLDER, kind, record, joined, len(joined))
 
-    def end(record: Record) -> None:
+    def end(record: Record) -> list[str]:
+        kept = []
         for role in (PARTY, KEY_HOLDER):
             own = to_all(number for named, number in known if named == role)
-            for _ in replies(role, "finish", record, own, 0, min(patience, _END_SECONDS)):
-                pass
+            answers = replies(role, "finish", record, own, 0, min(patience, _END_SECONDS))
+            kept += [name_of(role, number) for number, reply in answers if reply.get("kept")]
+        return kept
 
     return Ask(parties, key_holders, end)

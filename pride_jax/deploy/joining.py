@@ -1,6 +1,7 @@
 """What a role's owner sees while the role takes part: the server, the rounds, the end."""
 
 import contextlib
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,9 @@ from pride_jax.reporting import metrics
 Say = Callable[[str], None]
 
 _LOOK_SECONDS, _GRACE_SECONDS = 0.5, 3.0
+_KNOCK_SECONDS, _KNOCK_PATIENCE = 10.0, 2.0
 _METRICS = "metrics.jsonl"
+_HANDED_OUT = "If the run has ended, the server's --serve with --resume hands out the model"
 LOG, _NOT_LET_IN = "role.log", b"Failed to activate SuperNode"
 """Flower 1.42's words."""
 
@@ -64,17 +67,25 @@ def wait_for_server(address: str, authority: Path, say: Say) -> None:
             say(f"the server is at {address}")
             return
         if not told:
-            say(f"waiting for the server at {address}; Ctrl-C ends this")
+            say(f"waiting for the server at {address}; Ctrl-C ends this. {_HANDED_OUT}")
             told = True
         time.sleep(_LOOK_SECONDS)
 
 
-def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say: Say) -> int:
+def the_end(folder: Path) -> str:
+    """What is said at the end of a run, once the model is in a role's folder."""
+    return f"the run has ended; the model is {folder / MODEL}"
+
+
+def take_part(
+    folder: Path, agreement: Agreement, address: str, process: subprocess.Popen, say: Say
+) -> int:
     """Shows each round as it comes, until the run ends or the role's process does.
 
     Args:
       folder: the role's own.
       agreement: what it knows.
+      address: of the server, host:port.
       process: the role's.
       say: shows a line.
 
@@ -83,6 +94,7 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
     """
     shown = {name: len(metrics.read_so_far(folder / name)) for name in (_METRICS, ANSWERS)}
     before, told = _turned_away(folder), False
+    knocked, answers = time.monotonic(), True
     while True:
         is_over, status = (folder / FINISHED).exists(), process.poll()
         for name, telling in ((_METRICS, _of_training), (ANSWERS, _of_answers)):
@@ -96,14 +108,30 @@ def take_part(folder: Path, agreement: Agreement, process: subprocess.Popen, say
                 "or was until just now; it is tried again and again, Ctrl-C ends this"
             )
             told = True
+        if time.monotonic() - knocked > _KNOCK_SECONDS:
+            answered, answers = answers, _answers(address)
+            knocked = time.monotonic()
+            if answers and not answered:
+                say(f"the server is at {address} again")
+            if answered and not answers:
+                say(f"the server at {address} does not answer, and is waited for. {_HANDED_OUT}")
         if is_over:
             # The server waits for the answer to its last message.
             time.sleep(_GRACE_SECONDS)
-            say(f"the run has ended; the model is {folder / MODEL}")
+            say(the_end(folder))
             return 0
         if status is not None:
             return status
         time.sleep(_LOOK_SECONDS)
+
+
+def _answers(address: str) -> bool:
+    """Whether anybody listens there."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError):
+        socket.create_connection((host, int(port)), _KNOCK_PATIENCE).close()
+        return True
+    return False
 
 
 def _turned_away(folder: Path) -> int:

@@ -139,7 +139,8 @@ def journal(folder: Path, every: int) -> Journal:
 
 
 def _write(path: Path, content: Record) -> None:
-    write_owner_only(path, msgpack.Packer().pack(content), replace=True)
+    with explained("write", path):
+        write_owner_only(path, msgpack.Packer().pack(content), replace=True)
 
 
 def _read(path: Path) -> Record | None:

@@ -1,9 +1,10 @@
 """A sum as the server has it opened, by whoever holds what opens it."""
 
 import contextlib
+import hashlib
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pride_jax.aggregation.checks import open_sum
@@ -12,12 +13,46 @@ from pride_jax.aggregation.refusals import BurntError
 from pride_jax.aggregation.secure_sum import Directory, Message, Role, Secret, Share, Total
 from pride_jax.aggregation.shares import share_from_bytes
 from pride_jax.deploy.agreement import Agreement, Record, directory_from
-from pride_jax.deploy.gathering import bytes_in, read_messages, taken, told
+from pride_jax.deploy.gathering import Draw, bytes_in, gather, read_messages, taken, told
 from pride_jax.deploy.introduction import KEY_HOLDER, PARTY, Ask, is_refusal
-from pride_jax.deploy.journal import Done
+from pride_jax.deploy.journal import Done, Journal
 from pride_jax.deploy.mail import notes_record
 from pride_jax.errors import ProtocolError, RunError
 from pride_jax.runs.refusals import REFUSALS, note, note_refusal
+
+
+def sum_of(
+    agreement: Agreement,
+    ask: Ask,
+    kept: Journal,
+    notes: Path,
+    draw: Draw,
+    content: Callable[[], bytes],
+) -> Done:
+    """A round's sum: as it was opened before, else of the question that was asked, else anew.
+
+    Args:
+      agreement: what everyone knows.
+      ask: reaches the others.
+      kept: what was written down of the round, and will be.
+      notes: folder of what is written down of refusals.
+      draw: the round.
+      content: the model that parties are sent.
+
+    Raises:
+      PrideError: as `gather` and `opened`.
+    """
+    done = kept.sum(draw.round, draw.name)
+    if done is None:
+        asked = kept.question(draw.round, draw.name)
+        if asked is None:
+            params = content()
+            model = hashlib.sha256(params).digest()
+            asked = gather(agreement, ask, kept, notes, draw, model, params)
+            kept.ask(draw.round, draw.name, asked)
+        done = opened(agreement, ask, notes, asked)
+        kept.open(draw.round, draw.name, done)
+    return done
 
 
 def opened(agreement: Agreement, ask: Ask, notes: Path, asked: Record) -> Done:

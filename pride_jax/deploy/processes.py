@@ -15,9 +15,11 @@ from typing import IO
 
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
+from pride_jax.deploy.outcome import OUTCOME, error_of, full_disk, has_ended
 from pride_jax.deploy.pinned import COMMANDS, EXECUTOR_KEY, SUPEREXEC
 from pride_jax.deploy.roster import Roster
-from pride_jax.deploy.server import OUTCOME, PROCESS
+from pride_jax.deploy.seal import seal
+from pride_jax.deploy.server import PROCESS, SERVER
 from pride_jax.errors import RunError
 from pride_jax.files import claimed, read_json
 
@@ -43,8 +45,25 @@ def superlink_command(folder: Path, port: int) -> list[str]:
         "--enable-supernode-auth",
         *("--database", str(folder / DATABASE)),
         "--disable-runtime-dependency-installation",
+        *("--isolation", "process", *_executor_key(folder)),
     ]
     return attended("once", command)
+
+
+def executor_command(folder: Path, port: int) -> list[str]:
+    """Starts what runs the server of a run, once the SuperLink listens at the port."""
+    command = _executor(folder, port, "--root-certificates", str(folder / AUTHORITY))
+    return attended("again", command)
+
+
+def _executor(folder: Path, port: int, *trust: str) -> list[str]:
+    command = [str((folder / COMMANDS / SUPEREXEC).resolve()), *trust]
+    return [*command, "--runtime-api-address", f"{LOOPBACK}:{port}", *_executor_key(folder)]
+
+
+def _executor_key(folder: Path) -> list[str]:
+    """Without it, every user of this machine could take what there is to run for their own."""
+    return ["--superexec-auth-secret-file", str(folder / SECRETS / EXECUTOR_KEY)]
 
 
 def role_command(
@@ -61,19 +80,15 @@ def role_command(
       own: what Python runs as the role's own process.
     """
     resident = [sys.executable, *own, str(folder.resolve())]
-    # Without it, every user of this machine could take what the server asks of the role.
-    key = ["--superexec-auth-secret-file", str(folder / SECRETS / EXECUTOR_KEY)]
     supernode = [
         *(sys.executable, "-m", "pride_jax.deploy.prompt"),
         *("--superlink", superlink, "--port", str(port)),
         *("--root-certificates", str(folder / AUTHORITY)),
         *("--auth-supernode-private-key", str(folder / SECRETS / NODE_KEY)),
         *("--node-config", f'folder="{folder.resolve()}"'),
-        *("--isolation", "process", *key),
+        *("--isolation", "process", *_executor_key(folder)),
     ]
-    executor = [str((folder / COMMANDS / SUPEREXEC).resolve()), "--insecure"]
-    executor += ["--runtime-api-address", f"{LOOPBACK}:{port}", *key]
-    return attended("again", resident, supernode, executor)
+    return attended("again", resident, supernode, _executor(folder, port, "--insecure"))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -193,7 +208,8 @@ def start_run(superlink: Path, server: Path, app: Path = APP) -> None:
     """
     for old in (OUTCOME, PROCESS):
         (server / old).unlink(missing_ok=True)
-    settings = f'folder="{server.resolve()}"'
+    folder = server.resolve()
+    settings = f'folder="{folder}" seal="{seal(superlink, folder)}"'
     _flwr(superlink, ["run", str(app), _LINK, "--run-config", settings])
 
 
@@ -203,14 +219,19 @@ def ended(server: Path) -> bool:
     Raises:
       RunError: it has, but not well.
     """
-    path, gone = server / OUTCOME, _is_gone(server)
-    if not path.exists():
+    gone = _is_gone(server)
+    if not has_ended(server):
         if gone:
-            raise RunError("The server's process is gone: go on with --resume")
+            raise RunError(f"The server's process is gone: go on with --resume.{_full(server)}")
         return False
-    if (error := read_json(path)["error"]) is not None:
-        raise RunError(error)
+    if (error := error_of(server)) is not None:
+        raise RunError(f"{error}{_full(server)}")
     return True
+
+
+def _full(server: Path) -> str:
+    """What may be why the server, or Flower's processes beside it, did not go on."""
+    return full_disk(server, Path(read_json(server / SERVER)["workdir"]))
 
 
 def _is_gone(server: Path) -> bool:

@@ -34,10 +34,12 @@ def are_tested_at_parties(config: Experiment) -> bool:
 
 
 def of_scores(agreement: Agreement) -> Agreement:
-    """What everyone knows of the sums of scores: one an evaluation, of all parties that answer.
+    """What everyone knows of the sums of scores: one an evaluation, of all parties or of none.
+
+    Of two sums whose parties differ in one, the difference would be that party's.
 
     Raises:
-      ConfigError: by the settings, parties give no scores.
+      ConfigError: by the settings, parties give no scores, or too few hold anything out.
     """
     config, names = agreement.config, agreement.scores
     if not are_tested_at_parties(config):
@@ -45,18 +47,27 @@ def of_scores(agreement: Agreement) -> Agreement:
             "Sums of scores are asked for: expected a share that parties hold out "
             f"(partition.held_out={config.partition.held_out}), in a run that is not private"
         )
+    everyone, fewest = len(agreement.roster.parties), agreement.rules.smallest_cohort
+    holding = sum(party.held_out > 0 for party in agreement.roster.parties)
+    if holding < fewest:
+        raise ConfigError(
+            f"{holding} parties hold examples out, expected at least {fewest} in a sum of scores: "
+            "enrol with a larger partition.held_out, or the server with --test FILE"
+        )
     terms = dataclasses.replace(
         agreement.terms,
         length=len(names) * _digits(agreement.terms.bits),
         limit=1.0,
-        largest_cohort=len(agreement.roster.parties),
+        smallest_cohort=everyone,
+        largest_cohort=everyone,
     )
     settings, evaluations = config.aggregation, config.rounds + 1
     return agreement._replace(
         # Few numbers: a key apart from them would be longer.
         protocol=build_secure_sum(settings),
         terms=terms,
-        rules=Rules(evaluations, evaluations, terms.smallest_cohort, settings.most_refused),
+        rules=Rules(evaluations, evaluations, everyone, settings.most_refused),
+        plan=agreement.plan.opened_from(everyone),
         subject=SCORES,
     )
 

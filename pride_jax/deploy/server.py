@@ -20,12 +20,13 @@ from pride_jax.data.dataset import Dataset
 from pride_jax.deploy import derived, training
 from pride_jax.deploy.agreement import Agreement, load_agreement
 from pride_jax.deploy.enrolment import load_test_set
-from pride_jax.deploy.finishing import finish
-from pride_jax.deploy.gathering import Draw, gather
-from pride_jax.deploy.introduction import Ask, introduced
+from pride_jax.deploy.finishing import finish, keep_received, lacking
+from pride_jax.deploy.gathering import Draw
+from pride_jax.deploy.introduction import Ask, everyone, introduced, introduced_late
 from pride_jax.deploy.journal import Journal, journal
 from pride_jax.deploy.network import Network
-from pride_jax.deploy.opening import opened
+from pride_jax.deploy.opening import sum_of
+from pride_jax.deploy.outcome import conclude, take_room
 from pride_jax.deploy.scores import of_scores
 from pride_jax.deploy.testing import tested_by_parties
 from pride_jax.engine.evaluation import Metrics, evaluator
@@ -35,7 +36,7 @@ from pride_jax.engine.secure import Collected, host_round, unopened
 from pride_jax.engine.server import Server
 from pride_jax.engine.states import elsewhere
 from pride_jax.errors import PrideError, TooFewError
-from pride_jax.files import claimed, read_json, write_json
+from pride_jax.files import claimed, read_json
 from pride_jax.methods.method import Sent, parts
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.plan import Plan
@@ -47,12 +48,12 @@ from pride_jax.runs.figures import own_folder
 from pride_jax.runs.models import seen_in
 from pride_jax.runs.prepared import Prepared, RealParties
 from pride_jax.runs.refusals import note_refusal
+from pride_jax.runs.resuming import SUMMARY
 from pride_jax.settings import build
 from pride_jax.task import Task
 from pride_jax.types import Cohort, Params
 
 SERVER = "server.json"
-OUTCOME = "outcome.json"
 PROCESS = "server.pid"
 _LOOK_SECONDS = 0.5
 
@@ -71,18 +72,19 @@ def serve(folder: Path, network: Network) -> None:
     with claimed(folder):
         ended = threading.Event()
         threading.Thread(target=_end_with_parent, args=(os.getppid(), ended), daemon=True).start()
+        take_room(folder)
         (folder / PROCESS).write_text(str(os.getpid()))
-        outcome: dict[str, str | None] = {"error": None}
+        wrong: str | None = None
         try:
             _serve(folder, network)
         except PrideError as error:
-            outcome["error"] = str(error)
+            wrong = str(error)
         except BaseException as error:
-            outcome["error"] = f"{type(error).__name__}: {error}"
+            wrong = f"{type(error).__name__}: {error}"
             raise
         finally:
             ended.set()
-            write_json(folder / OUTCOME, outcome)
+            conclude(folder, wrong)
 
 
 def _end_with_parent(parent: int, ended: threading.Event) -> None:
@@ -101,10 +103,15 @@ def _serve(folder: Path, network: Network) -> None:
     keep_programs()
     workdir = Path(settings["workdir"])
     notes = own_folder(workdir, agreement.config.privacy.hides)
-    ask = introduced(agreement, network, settings, notes)
-    dataset = load_test_set(folder, agreement.config, agreement.roster)
-    run_in(prepare(agreement, ask, workdir, dataset), workdir)
-    ask.end(finish(workdir, agreement.config.rounds, _last_sent(agreement, workdir)))
+    if (workdir / SUMMARY).exists():
+        names = lacking(folder, everyone(agreement.roster))
+        ask = introduced_late(agreement, network, settings, notes, names)
+    else:
+        ask = introduced(agreement, network, settings, notes)
+        dataset = load_test_set(folder, agreement.config, agreement.roster)
+        run_in(prepare(agreement, ask, workdir, dataset), workdir)
+    record = finish(workdir, agreement.config.rounds, _last_sent(agreement, workdir))
+    keep_received(folder, ask.end(record))
 
 
 def prepare(agreement: Agreement, ask: Ask, workdir: Path, dataset: Dataset) -> Prepared:
@@ -197,21 +204,12 @@ def _collect(
     given_up = kept.unopened(round_, draw.name)
     if given_up is not None:
         return nothing(given_up["refused"])
-    done = kept.sum(round_, draw.name)
+    if len(called) < agreement.rules.smallest_cohort:
+        # Whoever samples so few has nobody to wait for.
+        kept.give_up(round_, draw.name, refused=False)
+        return nothing(False)
     try:
-        if done is None and len(called) < agreement.rules.smallest_cohort:
-            # Whoever samples so few has nobody to wait for.
-            kept.give_up(round_, draw.name, refused=False)
-            return nothing(False)
-        if done is None:
-            asked = kept.question(round_, draw.name)
-            if asked is None:
-                params = _params(server, state)
-                model = hashlib.sha256(params).digest()
-                asked = gather(agreement, ask, kept, notes, draw, model, params)
-                kept.ask(round_, draw.name, asked)
-            done = opened(agreement, ask, notes, asked)
-            kept.open(round_, draw.name, done)
+        done = sum_of(agreement, ask, kept, notes, draw, lambda: _params(server, state))
     except TooFewError:
         if agreement.plan.must_open:
             raise

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pride_jax.deploy.agreement import load_agreement
-from pride_jax.deploy.introduction import EXCHANGES, KEY_HOLDER, PARTY
+from pride_jax.deploy.finishing import lacking
+from pride_jax.deploy.introduction import EXCHANGES, everyone
+from pride_jax.deploy.outcome import OUTCOME, error_of, has_ended
 from pride_jax.deploy.roster import Roster
-from pride_jax.deploy.server import OUTCOME, SERVER
+from pride_jax.deploy.server import SERVER
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.figures import own_folder
@@ -36,7 +38,7 @@ def status(folder: Path) -> Iterator[str]:
     yield f"round {done} of {config.rounds}; everything is in {workdir}"
     notes = own_folder(workdir, config.privacy.hides)
     last = {row["to"]: row for row in metrics.read_so_far(notes / EXCHANGES)}
-    for name in _everyone(roster):
+    for name in everyone(roster):
         if name not in last:
             yield f"{name}: has not answered yet"
             continue
@@ -47,15 +49,26 @@ def status(folder: Path) -> Iterator[str]:
         )
     for each in metrics.read_so_far(notes / REFUSALS)[-3:]:
         yield f"of late: {_refusal(each)}"
-    if (folder / OUTCOME).exists():
-        error = read_json(folder / OUTCOME)["error"]
+    if has_ended(folder):
+        error = error_of(folder)
         when = datetime.datetime.fromtimestamp((folder / OUTCOME).stat().st_mtime)
         yield f"ended at {when:%Y-%m-%d %H:%M}: {error or 'well'}"
+        if error is None:
+            yield from without_model(folder, roster)
 
 
-def _everyone(roster: Roster) -> Iterator[str]:
-    yield from (f"{PARTY} {party.id}" for party in roster.parties)
-    yield from (f"{KEY_HOLDER} {holder.number}" for holder in roster.key_holders)
+def without_model(folder: Path, roster: Roster) -> Iterator[str]:
+    """Lines on who does not have the model of a run that has ended.
+
+    Args:
+      folder: the server's own.
+      roster: of the run.
+    """
+    for name in lacking(folder, everyone(roster)):
+        yield (
+            f"{name} does not have the model yet: --serve {folder} --resume hands it out to those "
+            "who join again"
+        )
 
 
 def _refusal(row: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """How good parameters are: a task's scores over examples, their spread over clients and groups."""
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -30,11 +31,13 @@ class Metrics(NamedTuple):
       confusion: examples counted by true class (row) and predicted class (column); ``[0, 0]``
         where the task has no classes.
       scores: one an example.
+      told: whether anybody has told them: if not, means are NaN.
     """
 
     means: dict[str, float]
     confusion: Int[np.ndarray, "classes classes"]
     scores: Scores
+    told: bool = True
 
     @property
     def loss(self) -> float:
@@ -225,6 +228,18 @@ def summarize(scores: Scores, targets: Shaped[np.ndarray, "examples ..."], outpu
         area = auc(histograms(np.asarray(scores.ranks), np.asarray(targets)))
         means |= {} if area is None else {"auc": area}
     return Metrics(means, confusion, scores)
+
+
+def of_means(means: dict[str, float], *, told: bool = True) -> Metrics:
+    """Figures over examples that others have, of which nothing but means are told."""
+    none = jnp.zeros(0)
+    scores = Scores(none, dict.fromkeys(means, none), ())
+    return Metrics(means, np.zeros((0, 0), np.int64), scores, told)
+
+
+def untold(names: Iterable[str]) -> Metrics:
+    """What stands for figures that nobody has told."""
+    return of_means(dict.fromkeys(names, math.nan), told=False)
 
 
 def client_totals(

@@ -6,6 +6,8 @@ from typing import Any
 from pride_jax.aggregation.sights import (
     AGGREGATOR,
     CLIENTS,
+    OF_CLEAR_SCORES,
+    OF_SCORES,
     OTHER_CLIENTS,
     OTHER_PARTY,
     Sight,
@@ -61,10 +63,9 @@ _REAL = (
 _SCORED = "if the server has no test set, sums of its held-out examples' scores; "
 _SCORES = (
     "If the server has no test set, the protocol adds up the scores of the examples that clients "
-    "hold out, once an evaluation: of scores, everybody learns what the protocol lets it learn of "
-    "updates. The aggregator writes down the sums over all clients that answered, by which one of "
-    "two clients knows the other's. A server may choose the model that is scored, and call all "
-    "clients but one for another evaluation of it: the difference is that client's sums."
+    "hold out, once an evaluation, of all clients or of none: where one does not answer, there is "
+    "no evaluation. The aggregator writes these sums down, by which one of two clients knows the "
+    "other's. A server that cheats chooses the models that are scored."
 )
 
 
@@ -93,11 +94,11 @@ def disclosure(
       (one paragraph), ``epsilon_against`` (of readers who know more and more; null without any) and
       ``statements``, as JSON has them.
     """
-    sights = _sights(secure, plan, clients)
+    scored = real and config.partition.held_out > 0 and not config.privacy.is_private
+    sights = (*_sights(secure, plan, clients), *(_sights_of_scores(secure) if scored else ()))
     secret = isinstance(plan, Plan) and plan.sampler.amplifies and config.privacy.hides
     sizes = real or config.weighting == "examples"
     statements = [*([_SIZES] if sizes else []), _MESSAGES, _SECRET_ROSTER if secret else _ROSTER]
-    scored = real and config.partition.held_out > 0 and not config.privacy.is_private
     statements += [_REAL.format(_SCORED if scored else "")] if real else [_SIMULATED]
     statements += [_SCORES] if scored else []
     if config.privacy.hides or not real:
@@ -133,6 +134,12 @@ def _sights(
         return sights
     others = [sight for sight in sights if sight.who != CLIENTS]
     return *others, OTHER_PARTY, OTHER_PARTY._replace(adversary="active")
+
+
+def _sights_of_scores(secure: SecureAggregation | None) -> tuple[Sight, ...]:
+    """Of scores of what real parties hold out."""
+    clear = secure is None or secure.protocol.name == "plain"
+    return OF_CLEAR_SCORES if clear else OF_SCORES
 
 
 def _epsilons(plan: Plan, releases: int) -> dict[str, float | None]:

@@ -41,12 +41,14 @@ def joined(parts: Iterable[Html], between: str = "\n") -> Html:
 def number(value: float | None) -> Html:
     """A figure for people, with its exact value, as JSON has it, for programs."""
     if value is None:
-        return text("–")
+        return text(shown(value))
     return Html(f'<data value="{json.dumps(value)}">{shown(value)}</data>')
 
 
-def shown(value: float) -> str:
-    """As 0.9667, 12.50, 1,036 or 3.1e-06; whole numbers are whole."""
+def shown(value: float | None) -> str:
+    """As 0.9667, 12.50, 1,036 or 3.1e-06; whole numbers are whole, and – where there is none."""
+    if value is None:
+        return "–"
     if isinstance(value, int):
         return f"{value:,}"
     if not 0.1 <= abs(value) < 1e6:

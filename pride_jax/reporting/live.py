@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pride_jax.progress import Tell
 from pride_jax.reporting.metrics import Row, scores
-from pride_jax.reporting.terminal import number
+from pride_jax.reporting.terminal import number, shown
 from pride_jax.settings.experiment import Experiment
 
 _LINES_WITHOUT_A_TERMINAL = 20
@@ -200,7 +200,7 @@ def _print_some(console: Console, row: Row, rounds: int) -> None:
 
 def describe(row: Row, rounds: int) -> str:
     """What a row tells on one line; seconds only where the row has them."""
-    told = [f"{name} {value:.4f}" for name, value in scores(row).items()]
+    told = [f"{name} {shown(value)}" for name, value in scores(row).items()]
     seconds = row.get("seconds_per_round", 0.0)
     if seconds:
         told.append(f"{seconds:.3g} s/round")

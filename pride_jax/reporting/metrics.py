@@ -20,10 +20,11 @@ _TEST = "test_"
 _NO_SCORE = "test_examples"
 
 
-def scores(row: Row) -> dict[str, float]:
+def scores(row: Row) -> dict[str, float | None]:
     """A task's scores on the test examples, by name, of a row or a summary.
 
-    The score that stands for the task comes first: its accuracy, or its loss if it has none.
+    They are None where parties test, and have not told. The score that stands for the task comes
+    first: its accuracy, or its loss if it has none.
     """
     found = {
         name.removeprefix(_TEST): value
@@ -32,6 +33,11 @@ def scores(row: Row) -> dict[str, float]:
     }
     first = [name for name in ("accuracy", "loss") if name in found]
     return {name: found[name] for name in dict.fromkeys([*first, *found])}
+
+
+def tested(rows: Iterable[Row]) -> list[Row]:
+    """The rows that have scores."""
+    return [row for row in rows if None not in scores(row).values()]
 
 
 def headline(row: Row) -> str:
@@ -139,6 +145,7 @@ def rounds_to(rows: Sequence[Row], target: float | None) -> float | None:
     """
     if target is None:
         return None
+    rows = tested(rows)
     best = np.maximum.accumulate([row["test_accuracy"] for row in rows])
     reached = int(np.searchsorted(best, target))
     if reached == len(rows):

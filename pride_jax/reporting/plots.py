@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from pride_jax.files import explained, write_atomically
 from pride_jax.reporting import colours
 from pride_jax.reporting.curves import ALONE, CENTRAL, learning_curve
-from pride_jax.reporting.metrics import Row, headline
+from pride_jax.reporting.metrics import Row, headline, tested
 
 _SIZE = (6.0, 3.8)
 _MOST_CLIENTS_NAMED = 12
@@ -42,8 +42,8 @@ def pictures(summary: Row, rows: Sequence[Row]) -> dict[str, Figure]:
       rows: its evaluations.
     """
     drawn = {}
-    if rows:
-        drawn["learning_curve"] = learning_curve(rows, baselines(summary))
+    if told := tested(rows):
+        drawn["learning_curve"] = learning_curve(told, baselines(summary))
     if summary.get("by_client"):
         drawn["clients"] = client_scores(summary["by_client"], headline(summary))
     if summary.get("confusion"):

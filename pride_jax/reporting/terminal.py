@@ -45,7 +45,7 @@ def show_summary(summary: dict[str, Any]) -> None:
 def show_result(summary: dict[str, Any], workdir: Path) -> None:
     """What a run came to, in the last line on the screen."""
     name, score = next(iter(scores(summary).items()))
-    told = f"test {name.replace('_', ' ')} {score:.4f} after {summary['rounds']} rounds"
+    told = f"test {name.replace('_', ' ')} {shown(score)} after {summary['rounds']} rounds"
     if "seconds_total" in summary:
         told += f", {summary['seconds_total']:.1f} s"
     if summary["delta"] is not None:
@@ -55,7 +55,7 @@ def show_result(summary: dict[str, Any], workdir: Path) -> None:
 
 def _summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in scores(summary).items():
-        yield f"test {name.replace('_', ' ')}", f"{value:.4f}"
+        yield f"test {name.replace('_', ' ')}", shown(value)
     if summary.get("central") is not None:
         alone = summary["alone"]
         yield "central model", f"{summary['central']:.4f}"
@@ -129,6 +129,11 @@ def _privacy(summary: dict[str, Any]) -> str:
     if summary["distance"] is None:
         told += ", no stated distance"
     return f"{told}; who knows the cohorts: {number(summary['epsilon_known_cohort'], 4)}"
+
+
+def shown(score: float | None) -> str:
+    """A score, which parties may not have told."""
+    return "–" if score is None else f"{score:.4f}"
 
 
 def number(epsilon: float | None, digits: int) -> str:

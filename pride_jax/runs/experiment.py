@@ -339,6 +339,9 @@ def _train(
         """Keeps the model if it is the best; after its checkpoint, so that no crash loses it."""
         nonlocal best
         name, score = next(iter(metrics.scores(rows[-1]).items()))
+        if score is None:
+            # Parties have not told how good it is.
+            return
         now = Best(rows[-1]["round"], score if name == "accuracy" else -score)
         best = keep_best(workdir, best, now, prepared.algorithm.params(state))
 
@@ -383,7 +386,9 @@ def _train(
 def _is_there(config: Experiment, row: metrics.Row) -> bool:
     """Whether the run ends because the accuracy that was wanted is reached."""
     wanted = config.evaluation.target_accuracy
-    there = wanted is not None and row["test_accuracy"] >= wanted
+    if wanted is None or not metrics.tested([row]):
+        return False
+    there = row["test_accuracy"] >= wanted
     return config.evaluation.stop_at_target and there and row["round"] > 0
 
 

@@ -50,7 +50,7 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     diverged = info is not None and 0 < int(info.clients) == nonfinite
     # Of a private run, that it goes on must tell nothing of who was called.
     counted = not prepared.config.privacy.hides
-    if (diverged and counted) or not np.isfinite(measured.loss):
+    if (diverged and counted) or (measured.told and not np.isfinite(measured.loss)):
         broken = f" and {nonfinite or 0} updates were NaN or infinite" if counted else ""
         raise DivergedError(
             f"Training diverged: by round {round_} the test loss is {measured.loss}{broken}. Lower "
@@ -81,9 +81,11 @@ def row_of(prepared: Prepared, state: ServerState, info: RoundInfo | None) -> me
     return row
 
 
-def _tested(measured: Metrics) -> dict[str, float]:
-    """The scores on the test examples, by name."""
-    return {f"test_{name}": value for name, value in measured.means.items()}
+def _tested(measured: Metrics) -> dict[str, float | None]:
+    """The scores on the test examples, by name; null where nobody has told any."""
+    return {
+        f"test_{name}": value if measured.told else None for name, value in measured.means.items()
+    }
 
 
 def _mean_loss(info: RoundInfo) -> float | None:

@@ -49,12 +49,18 @@ def train_at_once(monkeypatch):
 class ActiveServer:
     """What it asks, and what it can make of the answers."""
 
+    subject = ""
+
     def __init__(self, roles):
         self.roles = roles
-        self.agreement = load_agreement(roles / "server")
+        self.agreement = self.agreed(load_agreement(roles / "server"))
         self.length = self.agreement.terms.length
         self.params = np.zeros(self.length, "<f4").tobytes()
         self.approved = {}
+
+    def agreed(self, agreement):
+        """What it knows of the sums that it asks for."""
+        return agreement
 
     def hello(self):
         """Gets the key holder to sign the roster, as every server must."""
@@ -75,20 +81,19 @@ class ActiveServer:
     def train(self, party, about, params=None):
         """A party's message."""
         params = self.params if params is None else params
-        request = about | self.approved | {"kind": "train", "params": params}
+        request = about | self.approved | {"kind": f"{self.subject}train", "params": params}
         return from_bytes(respond(self.roles / f"party-{party}", request)["message"])
 
     def open(self, about, messages):
         """The sum of messages, with the key holder's help."""
         messages = sorted(messages, key=lambda message: message.client)
-        directory = directory_from(self.agreement, about)
-        protocol = self.agreement.protocol
-        total = protocol.combine(directory, messages)
         enclosed = [enclosed_to_bytes(enclosed_of(message)) for message in messages]
-        request = about | {"kind": "open", "enclosed": enclosed}
+        request = about | {"kind": f"{self.subject}open", "enclosed": enclosed}
         (holder,) = self.agreement.roster.key_holders
         reply = respond(self.roles / "key-holder", request)
         share = share_from_bytes(reply["share"], {holder.number: holder.signing_key})
+        directory, protocol = directory_from(self.agreement, about), self.agreement.protocol
+        total = protocol.combine(directory, messages)
         return protocol.open(directory, total, [share])
 
     def sum(self, round_, cohort, params=None):

@@ -8,12 +8,15 @@ import importlib
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 
 from pride_jax.deploy import pinned
+from pride_jax.deploy import seal as sealed
 from pride_jax.deploy.pinned import COMMANDS, digest_of_app, pin
 from pride_jax.deploy.processes import APP, environment
+from pride_jax.deploy.seal import seal
 from pride_jax.errors import RunError
 
 pytest.importorskip("flwr")
@@ -79,3 +82,37 @@ def test_the_commands_begin_with_the_check_in_place(command, monkeypatch):
     monkeypatch.setattr(entry, command.replace("-", "_"), entered)
     pinned.main(command, "0" * 64, ["--token", "x"])
     assert seen == [[command, "--token", "x"]]
+
+
+@pytest.fixture
+def serves(tmp_path, monkeypatch):
+    """What the server's process does with a run's settings: it serves from the folders listed."""
+    from pride_jax.deploy import flower, grid
+    from pride_jax.deploy import server as serving
+
+    served = []
+    monkeypatch.setattr(grid, "network", lambda grid: None)
+    monkeypatch.setattr(serving, "serve", lambda folder, network: served.append(folder))
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "link" / "flower"))
+    pin(tmp_path / "link", APP)
+
+    def begun(**settings):
+        flower.main(None, types.SimpleNamespace(run_config=settings))
+        return served
+
+    return begun
+
+
+def test_a_server_serves_from_no_folder_but_its_owners(serves, tmp_path):
+    """The pinned application in a run of somebody else's, who has a folder with code of its own."""
+    link, mine, theirs = (tmp_path / name for name in ("link", "server", "evil"))
+    pin(tmp_path / "another", APP)
+    for given in ("", "0" * 64, seal(link, mine), seal(tmp_path / "another", theirs)):
+        with pytest.raises(RunError, match="Refused to serve from"):
+            serves(folder=str(theirs), seal=given)
+    assert serves(folder=str(mine), seal=seal(link, mine)) == [mine]
+
+
+def test_without_the_seal_it_serves_from_theirs(serves, tmp_path, monkeypatch):
+    monkeypatch.setattr(sealed, "check_seal", lambda *_: None)
+    assert serves(folder=str(tmp_path / "evil"), seal="") == [tmp_path / "evil"]

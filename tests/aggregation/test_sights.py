@@ -8,7 +8,7 @@ import pytest
 
 from pride_jax.aggregation.protocols.lattice import lattice
 from pride_jax.aggregation.secure_sum import Role, SecureSum
-from pride_jax.aggregation.sights import Sight
+from pride_jax.aggregation.sights import OF_CLEAR_SCORES, OF_SCORES, Sight
 from pride_jax.privacy.no_plan import NoPlan
 from pride_jax.privacy.sampling import full
 from pride_jax.reporting.disclosure import disclosure
@@ -107,6 +107,10 @@ def test_and_of_either_server(server: Literal["curious", "active"]) -> None:
 def test_so_is_every_sight_of_a_run_without_a_protocol(clients: int) -> None:
     said = disclosure(Experiment(), None, NoPlan(full(10)), None, clients)
     shown(tuple(Sight(**sight) for sight in said["sights"]))
+
+
+def test_so_is_every_sight_of_scores() -> None:
+    shown((*OF_SCORES, *OF_CLEAR_SCORES))
 
 
 def test_so_is_every_threat() -> None:

@@ -16,6 +16,7 @@ from pride_jax.deploy.certificates import AUTHORITY
 from pride_jax.deploy.conduct import follow
 from pride_jax.deploy.enrolment import ENROLMENT
 from pride_jax.deploy.local import enrol_all
+from pride_jax.deploy.outcome import has_ended
 from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import (
     APP,
@@ -26,7 +27,7 @@ from pride_jax.deploy.processes import (
     start_run,
 )
 from pride_jax.deploy.roster import load_roster
-from pride_jax.deploy.server import OUTCOME, SERVER
+from pride_jax.deploy.server import SERVER
 from pride_jax.files import write_json
 from pride_jax.reporting import metrics
 from pride_jax.runs.refusals import REFUSALS
@@ -98,7 +99,7 @@ class Federation(contextlib.ExitStack):
         return metrics.read(path) if path.exists() else []
 
     def ended(self):
-        return (self.server / OUTCOME).exists()
+        return has_ended(self.server)
 
     def rows(self):
         path = self.workdir / "metrics.jsonl"

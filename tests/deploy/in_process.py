@@ -16,8 +16,9 @@ from pride_jax.aggregation.secure_sum import Secret
 from pride_jax.deploy.agreement import directory_from, load_agreement
 from pride_jax.deploy.enrolment import ENROLMENT, load_signing_key
 from pride_jax.deploy.network import Network
+from pride_jax.deploy.outcome import error_of
 from pride_jax.deploy.roles import awake, respond
-from pride_jax.deploy.server import OUTCOME, SERVER, serve
+from pride_jax.deploy.server import SERVER, serve
 from pride_jax.errors import PrideError
 from pride_jax.files import read_json, write_json
 from pride_jax.settings.experiment import (
@@ -66,7 +67,7 @@ def served(folder, workdir, answer=respond, timeout=1.0):
     workdir.mkdir(exist_ok=True)
     write_json(folder / "server" / SERVER, {"workdir": str(workdir), "timeout": timeout})
     serve(folder / "server", network(folder, answer))
-    return read_json(folder / "server" / OUTCOME)["error"]
+    return error_of(folder / "server")
 
 
 def digest(workdir):

@@ -30,9 +30,10 @@ from pride_jax.deploy.bundle import read_bundle, save_bundle
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
 from pride_jax.deploy.local import enrol_all
-from pride_jax.deploy.pinned import EXECUTOR_KEY
-from pride_jax.deploy.processes import LOOPBACK, free_ports
+from pride_jax.deploy.pinned import EXECUTOR_KEY, pin
+from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, link, start_run
 from pride_jax.deploy.roster import load_roster
+from pride_jax.deploy.server import PROCESS
 from pride_jax.files import read_json
 from pride_jax.settings.experiment import Partition
 
@@ -214,6 +215,35 @@ def test_other_users_of_a_partys_machine_are_not_told_what_it_is_asked(meeting):
             address, True, None, interceptors=interceptors
         ) as client:
             assert status_of(lambda client=client: client.AcquireTask(asks)) == expected
+
+
+def test_other_users_of_the_servers_machine_neither_begin_a_run_nor_take_one(meeting, tmp_path):
+    """Who has no key, but reaches the SuperLink's port: the same application, another folder."""
+    from flwr.proto.control_pb2 import ListRunsRequest
+    from flwr.proto.runtime_pb2 import AcquireTaskRequest
+    from flwr.supercore.constant import TaskType
+    from flwr.supercore.control.control_http_client import ControlHttpClient
+    from flwr.supercore.runtime.runtime_http_client import RuntimeHttpClient
+
+    words = command_of("--enable-supernode-auth", f"{meeting.roles / 'server' / conduct.DATABASE}")
+    address = f"{LOOPBACK}:{words[words.index('--port') + 1]}"
+    authority = str(meeting.roles / "server" / AUTHORITY)
+    asks = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
+    with RuntimeHttpClient.from_server_address(address, False, authority) as client:
+        assert status_of(lambda: client.AcquireTask(asks)) == 401
+    # What is told: that there is a run.
+    with ControlHttpClient.from_server_address(address, False, authority) as client:
+        assert status_of(lambda: client.ListRuns(ListRunsRequest())) == 200
+    mine, evil = tmp_path / "link", tmp_path / "evil"
+    pin(mine, APP)
+    shutil.copy(authority, mine / AUTHORITY)
+    link(mine, address)
+    shutil.copytree(meeting.roles / "server", evil)
+    (evil / PROCESS).unlink(missing_ok=True)
+    start_run(mine, evil)
+    log = meeting.roles / "server" / "executor.log"
+    wait_until(lambda: f"Refused to serve from {evil}" in log.read_text())
+    assert not (evil / PROCESS).exists()
 
 
 def command_of(*words):

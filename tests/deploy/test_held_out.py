@@ -18,9 +18,11 @@ from pride_jax.deploy.roles import NOT_OPENED, respond
 from pride_jax.deploy.scores import RESOLUTION, added_up, from_digits, of_scores, to_digits
 from pride_jax.engine.cohort import clients_mesh
 from pride_jax.engine.evaluation import scorer
-from pride_jax.errors import PrideError, ProtocolError
+from pride_jax.errors import PrideError, ProtocolError, TooFewError
 from pride_jax.files import read_json
 from pride_jax.reporting import metrics
+from pride_jax.reporting.live import describe
+from pride_jax.reporting.terminal import show_result, show_summary
 from pride_jax.runs import experiment
 from pride_jax.runs.load import load
 from pride_jax.runs.prepared import prepare, simulated_of
@@ -192,3 +194,50 @@ def test_a_key_holder_opens_no_scores_as_updates_nor_twice(tmp_path):
             respond(role, shown)
     reasons = [row["reason"] for row in metrics.read(role / REFUSALS)]
     assert "a round is served once" in reasons[-1]
+
+
+def test_an_evaluation_without_a_party_is_missing_and_the_run_goes_on(tmp_path):
+    enrol_all(with_protocol("plain"), tmp_path / "roles")
+    roles, replies = resident(), {0: {"message": b"garbage"}, 1: None}
+
+    def answer(role, request):
+        about = role.name, request["kind"], request.get("round")
+        if about[:2] == ("party-1", "scores train") and about[2] in replies:
+            return replies[about[2]]
+        return roles(role, request)
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    assert [row["test_accuracy"] is None for row in rows] == [True, True, False]
+    assert [row["test_loss"] is None for row in rows] == [True, True, False]
+    reasons = [row["reason"] for row in metrics.read(tmp_path / "run" / REFUSALS)]
+    assert any(
+        "2 of 3 parties sent what can be added, expected at least 3" in each for each in reasons
+    )
+    # The last is the best of one, and what is shown of the others is that there is nothing.
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    assert describe(rows[0], 2).startswith("accuracy –  loss –")
+    with pytest.raises(TooFewError, match="expected 3"):
+        respond(
+            tmp_path / "roles" / "party-0",
+            {"kind": "scores train", "round": 2, "cohort": [0, 2], "model": bytes(32)},
+        )
+
+
+def test_a_run_of_which_nothing_is_tested_ends_with_its_model(tmp_path, capsys):
+    config = with_protocol("plain", rounds=1)
+    enrol_all(config, tmp_path / "roles")
+    roles = resident()
+
+    def answer(role, request):
+        silent = (role.name, request["kind"]) == ("party-1", "scores train")
+        return {"message": b"garbage"} if silent else roles(role, request)
+
+    assert served(tmp_path / "roles", tmp_path / "run", answer) is None
+    summary = read_json(tmp_path / "run" / "summary.json")
+    assert summary["test_accuracy"] is None
+    show_result(summary, tmp_path / "run")
+    show_summary(summary)
+    assert "test accuracy –" in capsys.readouterr().out
+    assert "a test accuracy of –" in (tmp_path / "run" / "report.html").read_text()
+    load(tmp_path / "run")

@@ -28,6 +28,7 @@ SAMPLED = replace(
 )
 METHODS = {
     "scaffold": Method("scaffold"),
+    "feddyn": Method("feddyn", {"alpha": 0.1}),
     "ditto": Method("ditto", {"attraction": 0.1}),
     "personal": Method(personal=("layers/0/bias",)),
 }
@@ -46,7 +47,12 @@ def states(folder):
 
 @pytest.mark.parametrize(
     ("method", "protocol"),
-    [("scaffold", "masking"), ("ditto", "paillier"), ("personal", "plain")],
+    [
+        ("scaffold", "masking"),
+        ("feddyn", "two_servers"),
+        ("ditto", "paillier"),
+        ("personal", "plain"),
+    ],
 )
 def test_parties_keep_what_the_simulations_clients_keep(method, protocol, tmp_path):
     config = config_of(method, protocol)
@@ -64,7 +70,7 @@ def test_parties_keep_what_the_simulations_clients_keep(method, protocol, tmp_pa
         assert stat.S_IMODE((folder / "secrets" / STATES).stat().st_mode) == 0o700
         for file in (folder / "secrets" / STATES).iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        if method == "scaffold":
+        if method in ("scaffold", "feddyn"):
             assert not (folder / OWN_MODEL).exists()
             continue
         own, simulated = (

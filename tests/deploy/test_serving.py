@@ -11,8 +11,9 @@ from pride_jax.deploy.enrolment import load_signing_key
 from pride_jax.deploy.introduction import EXCHANGES
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.network import UNREACHED, Network
+from pride_jax.deploy.outcome import error_of
 from pride_jax.deploy.roles import respond
-from pride_jax.deploy.server import OUTCOME, SERVER, serve
+from pride_jax.deploy.server import SERVER, serve
 from pride_jax.errors import ConfigError
 from pride_jax.files import read_json, write_json
 from pride_jax.reporting import metrics
@@ -252,7 +253,7 @@ def cut_off(roles, workdir, asks):
     # Whoever waits for as long as this does not end.
     write_json(roles / "server" / SERVER, {"workdir": str(workdir), "timeout": 36000.0})
     serve(roles / "server", Network(nodes, every.exchange))
-    return read_json(roles / "server" / OUTCOME)["error"]
+    return error_of(roles / "server")
 
 
 def test_nobody_waits_for_a_party_that_is_not_connected_once_enough_have_answered(tmp_path):
