@@ -182,6 +182,9 @@ def _transposed(x: Array, axes: tuple[int, ...]) -> Array:
 def _product(x: Array, kernel: Array, strides: tuple[int, ...], precision: Precision) -> Array:
     """A convolution with a window of one pixel."""
     kept = lax.slice(x, [0] * x.ndim, x.shape, (1, *strides, 1))
+    if set(strides) != {1}:
+        # XLA's GPU compiler ends over a product that such a slice is fused into (XLA issue 47381).
+        kept = lax.optimization_barrier(kept)
     flat = lax.dot(
         kept.reshape(-1, x.shape[-1]), kernel.reshape(kernel.shape[-2:]), precision=precision
     )

@@ -107,6 +107,17 @@ def test_on_a_gpu_clients_convolutions_are_grouped_or_products_as_asked(form, co
     assert program.count("stablehlo.convolution") == convolutions
 
 
+def test_no_strided_slice_is_fused_into_a_product_for_a_gpu():
+    """Over such a product XLA's compiler for GPUs ends the process (XLA issue 47381)."""
+    strided = with_own_gradients(lambda x, kernel: convolve(x, kernel, (2, 2)))
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in [(2, 8, 8, 3), (1, 1, 3, 4)]]
+    program = jax.export.export(jax.jit(strided), platforms=["cuda"])(*shapes).mlir_module()
+    order = [
+        program.index(f"stablehlo.{name}") for name in ("slice", "optimization_barrier", "dot")
+    ]
+    assert order == sorted(order)
+
+
 def test_there_is_no_third_form():
     with pytest.raises(ConfigError, match=r"'patches': expected one of grouped, products"):
         with_batched_kernels(cnn((28, 28, 1), 10), "patches")
