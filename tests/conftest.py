@@ -1,5 +1,7 @@
 """Strictness for every test, and the real MNIST for those that need it."""
 
+import base64
+import gc
 import os
 import tempfile
 
@@ -39,6 +41,26 @@ PROGRAMS = tempfile.TemporaryDirectory(prefix="pride_jax_programs_")
 jax.config.update("jax_compilation_cache_dir", PROGRAMS.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+# JAX makes objects by the thousand, and Python looks for garbage every 700: a twelfth of the time.
+gc.set_threshold(20_000, 20, 20)
+
+
+WHITE_POINT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """A run's pictures are planned and not drawn, which would take as long as all of the run.
+
+    For tests that run a lot and look at no picture.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pride_jax.reporting.plots.as_png", lambda figure: WHITE_POINT)
+        yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -32,6 +32,8 @@ from pride_jax.settings.experiment import (
     Privacy,
 )
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 PRIVATE = Experiment(
     rounds=6,
     data=Data("iris", test_examples=90),

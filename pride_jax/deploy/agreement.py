@@ -29,7 +29,7 @@ from pride_jax.settings.protocols import (
 
 CONFIG = "config.json"
 ROSTER = "roster.json"
-_DERIVED = "agreed.json"
+DERIVED = "agreed.json"
 _LOCAL = {"aggregation": ("workers",), "data": ("dir",), "engine": None, "evaluation": None}
 """Settings that a role may have of its own: they change nothing that others depend on."""
 
@@ -208,7 +208,7 @@ def _holder_key(agreement: Agreement, record: Record) -> Public:
 
 def _derived(folder: Path, config: Experiment, roster: Roster) -> dict[str, Any]:
     """What takes JAX and a while to work out, from the file that keeps it, or anew."""
-    path = folder / _DERIVED
+    path = folder / DERIVED
     about = json.loads(json.dumps([shared_settings(config), roster.digest]))
     if path.exists():
         kept = read_json(path)

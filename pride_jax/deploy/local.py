@@ -11,7 +11,13 @@ import numpy as np
 from pride_jax.data.dataset import Dataset
 from pride_jax.data.examples import Examples, PublishedSet
 from pride_jax.data.partition import Partition
-from pride_jax.deploy.agreement import ROSTER, check_protocol, load_agreement, write_config
+from pride_jax.deploy.agreement import (
+    DERIVED,
+    ROSTER,
+    check_protocol,
+    load_agreement,
+    write_config,
+)
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
 from pride_jax.deploy.comparison import compare
 from pride_jax.deploy.conduct import conduct
@@ -102,13 +108,16 @@ def enrol_all(config: Experiment, folder: Path) -> None:
     write_config(server, config)
     if are_tested_at_parties(config):
         keep_examples(server, common_set(enrolments))
-    for each in (server, *(path.parent for path in enrolments)):
+    others = [path.parent for path in enrolments]
+    for each in (server, *others):
         save_roster(each / ROSTER, roster)
         (each / AUTHORITY).write_bytes(authority)
-        load_agreement(each)
-    for each in enrolments:
+    load_agreement(server)
+    for each in others:
+        # Worked out once, and the same for everybody.
+        shutil.copy(server / DERIVED, each)
         # Here one person is everybody, and has compared what everybody has.
-        compare(each.parent, roster, roster.short)
+        compare(each, roster, roster.short)
     unfinished.rename(folder)
 
 

@@ -3,7 +3,7 @@
 Three of Flower 1.42's habits would cost most of a round, and no option of Flower's changes them.
 Each is changed here, in the processes that a role starts and nowhere else:
 
-- a SuperNode looks for a message every three seconds: here every `POLL_SECONDS`;
+- a SuperNode looks for a message every three seconds: here as `pause` says;
 - a SuperLink misses a node after a minute: here after twice `HEARTBEAT_SECONDS`, the shortest
   that a SuperLink takes;
 - every message starts Python, which imports Flower for a second: here the process that starts
@@ -24,6 +24,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 POLL_SECONDS = 0.2
+PATIENCE = 0.05
+"""Of the time that a node has waited, what its next look may add."""
 HEARTBEAT_SECONDS = 10
 _SUPERNODE, _SUPEREXEC = "flower-supernode", "flower-superexec"
 
@@ -34,14 +36,35 @@ def supernode(arguments: Sequence[str]) -> None:
     from flwr.supernode import fleet_http_connection, start_client_internal
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
-    def sleep(seconds: float) -> None:
-        time.sleep(min(seconds, POLL_SECONDS))
+    push, answered = start_client_internal._push_messages, time.monotonic()
 
+    def pushed(*given: Any, **named: Any) -> None:
+        nonlocal answered
+        push(*given, **named)
+        answered = time.monotonic()
+
+    def sleep(seconds: float) -> None:
+        time.sleep(pause(seconds, time.monotonic() - answered))
+
+    _put(start_client_internal, "_push_messages", pushed)
     _put(start_client_internal, "time", SimpleNamespace(sleep=sleep))
     for module in (heartbeat, fleet_http_connection):
         _put(module, "HEARTBEAT_DEFAULT_INTERVAL", HEARTBEAT_SECONDS)
     sys.argv = [_SUPERNODE, *arguments]
     flower_supernode()
+
+
+def pause(longest: float, waited: float) -> float:
+    """Seconds until a node looks for a message again.
+
+    A look sends some 450 bytes. Who waits long looks more and more rarely: a night of waiting
+    costs little, and a message is seen late by a twentieth of what it took to come.
+
+    Args:
+      longest: Flower's own seconds.
+      waited: seconds since the node's last answer.
+    """
+    return min(longest, max(POLL_SECONDS, PATIENCE * waited))
 
 
 def superexec(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> None:

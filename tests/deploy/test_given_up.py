@@ -23,6 +23,8 @@ from pride_jax.privacy.randomness import study_key
 from pride_jax.settings.experiment import Privacy
 from pride_jax.types import Cohort, Hidden
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 PRIVATE = replace(
     CONFIG,
     privacy=Privacy(clipping_norm=0.5, mechanism="gaussian", noise_multiplier=1.0, delta=1e-2),

@@ -29,6 +29,8 @@ from pride_jax.runs.prepared import prepare, simulated_of
 from pride_jax.runs.refusals import REFUSALS
 from pride_jax.settings.experiment import Partition, Privacy
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 HELD = replace(CONFIG, partition=Partition("sizes", sizes=(12, 25, 19), held_out=0.3))
 
 

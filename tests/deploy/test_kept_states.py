@@ -20,6 +20,8 @@ from pride_jax.runs import experiment
 from pride_jax.runs.client_states import client_states
 from pride_jax.settings import Client, Cohort, Method, Partition, Privacy
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SAMPLED = replace(
     CONFIG,
     rounds=3,

@@ -22,6 +22,8 @@ from pride_jax.reporting import metrics
 from pride_jax.runs import experiment
 from pride_jax.settings import build
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 TWO_OF_THREE = replace(
     CONFIG,
     aggregation=replace(CONFIG.aggregation, protocol="threshold", holders=3, threshold=2),

@@ -21,6 +21,8 @@ from pride_jax.files import read_json
 from pride_jax.runs.load import load
 from pride_jax.settings.experiment import Data
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 CLASSES = ("benign", "malignant")
 DATA = Data(
     "hospital.csv",

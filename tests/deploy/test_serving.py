@@ -28,6 +28,8 @@ from pride_jax.settings.experiment import (
     Privacy,
 )
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.mark.parametrize("protocol", ["two_servers", "masking", "bfv", "threshold"])
 def test_roles_train_as_the_simulation_does(protocol, tmp_path):

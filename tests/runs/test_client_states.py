@@ -21,6 +21,8 @@ from pride_jax.settings import (
     Partition,
 )
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SMALL = Experiment(
     rounds=6,
     data=Data("iris", test_examples=60),

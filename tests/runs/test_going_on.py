@@ -28,6 +28,8 @@ from pride_jax.settings.experiment import (
 )
 from pride_jax.settings.files import continued
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SMALL = Experiment(
     rounds=20,
     data=Data("iris", test_examples=90),
