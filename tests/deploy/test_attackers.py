@@ -245,8 +245,11 @@ def test_other_users_of_the_servers_machine_neither_begin_a_run_nor_take_one(mee
     shutil.copytree(meeting.roles / "server", evil)
     (evil / PROCESS).unlink(missing_ok=True)
     start_run(mine, evil)
-    log = meeting.roles / "server" / "executor.log"
-    wait_until(lambda: f"Refused to serve from {evil}" in log.read_text())
+    # What became of a run is in the SuperLink's database.
+    with contextlib.closing(sqlite3.connect(meeting.roles / "server" / conduct.DATABASE)) as kept:
+        ends = "select count(*) from task where details like ?"
+        refused = (f"%Refused to serve from {evil}%",)
+        wait_until(lambda: kept.execute(ends, refused).fetchone() == (1,))
     assert not (evil / PROCESS).exists()
 
 
