@@ -42,6 +42,8 @@ ENROLMENT = ".enrolment.json"
 EXAMPLES = "examples.npz"
 SECRETS = "secrets"
 NODE_KEY = "node-key"
+EXECUTOR_KEY = "executor-key"
+"""A secret of a role's: only who has it is told by its SuperNode what there is to run."""
 _SIGNING_KEY = "signing-key"
 
 

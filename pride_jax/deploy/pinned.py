@@ -21,7 +21,7 @@ from typing import Any
 
 from pride_jax.aggregation.owner_only import write_owner_only
 from pride_jax.deploy import prompt
-from pride_jax.deploy.enrolment import SECRETS
+from pride_jax.deploy.enrolment import EXECUTOR_KEY, SECRETS
 from pride_jax.errors import RunError
 from pride_jax.files import write_atomically
 
@@ -32,8 +32,6 @@ _RUNS = {
     "flwr-serverapp": ("flwr.superlink.runtime.run_serverapp", "flwr.superlink.cli.flwr_serverapp"),
 }
 SUPEREXEC = "flower-superexec"
-EXECUTOR_KEY = "executor-key"
-"""A secret of a role's: only who has it is told by its SuperNode what there is to run."""
 _NEVER = ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-simulation")
 _INSTALL = "install_from_fab"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from pride_jax.deploy.certificates import AUTHORITY, CERTIFICATE, KEY
-from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
+from pride_jax.deploy.enrolment import EXECUTOR_KEY, NODE_KEY, SECRETS
 from pride_jax.deploy.outcome import OUTCOME, error_of, full_disk, has_ended
-from pride_jax.deploy.pinned import COMMANDS, EXECUTOR_KEY, SUPEREXEC
+from pride_jax.deploy.pinned import COMMANDS, SUPEREXEC
 from pride_jax.deploy.roster import Roster
 from pride_jax.deploy.seal import seal
 from pride_jax.deploy.server import PROCESS, SERVER

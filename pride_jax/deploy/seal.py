@@ -10,8 +10,7 @@ import hmac
 from pathlib import Path
 
 from pride_jax.aggregation.owner_only import read_owner_only
-from pride_jax.deploy.enrolment import SECRETS
-from pride_jax.deploy.pinned import EXECUTOR_KEY
+from pride_jax.deploy.enrolment import EXECUTOR_KEY, SECRETS
 from pride_jax.errors import RunError
 
 

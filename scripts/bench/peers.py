@@ -310,27 +310,30 @@ def as_json(setting: Setting, rows: Sequence[Row]) -> str:
 
 
 def show(rows: Sequence[Row]) -> None:
-    """The rows as a table."""
+    """The rows as a table, and below it what speaks against figures or why there are none."""
     table = Table("comparison", "peer", "protection", "cores", "s/round", "first", "/ ours")
-    for heading in ("over unprotected", "of products", "accuracy", "n", "why"):
+    for heading in ("over unprotected", "of products", "accuracy", "n"):
         table.add_column(heading)
     for row in rows:
-        table.add_row(
-            row.comparison,
-            row.peer,
-            row.protection,
-            str(row.cores),
-            _cell(row.seconds_per_round, ".3g"),
-            _cell(row.first_seconds, ".3g"),
-            _cell(row.times_ours, ".2f"),
-            _cell(row.over_unprotected, ".0%"),
-            _cell(row.product_share, ".2f"),
-            _cell(row.accuracy, ".4f"),
-            str(row.rounds),
-            row.why,
-        )
+        if row.seconds_per_round is not None:
+            table.add_row(
+                row.comparison,
+                row.peer,
+                row.protection,
+                str(row.cores),
+                _cell(row.seconds_per_round, ".3g"),
+                _cell(row.first_seconds, ".3g"),
+                _cell(row.times_ours, ".2f"),
+                _cell(row.over_unprotected, ".0%"),
+                _cell(row.product_share, ".2f"),
+                _cell(row.accuracy, ".4f"),
+                str(row.rounds),
+            )
     console = Console()
-    console.print(table, width=max(console.width, 150))
+    console.print(table, width=max(console.width, 120))
+    for row in rows:
+        if row.why:
+            print(f"{row.comparison}, {row.peer}, {row.protection}: {row.why}")
 
 
 def _cell(value: float | None, form: str) -> str:

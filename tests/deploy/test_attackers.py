@@ -28,9 +28,9 @@ from pride_jax.deploy import conduct
 from pride_jax.deploy.agreement import ROSTER
 from pride_jax.deploy.bundle import read_bundle, save_bundle
 from pride_jax.deploy.certificates import AUTHORITY, make_certificates
-from pride_jax.deploy.enrolment import NODE_KEY, SECRETS
+from pride_jax.deploy.enrolment import EXECUTOR_KEY, NODE_KEY, SECRETS
 from pride_jax.deploy.local import enrol_all
-from pride_jax.deploy.pinned import EXECUTOR_KEY, pin
+from pride_jax.deploy.pinned import pin
 from pride_jax.deploy.processes import APP, LOOPBACK, free_ports, link, start_run
 from pride_jax.deploy.roster import load_roster
 from pride_jax.deploy.server import PROCESS
@@ -229,10 +229,14 @@ def test_other_users_of_the_servers_machine_neither_begin_a_run_nor_take_one(mee
     address = f"{LOOPBACK}:{words[words.index('--port') + 1]}"
     authority = str(meeting.roles / "server" / AUTHORITY)
     asks = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
-    with RuntimeHttpClient.from_server_address(address, False, authority) as client:
+    with RuntimeHttpClient.from_server_address(
+        address, False, authority, interceptors=[]
+    ) as client:
         assert status_of(lambda: client.AcquireTask(asks)) == 401
     # What is told: that there is a run.
-    with ControlHttpClient.from_server_address(address, False, authority) as client:
+    with ControlHttpClient.from_server_address(
+        address, False, authority, interceptors=[]
+    ) as client:
         assert status_of(lambda: client.ListRuns(ListRunsRequest())) == 200
     mine, evil = tmp_path / "link", tmp_path / "evil"
     pin(mine, APP)
@@ -241,8 +245,11 @@ def test_other_users_of_the_servers_machine_neither_begin_a_run_nor_take_one(mee
     shutil.copytree(meeting.roles / "server", evil)
     (evil / PROCESS).unlink(missing_ok=True)
     start_run(mine, evil)
-    log = meeting.roles / "server" / "executor.log"
-    wait_until(lambda: f"Refused to serve from {evil}" in log.read_text())
+    # What became of a run is in the SuperLink's database.
+    with contextlib.closing(sqlite3.connect(meeting.roles / "server" / conduct.DATABASE)) as kept:
+        ends = "select count(*) from task where details like ?"
+        refused = (f"%Refused to serve from {evil}%",)
+        wait_until(lambda: kept.execute(ends, refused).fetchone() == (1,))
     assert not (evil / PROCESS).exists()
 
 

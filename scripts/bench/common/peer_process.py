@@ -92,6 +92,10 @@ def driver(peer: Peer, python: Path, task: dict[str, Any], patience: float) -> I
             _let_go(process)
         finally:
             _end(process)
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def _let_go(process: subprocess.Popen) -> None:
