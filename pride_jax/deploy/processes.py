@@ -52,12 +52,15 @@ def superlink_command(folder: Path, port: int) -> list[str]:
 
 def executor_command(folder: Path, port: int) -> list[str]:
     """Starts what runs the server of a run, once the SuperLink listens at the port."""
-    command = _executor(folder, port, "--root-certificates", str(folder / AUTHORITY))
+    # A run is begun once: to look often would keep the SuperLink busy for half of a core.
+    command = _executor(folder, port, 1.0, "--root-certificates", str(folder / AUTHORITY))
     return attended("again", command)
 
 
-def _executor(folder: Path, port: int, *trust: str) -> list[str]:
-    command = [str((folder / COMMANDS / SUPEREXEC).resolve()), *trust]
+def _executor(folder: Path, port: int, seconds: float, *trust: str) -> list[str]:
+    """What looks for something to run every so many seconds, and runs it."""
+    looks = ["env", f"FLWR_SUPEREXEC_TASK_POLL_INTERVAL={seconds}"]
+    command = [*looks, str((folder / COMMANDS / SUPEREXEC).resolve()), *trust]
     return [*command, "--runtime-api-address", f"{LOOPBACK}:{port}", *_executor_key(folder)]
 
 
@@ -88,7 +91,7 @@ def role_command(
         *("--node-config", f'folder="{folder.resolve()}"'),
         *("--isolation", "process", *_executor_key(folder)),
     ]
-    return attended("again", resident, supernode, _executor(folder, port, "--insecure"))
+    return attended("again", resident, supernode, _executor(folder, port, 0.05, "--insecure"))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -111,7 +114,6 @@ def environment(folder: Path) -> dict[str, str]:
             "FLWR_HOME": str((folder / "flower").resolve()),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
-            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
         }
     )
 
