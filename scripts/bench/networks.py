@@ -77,7 +77,7 @@ class Row(NamedTuple):
 
     Attributes:
       network: its name.
-      ours: processor seconds a step of one client, by turn; other work on the core counts little.
+      ours: processor seconds a step of one client, by turn, since other work shares the core.
       theirs: the same of PyTorch.
       ratio: median over turns of theirs to ours: above 1, ours is faster.
       loss: of both, their mean over the round.

@@ -1,7 +1,8 @@
 """The networks of ``bench/networks.py`` in a plain PyTorch loop: run by an interpreter that has it.
 
 ``python torch_loop.py WORK.npz`` reads the work (see `networks`), says ``ready`` and, for each line
-on its input, trains every client once, one after the other, and prints processor seconds and the mean loss.
+on its input, trains every client once, one after the other, and prints processor seconds and the
+mean loss.
 """
 
 # pyright: reportMissingImports=false
