@@ -28,14 +28,12 @@ from jax.extend import core
 from jax.extend.core import primitives
 from jaxtyping import Array
 
+from pride_jax.models import cpu_forms
+from pride_jax.models.cpu_forms import Padding, Precision
 from pride_jax.types import Key, Model, Params
 from pride_jax.validated import expect, expect_one_of
 
 Function = TypeVar("Function", bound=Callable)
-Padding = tuple[tuple[int, int], ...]
-Precision = Any
-"""As `jax.lax` says it in a traced program: None or a pair of ``lax.Precision``."""
-
 BatchedKernels = Literal["grouped", "products"]
 """What a convolution with a kernel a client becomes on a GPU: one convolution of as many groups, or
 products of matrices, for which every window of an image is copied to a row."""
@@ -211,32 +209,119 @@ def convolution(
       differentiable in reverse any number of times.
     """
     forward = _batchable(strides, padding, precision, form)
-    axes = range(len(strides))
+    ones = (1,) * len(strides)
 
     def backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
         x, kernel = saved
-        spread = _spread(gradient, strides)
-        to_x, to_kernel = [], []
-        for axis in axes:
-            window, size, reach = kernel.shape[axis], x.shape[1 + axis], spread.shape[1 + axis]
-            before = padding[axis][0]
-            to_x.append((window - 1 - before, size - reach + before))
-            to_kernel.append((before, window - 1 + reach - size - before))
-        ones = (1,) * len(strides)
-        flipped = jnp.flip(kernel, tuple(axes)).swapaxes(-2, -1)
-        spread_x, to_x = _cut(spread, to_x)
-        x_gradient = convolution(ones, to_x, precision, form)(spread_x, flipped)
-        x, to_kernel = _cut(x, to_kernel)
-        # Channels become the batch, and the batch the channels that are summed over.
-        kernel_gradient = convolution(ones, to_kernel, precision, form)(
-            jnp.swapaxes(x, 0, -1), jnp.moveaxis(spread, 0, -2)
+        return x_gradient(gradient, kernel, x.shape[1:-1]), kernel_gradient(x, gradient, kernel)
+
+    def x_gradient(gradient: Array, kernel: Array, size: tuple[int, ...]) -> Array:
+        spread = functools.partial(_x_gradient_of_spread, size, strides, padding, precision, form)
+        if set(strides) == {1}:
+            return spread(gradient, kernel)
+
+        def in_parts(gradient: Array, kernel: Array) -> Array:
+            return cpu_forms.input_gradient(
+                gradient,
+                kernel,
+                size,
+                strides,
+                padding,
+                lambda padding, *two: convolution(ones, padding, precision, form)(*two),
+            )
+
+        return lax.platform_dependent(gradient, kernel, cpu=in_parts, default=spread)
+
+    def kernel_gradient(x: Array, gradient: Array, kernel: Array) -> Array:
+        window = kernel.shape[:-2]
+        of_spread = functools.partial(
+            _kernel_gradient_of_spread, window, strides, padding, precision, form
         )
-        return x_gradient, jnp.moveaxis(kernel_gradient, 0, -2)
+        if not cpu_forms.columns_for_kernel(x, gradient, strides):
+            return of_spread(x, gradient)
+
+        def of_columns(x: Array, gradient: Array) -> Array:
+            return cpu_forms.kernel_gradient(x, gradient, window, strides, padding, precision)
+
+        # The product of images and gradient is linear in each: its gradients are convolutions.
+        on_cpu = jax.custom_vjp(_looped(of_columns))
+        on_cpu.defvjp(
+            lambda x, gradient: (on_cpu(x, gradient), (x, gradient)),
+            lambda saved, slope: (
+                x_gradient(saved[1], slope, saved[0].shape[1:-1]),
+                convolve(saved[0], slope),
+            ),
+        )
+        return lax.platform_dependent(x, gradient, cpu=on_cpu, default=of_spread)
 
     convolve = jax.custom_vjp(forward)
     # The rule calls what has the rule: gradients have gradients.
     convolve.defvjp(lambda x, kernel: (convolve(x, kernel), (x, kernel)), backward)
     return convolve
+
+
+def _x_gradient_of_spread(
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Padding,
+    precision: Precision,
+    form: BatchedKernels,
+    gradient: Array,
+    kernel: Array,
+) -> Array:
+    """The gradient of images of this size, as a convolution of the spread cotangent."""
+    spread = _spread(gradient, strides)
+    axes = range(len(size))
+    sides = [
+        (
+            kernel.shape[axis] - 1 - padding[axis][0],
+            side - spread.shape[1 + axis] + padding[axis][0],
+        )
+        for axis, side in enumerate(size)
+    ]
+    spread, left = _cut(spread, sides)
+    flipped = jnp.flip(kernel, tuple(axes)).swapaxes(-2, -1)
+    return convolution((1,) * len(size), left, precision, form)(spread, flipped)
+
+
+def _kernel_gradient_of_spread(
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Padding,
+    precision: Precision,
+    form: BatchedKernels,
+    x: Array,
+    gradient: Array,
+) -> Array:
+    """The gradient of a kernel with this window, whose window is the spread cotangent."""
+    spread = _spread(gradient, strides)
+    sides = [
+        (before, reach + spread.shape[1 + axis] - x.shape[1 + axis] - 1 - before)
+        for axis, (reach, (before, _)) in enumerate(zip(window, padding, strict=True))
+    ]
+    x, left = _cut(x, sides)
+    # Channels become the batch, and the batch the channels that are summed over.
+    found = convolution((1,) * len(window), left, precision, form)(
+        jnp.swapaxes(x, 0, -1), jnp.moveaxis(spread, 0, -2)
+    )
+    return jnp.moveaxis(found, 0, -2)
+
+
+def _looped(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """A function of two arrays that vmap calls one pair after the other."""
+    batched = jax.custom_batching.custom_vmap(function)
+
+    @batched.def_vmap
+    def _batch_rule(
+        axis_size: int, in_batched: list[bool], *arguments: Array
+    ) -> tuple[Array, bool]:
+        pairs = tuple(
+            each if batch else jnp.broadcast_to(each, (axis_size, *each.shape))
+            for each, batch in zip(arguments, in_batched, strict=True)
+        )
+        return lax.map(lambda pair: batched(*pair), pairs), True
+
+    return batched
 
 
 def _spread(gradient: Array, strides: tuple[int, ...]) -> Array:
@@ -264,9 +349,19 @@ def _batchable(
     space = "".join(chr(ord("0") + axis) for axis in range(len(strides)))
     numbers = (f"N{space}C", f"{space}IO", f"N{space}C")
 
-    def convolve(x: Array, kernel: Array) -> Array:
+    def plain(x: Array, kernel: Array) -> Array:
         return lax.conv_general_dilated(
             x, kernel, strides, padding, dimension_numbers=numbers, precision=precision
+        )
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        if not cpu_forms.columns_for_value(x, kernel):
+            return plain(x, kernel)
+        return lax.platform_dependent(
+            x,
+            kernel,
+            cpu=lambda x, kernel: cpu_forms.value(x, kernel, strides, padding, precision),
+            default=plain,
         )
 
     batched = jax.custom_batching.custom_vmap(convolve)
@@ -284,7 +379,7 @@ def _batchable(
             return merged.reshape(axis_size, -1, *merged.shape[1:]), True
         xs = x if x_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
         each = {
-            "grouped": convolve,
+            "grouped": plain,
             "products": lambda x, kernel: of_windows(x, kernel, strides, padding, precision),
         }[form]
         return lax.platform_dependent(

@@ -76,6 +76,29 @@ def test_value_and_gradients_are_those_of_a_convolution_of_padded_images(
     )
 
 
+@pytest.mark.parametrize(
+    ("shape", "window", "strides"),
+    [
+        ((2, 20, 20, 3), (3, 3), (1, 1)),
+        ((2, 20, 20, 8), (3, 3), (1, 1)),
+        ((2, 6, 7, 3), (3, 2), (2, 3)),
+    ],
+)
+def test_what_a_cpu_does_image_by_image_is_the_convolution(shape, window, strides):
+    """Few channels of large images, and strides: under vmap over clients, too."""
+
+    def function(x, kernel):
+        return jnp.sin(convolve(x, kernel, strides, ((1, 1), (0, 2))))
+
+    x, kernel = draw(0, 3, *shape), draw(1, 3, *window, shape[-1], 4)
+    cotangent = draw(2, *jax.vmap(function)(x, kernel).shape)
+    assert_equal(
+        value_and_gradients(jax.vmap(with_own_gradients(function)), cotangent, x, kernel),
+        value_and_gradients(jax.vmap(function), cotangent, x, kernel),
+        2e-4,
+    )
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(3, 7), st.integers(3, 7), st.integers(1, 3)),

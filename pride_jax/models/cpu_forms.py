@@ -1,0 +1,164 @@
+"""Forms of a convolution and its gradients that XLA's CPU backend is fast at, chosen by shapes.
+
+XLA hands an ordinary channels-last convolution to Eigen. Measured on one core (see
+results/benchmarks), other forms are faster for
+
+- few channels, of inputs and outputs: products of matrices, image by image, where a window is a
+  column and channels come first, so that columns lie side by side;
+- gradients of strided convolutions: as ordinary convolutions they multiply the zeros between the
+  places where the window stood.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+Padding = tuple[tuple[int, int], ...]
+Precision = Any
+"""As `jax.lax` says it in a traced program: None or a pair of ``lax.Precision``."""
+
+_FEW, _MANY_PLACES = 16, 400
+"""Channels up to which a column is cheap, and places of an image from which the many columns pay
+off; with 4 channels of inputs or fewer for a value, whose product is the smaller part."""
+
+
+def columns_for_value(x: Array, kernel: Array) -> bool:
+    """Whether products over columns are the faster form of this convolution."""
+    inputs, outputs = kernel.shape[-2:]
+    return 4 * inputs <= _FEW >= outputs and math.prod(x.shape[1:-1]) >= _MANY_PLACES
+
+
+def columns_for_kernel(x: Array, gradient: Array, strides: tuple[int, ...]) -> bool:
+    """Whether products over columns are the faster form of the gradient of this kernel."""
+    few = max(x.shape[-1], gradient.shape[-1]) <= _FEW
+    return set(strides) != {1} or (few and math.prod(gradient.shape[1:-1]) >= _MANY_PLACES)
+
+
+def value(
+    x: Array, kernel: Array, strides: tuple[int, ...], padding: Padding, precision: Precision
+) -> Array:
+    """A convolution of images ``[batch, *space, inputs]`` as a product for each image."""
+    window, outputs = kernel.shape[:-2], kernel.shape[-1]
+    rows = kernel.reshape(-1, outputs).T
+    space = _places(x.shape[1:-1], window, strides, padding)
+
+    def one(image: Array) -> Array:
+        columns = _columns(image, window, strides, padding)
+        return lax.dot(rows, columns, precision=precision).T.reshape(*space, outputs)
+
+    return lax.map(one, x)
+
+
+def kernel_gradient(
+    x: Array,
+    gradient: Array,
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Padding,
+    precision: Precision,
+) -> Array:
+    """The gradient of the kernel ``[*window, inputs, outputs]``, a product for each image."""
+    inputs, outputs = x.shape[-1], gradient.shape[-1]
+
+    def add(total: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+        image, slopes = pair
+        columns = _columns(image, window, strides, padding)
+        return total + lax.dot(columns, slopes.reshape(-1, outputs), precision=precision), None
+
+    zero = jnp.zeros((math.prod(window) * inputs, outputs), x.dtype)
+    total, _ = lax.scan(add, zero, (x, gradient))
+    return total.reshape(*window, inputs, outputs)
+
+
+def input_gradient(
+    gradient: Array,
+    kernel: Array,
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Padding,
+    convolve: Callable[[Padding, Array, Array], Array],
+) -> Array:
+    """The gradient of images of this size, of a strided convolution, without the zeros.
+
+    Places of an image that lie a stride apart meet the same part of the kernel. One convolution
+    with stride 1 gives all parts as channels; then they are put between each other.
+
+    Args:
+      gradient: of the outputs, ``[batch, *space, outputs]``.
+      kernel: ``[*window, inputs, outputs]``.
+      size: of the images, ``[*space]``.
+      strides: one a spatial axis.
+      padding: of the convolution.
+      convolve: ``(padding, images, kernel)``, with stride 1.
+    """
+    *window, inputs, outputs = kernel.shape
+    axes = range(len(window))
+    steps = [-(-reach // stride) for reach, stride in zip(window, strides, strict=True)]
+    whole = [
+        (0, step * stride - reach)
+        for step, stride, reach in zip(steps, strides, window, strict=True)
+    ]
+    parts = jnp.pad(kernel, [*whole, (0, 0), (0, 0)])
+    parts = parts.reshape(*itertools.chain(*zip(steps, strides, strict=True)), inputs, outputs)
+    parts = jnp.flip(parts, [2 * axis for axis in axes])
+    last = 2 * len(window)
+    parts = parts.transpose(
+        *(2 * axis for axis in axes), last + 1, *(2 * axis + 1 for axis in axes), last
+    ).reshape(*steps, outputs, -1)
+    together = convolve(tuple((step - 1, step - 1) for step in steps), gradient, parts)
+    batch, *space, _ = together.shape
+    apart = together.reshape(batch, *space, *strides, inputs)
+    order = itertools.chain(*((1 + axis, 1 + len(window) + axis) for axis in axes))
+    reached = [places * stride for places, stride in zip(space, strides, strict=True)]
+    padded = apart.transpose(0, *order, last + 1).reshape(batch, *reached, inputs)
+    # What the window never reached has no gradient.
+    cut = [
+        (-before, side + before - reach)
+        for (before, _), side, reach in zip(padding, size, reached, strict=True)
+    ]
+    return lax.pad(
+        padded, jnp.zeros((), padded.dtype), [(0, 0, 0), *((*each, 0) for each in cut), (0, 0, 0)]
+    )
+
+
+def _places(
+    size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding
+) -> list[int]:
+    """Where the window stands, on each axis."""
+    return [
+        (side + sum(pad) - reach) // stride + 1
+        for side, pad, reach, stride in zip(size, padding, window, strides, strict=True)
+    ]
+
+
+def _columns(
+    image: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding
+) -> Array:
+    """Of an image ``[*space, inputs]``, a column for each place where the window stands."""
+    first = jnp.moveaxis(image, -1, 0)[..., None]
+    return jnp.stack(_shifted(first, window, strides, padding)).reshape(
+        math.prod(window) * image.shape[-1], -1
+    )
+
+
+def _shifted(
+    x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding
+) -> list[Array]:
+    """What each place in the window sees of images ``[batch, *space, channels]``."""
+    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)])
+    places = _places(x.shape[1:-1], window, strides, padding)
+    reached = [(count - 1) * stride + 1 for count, stride in zip(places, strides, strict=True)]
+    return [
+        lax.slice(
+            padded,
+            (0, *place, 0),
+            (x.shape[0], *map(sum, zip(place, reached, strict=True)), x.shape[-1]),
+            (1, *strides, 1),
+        )
+        for place in itertools.product(*map(range, window))
+    ]
