@@ -1,5 +1,8 @@
 """pride_jax's rounds: the house's networks for MNIST, a user's own Flax modules for CIFAR-10."""
 
+# pyright: reportMissingImports=false
+# What lies beside this file is found when it is started.
+
 import os
 import warnings
 from collections.abc import Callable
