@@ -1,6 +1,6 @@
 """Benchmarks: the engine beside plain loops, and how a round grows."""
 
-from results.benchmarks import engine, gpu_tables, scale_plots, scale_tables
+from results.benchmarks import engine, gpu_tables, peer_tables, scale_plots, scale_tables
 from results.provenance import sources
 
 PICTURES = {"growth.png": scale_plots.growth, "ways.png": scale_plots.ways}
@@ -11,6 +11,7 @@ TABLES = {
         "benchmarks/engine_2nn.json",
         "benchmarks/engine_under_load.json",
         "benchmarks/gpu_schedule.json",
+        "benchmarks/peers.json",
     ),
     "engine setting": engine.setting,
     "engine speed": engine.speed,
@@ -20,4 +21,5 @@ TABLES = {
     "ways": scale_tables.ways("scale"),
     "devices": scale_tables.ways("devices"),
     "gpu schedule": gpu_tables.schedule,
+    "peers": peer_tables.peers,
 }
