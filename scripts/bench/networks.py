@@ -10,6 +10,7 @@ loss, nothing is reported.
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ class Setting:
     """What is timed.
 
     Attributes:
-      torch: the Python interpreter that has PyTorch and NumPy.
+      torch: a Python interpreter that has PyTorch and NumPy, if not this one.
       networks: any of ``lenet``, ``resnet`` and ``depthwise``, whose convolutions have no form of
         their own on a CPU yet: a step of it takes seconds.
       images: a step.
@@ -65,7 +66,7 @@ class Setting:
       turns: rounds of both.
     """
 
-    torch: Path
+    torch: Path = Path(sys.executable)
     networks: tuple[Network, ...] = ("lenet", "resnet")
     images: int = 50
     steps: int = 5

@@ -18,7 +18,7 @@ from pride_jax.aggregation.words import from_bytes as words_from_bytes
 from pride_jax.aggregation.words import to_bytes as words_to_bytes
 from pride_jax.aggregation.words import words_of
 from pride_jax.deploy import memory
-from pride_jax.deploy import server as server_module
+from pride_jax.deploy import opening as opening_module
 from pride_jax.deploy.enrolment import load_signing_key
 from pride_jax.deploy.local import enrol_all
 from pride_jax.deploy.roles import NOT_OPENED, respond
@@ -54,14 +54,14 @@ def run(enrolled, tmp_path, monkeypatch):
     """Protocol, the wrong party's answer -> how the run ended, its folder, the sums by round."""
     sums = {}
     train_at_once(monkeypatch)
-    real = server_module.opened
+    real = opening_module.opened
 
     def recorded(agreement, ask, notes, asked):
         done = real(agreement, ask, notes, asked)
         sums[asked["round"]] = done
         return done
 
-    monkeypatch.setattr(server_module, "opened", recorded)
+    monkeypatch.setattr(opening_module, "opened", recorded)
 
     def runs(protocol, wrong):
         roles = shutil.copytree(enrolled[protocol], tmp_path / "roles")
