@@ -43,7 +43,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-# JAX makes objects by the thousand, and Python looks for garbage every 700: a twelfth of the time.
+# JAX makes objects by the thousand, and Python would look for garbage every 700.
 gc.set_threshold(20_000, 20, 20)
 
 

@@ -15,7 +15,6 @@ whatever stands inside a function with a derivative rule of its own.
 
 import contextlib
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -29,7 +28,8 @@ from jax.extend.core import primitives
 from jaxtyping import Array
 
 from pride_jax.models import cpu_forms
-from pride_jax.models.cpu_forms import Padding, Precision
+from pride_jax.models.cpu_forms import Precision
+from pride_jax.models.windows import Padding, by_offset, by_place, places
 from pride_jax.types import Key, Model, Params
 from pride_jax.validated import expect, expect_one_of
 
@@ -398,29 +398,12 @@ def of_windows(
     window stands, whichever are fewer. So a kernel's gradient, whose windows are as large as the
     image and stand in few places, copies as much as the convolution.
     """
-    window, size = kernel.shape[:-2], x.shape[1:-1]
-    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)])
-    space = tuple(
-        (side + sum(pad) - reach) // stride + 1
-        for side, pad, reach, stride in zip(size, padding, window, strides, strict=True)
-    )
-    reached = [(places - 1) * stride + 1 for places, stride in zip(space, strides, strict=True)]
-
-    def cut(begin: Sequence[int], sides: Sequence[int], steps: Sequence[int]) -> Array:
-        ends = [first + side for first, side in zip(begin, sides, strict=True)]
-        channels = x.shape[-1]
-        start, stop = (0, *begin, 0), (x.shape[0], *ends, channels)
-        return lax.slice(padded, start, stop, (1, *steps, 1))
-
+    window = kernel.shape[:-2]
+    space = places(x.shape[1:-1], window, strides, padding)
     if math.prod(window) <= math.prod(space):
-        inside = itertools.product(*map(range, window))
-        windows = jnp.stack([cut(place, reached, strides) for place in inside], axis=-2)
+        windows = jnp.stack(by_offset(x, window, strides, padding), axis=-2)
     else:
-        stands = itertools.product(
-            *(range(0, reach, stride) for reach, stride in zip(reached, strides, strict=True))
-        )
-        ones = (1,) * len(window)
-        windows = jnp.stack([cut(place, window, ones) for place in stands], axis=1)
+        windows = jnp.stack(by_place(x, window, strides, padding), axis=1)
     outputs = kernel.shape[-1]
     rows, columns = windows.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs)
     product = lax.dot(rows, columns, precision=precision)

@@ -11,14 +11,15 @@ results/benchmarks), other forms are faster for
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-Padding = tuple[tuple[int, int], ...]
+from pride_jax.models.windows import Padding, by_offset, places
+
 Precision = Any
 """As `jax.lax` says it in a traced program: None or a pair of ``lax.Precision``."""
 
@@ -45,7 +46,7 @@ def value(
     """A convolution of images ``[batch, *space, inputs]`` as a product for each image."""
     window, outputs = kernel.shape[:-2], kernel.shape[-1]
     rows = kernel.reshape(-1, outputs).T
-    space = _places(x.shape[1:-1], window, strides, padding)
+    space = places(x.shape[1:-1], window, strides, padding)
 
     def one(image: Array) -> Array:
         columns = _columns(image, window, strides, padding)
@@ -126,39 +127,11 @@ def input_gradient(
     )
 
 
-def _places(
-    size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding
-) -> list[int]:
-    """Where the window stands, on each axis."""
-    return [
-        (side + sum(pad) - reach) // stride + 1
-        for side, pad, reach, stride in zip(size, padding, window, strides, strict=True)
-    ]
-
-
 def _columns(
     image: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding
 ) -> Array:
     """Of an image ``[*space, inputs]``, a column for each place where the window stands."""
     first = jnp.moveaxis(image, -1, 0)[..., None]
-    return jnp.stack(_shifted(first, window, strides, padding)).reshape(
+    return jnp.stack(by_offset(first, window, strides, padding)).reshape(
         math.prod(window) * image.shape[-1], -1
     )
-
-
-def _shifted(
-    x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding
-) -> list[Array]:
-    """What each place in the window sees of images ``[batch, *space, channels]``."""
-    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)])
-    places = _places(x.shape[1:-1], window, strides, padding)
-    reached = [(count - 1) * stride + 1 for count, stride in zip(places, strides, strict=True)]
-    return [
-        lax.slice(
-            padded,
-            (0, *place, 0),
-            (x.shape[0], *map(sum, zip(place, reached, strict=True)), x.shape[-1]),
-            (1, *strides, 1),
-        )
-        for place in itertools.product(*map(range, window))
-    ]

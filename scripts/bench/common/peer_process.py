@@ -73,7 +73,7 @@ def driver(peer: Peer, python: Path, task: dict[str, Any], patience: float) -> I
     pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = without_paths() | dict.fromkeys(pools, threads) | _QUIET
     if not peer.requirements:
-        environment["PYTHONPATH"] = str(_ROOT)
+        environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), str(_ROOT / "scripts")])
     with tempfile.TemporaryDirectory() as folder:
         path, errors = Path(folder) / "task.json", Path(folder) / "errors.txt"
         path.write_text(json.dumps(task))

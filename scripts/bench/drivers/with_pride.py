@@ -16,30 +16,13 @@ from asked import CLASSES, Arrays, Task
 from flax import nnx
 
 import pride_jax as pj
+from bench.networks import LeNet
 from pride_jax.aggregation.protocols.two_servers import two_servers
 from pride_jax.methods.method import uniform
 from pride_jax.models.modules import num_parameters
 from pride_jax.runs.devices import use_cores
 
 _DELTA, _KEY_BITS = 1e-5, 3072
-
-
-class LeNet(nnx.Module):
-    """Two 5×5 convolutions and three dense layers."""
-
-    def __init__(self, *, rngs: nnx.Rngs) -> None:
-        self.conv1 = nnx.Conv(3, 6, (5, 5), padding="VALID", rngs=rngs)
-        self.conv2 = nnx.Conv(6, 16, (5, 5), padding="VALID", rngs=rngs)
-        self.dense1 = nnx.Linear(400, 120, rngs=rngs)
-        self.dense2 = nnx.Linear(120, 84, rngs=rngs)
-        self.dense3 = nnx.Linear(84, CLASSES, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Logits of images."""
-        x = nnx.max_pool(nnx.relu(self.conv1(x)), (2, 2), (2, 2))
-        x = nnx.max_pool(nnx.relu(self.conv2(x)), (2, 2), (2, 2))
-        x = nnx.relu(self.dense1(x.reshape(x.shape[0], -1)))
-        return self.dense3(nnx.relu(self.dense2(x)))
 
 
 class TwoConvolutions(nnx.Module):
