@@ -3,6 +3,7 @@
 import base64
 import gc
 import os
+import signal
 import tempfile
 
 import jax
@@ -41,6 +42,12 @@ PROGRAMS = tempfile.TemporaryDirectory(prefix="pride_jax_programs_")
 jax.config.update("jax_compilation_cache_dir", PROGRAMS.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+# A shell that starts pytest in the background has it ignore Ctrl-C; so would what tests start, and a
+# test that presses Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # JAX makes objects by the thousand, and Python would look for garbage every 700.

@@ -320,7 +320,8 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(
             _, errors = process.communicate()
         if signal_ == CTRL_C:
             assert process.returncode == 130
-            assert errors == "interrupted: --resume RUN, with its folder, continues\n"
+            # Before it, Python may tell that the error was raised in a callback of a library.
+            assert errors.endswith("interrupted: --resume RUN, with its folder, continues\n")
         else:
             assert process.returncode == -KILL
         assert not (folder / "summary.json").exists()

@@ -31,6 +31,7 @@ from pride_jax.runs.environment import environment
 from pride_jax.runs.figures import METRICS, OWN, figures
 from pride_jax.runs.folders import leaving_nothing
 from pride_jax.runs.hosts import NO_WORDS, Action, Order
+from pride_jax.runs.interrupts import interruptible
 from pride_jax.runs.longer import told_of_more_rounds
 from pride_jax.runs.models import Best, keep_best, read_best, write_model
 from pride_jax.runs.overwriting import set_aside, told_of_overwriting
@@ -230,10 +231,11 @@ def run_in_steps(
 def _trained(prepared: Prepared, course: Course) -> Summary:
     """The summary of a run whose rounds are trained, in every process, as it asks for them."""
     doing = "compiling, and training the first round"
-    with contextlib.closing(course):
+    with interruptible() as heed, contextlib.closing(course):
         try:
             state, until = next(course)
             while True:
+                heed()
                 start, round_ = time.perf_counter(), int(state.round)
                 prepared.tell(doing, 0, 0)
                 doing = "training"

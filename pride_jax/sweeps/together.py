@@ -21,6 +21,7 @@ from pride_jax.errors import ConfigError, PrideError
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
 from pride_jax.runs.experiment import Asked, Trained, run_in_steps
+from pride_jax.runs.interrupts import interruptible
 from pride_jax.runs.prepared import Prepared, build_algorithm, prepare, simulated_of
 from pride_jax.runs.resuming import is_finished, may_change
 from pride_jax.settings import build
@@ -260,7 +261,7 @@ def _carry_out(
     rows: dict[int, Row] = {}
     asked: dict[int, Asked] = {}
     doing = "compiling, and training the first round"
-    with contextlib.ExitStack() as stack:
+    with interruptible() as heed, contextlib.ExitStack() as stack:
         courses = []
         for number, (run, prepared) in enumerate(runs):
             report = functools.partial(rows.__setitem__, number)
@@ -268,6 +269,7 @@ def _carry_out(
             courses.append(stack.enter_context(contextlib.closing(course)))
         answers: dict[int, Trained | None] = dict.fromkeys(range(len(runs)))
         while answers:
+            heed()
             for number, answer in answers.items():
                 try:
                     course = courses[number]
