@@ -44,8 +44,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-# A shell that starts pytest in the background has it ignore Ctrl-C; so would what tests start, and a
-# test that presses Ctrl-C would wait for ever.
+# A shell that starts pytest in the background has it ignore Ctrl-C; so would what tests start, and
+# a test that presses Ctrl-C would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
