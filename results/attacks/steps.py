@@ -5,7 +5,7 @@ from results.redo import Step
 _AUDIT = "scripts/audit.py --repetitions 20 --out OUT --config"
 
 STEPS = {
-    "threats": Step(("-m results.attacks.threats OUT/threats.json",), ("threats.json",)),
+    "threats": Step(("-m results.attacks.mounted OUT/threats.json",), ("threats.json",)),
     "inversion": Step(
         ("scripts/attack.py inversion --matched 4 --out OUT",),
         ("inversion.json", "inversion_2nn.png", "inversion_cnn.png"),
