@@ -18,6 +18,7 @@ from typing import NamedTuple
 from pride_jax.errors import PrideError, RunError
 from pride_jax.files import read_json, write_json
 from pride_jax.reporting.markdown import rounded, table
+from pride_jax.reporting.metrics import Row
 from pride_jax.runs.environment import environment
 
 RESULTS = Path(__file__).parent
@@ -111,21 +112,29 @@ def _carried_out(step: Step, out: Path) -> float:
 
 
 def steps_table(study: str) -> Callable[[Path], str]:
-    """The table of a study's steps: what each makes, how long it took, its commands."""
+    """The table of a study's steps: how long each took, on a machine that others used too."""
 
     def told(results: Path) -> str:
         took = read_json(results / study / "steps.json")["steps"]
-        lines = []
-        for name, step in steps_of(study).items():
-            minutes, cores = took[name]["seconds"] / 60, took[name]["cores"]
-            mark = " ✓" if minutes < QUICK else ""
-            commands = "<br>".join(f"`{each}`" for each in step.commands)
-            lines.append([f"`{name}`", f"{rounded(minutes)}{mark}", f"{cores}", commands])
-        return table(
-            ["step", "minutes (✓ under ten)", "cores", "its commands, after `python`"], lines
-        )
+        lines = [
+            [
+                f"`{name}`",
+                *_told(took.get(name)),
+                "<br>".join(f"`{each}`" for each in step.commands),
+            ]
+            for name, step in steps_of(study).items()
+        ]
+        return table(["step", "minutes, at most", "cores", "its commands, after `python`"], lines)
 
     return told
+
+
+def _told(took: Row | None) -> list[str]:
+    """Minutes and cores of a step; none where its numbers were made before there were steps."""
+    if took is None:
+        return ["not recorded", ""]
+    minutes = took["seconds"] / 60
+    return [f"{rounded(minutes)}{' ✓' if minutes < QUICK else ''}", f"{took['cores']}"]
 
 
 def main() -> int:

@@ -1,16 +1,16 @@
 """What a round of the balance costs through every protocol, with and without Skellam shares.
 
 ``python -m results.balance.rounds [FILE]`` writes ``rounds.json``: processor seconds of everybody
-in the round, who are all played by this process. The protocols take turns, a round each, so that
-other work on the machine disturbs all alike.
+in the round, who are all played by this process. A round is trained through ``plain``, which hides
+nothing; its clients' integers are then added through each protocol. The protocols take turns, so
+that other work on the machine disturbs all alike; each has to give the sum of ``plain``, and the
+numbers are written after every turn.
 """
 
-import functools
-import hashlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,22 +18,24 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pride_jax.aggregation.secure_sum import Public, Role, Secret, SecureSum
-from pride_jax.engine.rounds import Algorithm, ServerState
+from pride_jax.aggregation.protocols.plain import plain
+from pride_jax.aggregation.secure_sum import Directory, Message, Prepared, Role, SecureSum
+from pride_jax.aggregation.simulation import Aggregator, simulate
+from pride_jax.aggregation.terms import Terms
 from pride_jax.files import write_json
 from pride_jax.privacy.randomness import secret_key
 from pride_jax.runs.devices import keep_programs, use_devices
 from pride_jax.runs.environment import environment
+from pride_jax.runs.prepared import Prepared as Made
 from pride_jax.runs.prepared import build_algorithm, prepare, simulated_of
 from pride_jax.settings import build, learning
 from pride_jax.settings.experiment import Experiment
 from pride_jax.settings.files import load_config
 from pride_jax.settings.protocols import build_secure_sum, with_key_apart
-from pride_jax.types import Params
 
 CONFIG = Path(__file__).parents[2] / "configs" / "mnist_balance.py"
-_COHORTS = bytes(32)
-"""The seed of noise and cohorts is public: all protocols are called by the same clients."""
+_ROUND, _MODEL, _COHORTS = 0, bytes(32), bytes(32)
+"""Of the sums, which are of one round; the seed of noise and cohorts, which is public."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,14 @@ class Setting:
     """What is measured.
 
     Attributes:
-      protocols: each with where its keys are; ``none`` adds floats, and carries no shares.
+      protocols: each with where its keys are.
       mechanisms: of noise.
-      rounds: of each of them; the first compiles, and counts for nothing.
+      turns: of each protocol.
+      trained: rounds whose training is timed, after one that compiles.
     """
 
     protocols: tuple[tuple[str, str], ...] = (
-        ("none", "never"),
+        ("plain", "never"),
         ("two_servers", "never"),
         ("two_servers", "always"),
         ("masking", "never"),
@@ -58,97 +61,116 @@ class Setting:
         ("threshold", "never"),
     )
     mechanisms: tuple[str, ...] = ("none", "skellam")
-    rounds: int = 3
+    turns: int = 3
+    trained: int = 3
 
 
-class Case(NamedTuple):
-    """A protocol and a mechanism, and what its rounds took so far.
+class Round(NamedTuple):
+    """A round that was trained.
 
     Attributes:
-      row: as in the JSON.
-      length: of an update.
-      algorithm: its rounds.
+      seconds: of a processor, with the sum in the clear; each of the rounds that were timed.
+      terms: of the sum.
+      rows: each client's integers, by id.
     """
 
-    row: dict[str, Any]
-    length: int
-    algorithm: Algorithm
+    seconds: list[float]
+    terms: Terms
+    rows: dict[int, np.ndarray]
 
 
-def settings_of(config: Experiment, mechanism: str, protocol: str, apart: str) -> Experiment:
-    """The config with that noise, through that protocol."""
+def settings_of(config: Experiment, mechanism: str, protocol: str) -> Experiment:
+    """The config with that noise, and its updates added so."""
     without = {"epsilon": None, "delta": None} if mechanism == "none" else {}
     privacy = replace(config.privacy, mechanism=mechanism, **without)
-    aggregation = replace(config.aggregation, protocol=protocol, key_apart=apart)
-    return replace(config, privacy=privacy, aggregation=aggregation)
+    return replace(
+        config, privacy=privacy, aggregation=replace(config.aggregation, protocol=protocol)
+    )
 
 
-def cases(config: Experiment, setting: Setting) -> list[Case]:
-    """Everything that is measured, on the same examples."""
-    plain = prepare(settings_of(config, "none", "none", "never"), Path(os.devnull) / "secrets")
-    simulated = simulated_of(plain)
-    inputs = simulated.dataset.train_inputs.shape[1:]
-    examples = learning.Shape(inputs, simulated.dataset.outputs)
-    mesh, made = build.build_mesh(config.engine), []
-
-    @functools.cache
-    def dealt(protocol: str, apart: str) -> tuple[SecureSum, tuple[Secret, Public]]:
-        """The protocol and its key holder's keys, which need no mechanism."""
-        settings = settings_of(config, "none", protocol, apart).aggregation
-        chosen = with_key_apart(settings, build_secure_sum(settings), plain.length)
-        return chosen, chosen.keygen(os.urandom, Role.KEY_HOLDER)
-
-    for mechanism in setting.mechanisms:
-        for protocol, apart in setting.protocols:
-            if protocol == "none" and mechanism != "none":
-                continue
-            asked = settings_of(config, mechanism, protocol, apart)
-            plan = build.build_plan(asked, simulated.data.num_clients, plain.length, False)
-            name, secure = protocol, None
-            if protocol != "none":
-                chosen, keys = dealt(protocol, apart)
-                secure = build.build_secure_aggregation(asked, chosen, keys)
-                name = chosen.name
-            algorithm = build_algorithm(asked, examples, simulated.data, mesh, plan, secure, {})
-            row = {"mechanism": mechanism, "protocol": name, "seconds": [], "clients": []}
-            made.append(Case(row | {"bytes": [], "waited": []}, plain.length, algorithm))
-    return made
+def processor() -> float:
+    """Seconds that this process and those it waited for have computed."""
+    return sum(os.times()[:4])
 
 
-def begin(config: Experiment, case: Case) -> ServerState:
-    """The state before the first round."""
-    private = {} if case.row["mechanism"] == "none" else {"private": secret_key(_COHORTS)}
-    return case.algorithm.init(jax.random.key(config.seed), **private)
+def trained(config: Experiment, made: Made, times: int) -> Round:
+    """A round of the settings, on examples that are loaded already; without terms if of floats."""
+    simulated, told = simulated_of(made), {}
+    examples = learning.Shape(simulated.dataset.train_inputs.shape[1:], simulated.dataset.outputs)
+    plan = build.build_plan(config, simulated.data.num_clients, made.length, False)
+    secure, protocol = None, plain()
+
+    def noted(directory: Directory, prepared: Prepared, values: np.ndarray) -> Message:
+        if directory.round > told.get("round", -1):
+            told.update(round=directory.round, terms=directory.terms, rows={})
+        told["rows"][prepared.client] = np.array(values)
+        return protocol.protect(directory, prepared, values)
+
+    if config.aggregation.protocol != "none":
+        noting = protocol._replace(protect=noted)
+        keys = noting.keygen(os.urandom, Role.KEY_HOLDER)
+        secure = build.build_secure_aggregation(config, noting, keys)
+    mesh = build.build_mesh(config.engine)
+    algorithm = build_algorithm(config, examples, simulated.data, mesh, plan, secure, {})
+    private = {"private": secret_key(_COHORTS)} if config.privacy.is_private else {}
+    state, seconds = algorithm.init(jax.random.key(config.seed), **private), []
+    for _ in range(times + 1):
+        start = processor()
+        state, _ = jax.block_until_ready(algorithm.round(state))
+        seconds.append(processor() - start)
+    return Round(seconds[1:], told.get("terms", Terms(0, 2, 1.0, 1, 1)), told.get("rows", {}))
 
 
-def take_turn(case: Case, state: ServerState) -> ServerState:
-    """Notes what a round took: processor seconds, seconds waited, clients, bytes of a client."""
-    waited, start = time.perf_counter(), sum(os.times()[:4])
-    state, info = jax.block_until_ready(case.algorithm.round(state))
-    case.row["seconds"].append(sum(os.times()[:4]) - start)
-    case.row["waited"].append(time.perf_counter() - waited)
-    clients, transport = int(info.clients), info.transport
-    case.row["clients"].append(clients)
-    sent = 4.0 * case.length if transport is None else transport.bytes_sent / clients
-    case.row["bytes"].append(sent)
-    case.row["parameters_sha256"] = digest(case.algorithm.params(state))
-    print(case.row, flush=True)
-    return state
+def protocol_of(config: Experiment, protocol: str, apart: str, length: int) -> SecureSum:
+    """The protocol, with its keys apart or not."""
+    settings = replace(config.aggregation, protocol=protocol, key_apart=apart)
+    return with_key_apart(settings, build_secure_sum(settings), length)
 
 
-def digest(params: Params) -> str:
-    """Equal for parameters that are equal in every bit."""
-    leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params)]
-    return hashlib.sha256(b"".join(leaves)).hexdigest()
+def take_turn(aggregator: Aggregator, of: Round) -> dict[str, Any]:
+    """What the sum took: processor seconds, seconds waited, bytes of a client.
+
+    Raises:
+      ValueError: the sum is not that of the integers.
+    """
+    waited, start = time.perf_counter(), processor()
+    announced = aggregator.announce(_ROUND, list(of.rows), of.terms.smallest_cohort, _MODEL)
+    added = aggregator.add(announced, np.stack(list(of.rows.values())))
+    took = {"seconds": processor() - start, "waited": time.perf_counter() - waited}
+    if not np.array_equal(added.total, np.sum(list(of.rows.values()), axis=0, dtype=np.int64)):
+        raise ValueError(f"the sum of {len(of.rows)} clients' integers is another")
+    return took | {"bytes": added.transport.bytes_sent / len(of.rows)}
 
 
-def measure(config: Experiment, setting: Setting, made: Sequence[Case]) -> None:
-    """Takes turns, one mechanism after the other, and notes them in the cases' rows."""
-    for mechanism in setting.mechanisms:
-        alike = [case for case in made if case.row["mechanism"] == mechanism]
-        states = [begin(config, case) for case in alike]
-        for _ in range(setting.rounds):
-            states = [take_turn(case, state) for case, state in zip(alike, states, strict=True)]
+def measure(config: Experiment, setting: Setting, write: Callable[[Any], None]) -> None:
+    """Trains, and takes turns; writes the rows after each."""
+    made = prepare(settings_of(config, "none", "none"), Path(os.devnull) / "secrets")
+    clear = trained(made.config, made, setting.trained)
+    rounds = {
+        mechanism: trained(settings_of(config, mechanism, "plain"), made, setting.trained)
+        for mechanism in setting.mechanisms
+    }
+    rows: list[dict[str, Any]] = [
+        {
+            "mechanism": "none",
+            "protocol": "none",
+            "train": clear.seconds,
+            "sums": [{"seconds": 0.0, "waited": 0.0, "bytes": 4.0 * made.length}],
+        }
+    ]
+    turns = []
+    for protocol, apart in setting.protocols:
+        chosen = protocol_of(config, protocol, apart, made.length)
+        keys = chosen.keygen(os.urandom, Role.KEY_HOLDER)
+        for mechanism, of in rounds.items():
+            row = {"mechanism": mechanism, "protocol": chosen.name, "train": of.seconds, "sums": []}
+            rows.append(row)
+            turns.append((row["sums"], simulate(chosen, of.terms, keys, os.urandom), of))
+    for _ in range(setting.turns):
+        for sums, aggregator, of in turns:
+            sums.append(take_turn(aggregator, of))
+            print(sums[-1], flush=True)
+        write(rows)
 
 
 def main() -> None:
@@ -157,11 +179,12 @@ def main() -> None:
     config, setting = load_config(CONFIG), Setting()
     use_devices(config.engine)
     keep_programs()
-    made = cases(config, setting)
-    measure(config, setting, made)
-    asked = asdict(setting) | {"length": made[0].length}
-    rows = [case.row for case in made]
-    write_json(path, {"rows": rows, "setting": asked, "environment": environment()})
+    ran_on = environment()
+
+    def write(rows: Any) -> None:
+        write_json(path, {"rows": rows, "setting": asdict(setting), "environment": ran_on})
+
+    measure(config, setting, write)
 
 
 if __name__ == "__main__":

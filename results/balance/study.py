@@ -64,7 +64,7 @@ class Cost(NamedTuple):
     """What a round of a protocol costs.
 
     Attributes:
-      seconds: of a processor, of everybody; the median of the rounds but the first.
+      seconds: of a processor, of everybody: medians.
       bytes: that a client sends.
     """
 
@@ -112,10 +112,20 @@ def _target(run: Row) -> float | None:
 
 
 def cost(results: Path, protocol: str, mechanism: str) -> Cost:
-    """Of a round through that protocol, whose sum carries that noise."""
-    rows = read_json(results / "balance" / "rounds.json")["rows"]
-    row = only(rows, protocol=protocol, mechanism=_TIMED[mechanism])
-    return Cost(statistics.median(row["seconds"][1:]), statistics.median(row["bytes"]))
+    """Of a round through that protocol, whose sum carries that noise.
+
+    Training is timed with a sum in the clear, the place of which the protocol's sum takes.
+    """
+    rows, timed = read_json(results / "balance" / "rounds.json")["rows"], _TIMED[mechanism]
+    row = only(rows, protocol=protocol, mechanism=timed)
+    seconds = statistics.median(row["train"]) + _median(row, "seconds")
+    if protocol != "none":
+        seconds -= _median(only(rows, protocol="plain", mechanism=timed), "seconds")
+    return Cost(seconds, _median(row, "bytes"))
+
+
+def _median(row: Row, name: str) -> float:
+    return statistics.median(each[name] for each in row["sums"])
 
 
 def protections(results: Path) -> Iterator[Protection]:
@@ -145,17 +155,18 @@ def setting(results: Path) -> str:
     """The sentence on the federation, the rounds that were timed, and the audits."""
     config = read_json(results / "balance" / "accuracy" / "none" / "sweep.json")["config"]
     measured = read_json(results / "balance" / "rounds.json")
-    asked = measured["setting"]
+    clear = only(measured["rows"], protocol="none")
+    turns = min(len(row["sums"]) for row in measured["rows"] if row is not clear)
     ((canaries, confidence),) = {
         (audit["setting"]["canaries"], audit["setting"]["confidence"])
         for audit in read_json(results / "balance" / "audit.json")["audits"]
     }
     return (
         f"{config['partition']['clients']:,} clients of two classes each, "
-        f"{config['cohort']['size']} a round, {asked['length']:,} parameters, "
+        f"{config['cohort']['size']} a round, {clear['sums'][0]['bytes'] / 4:,.0f} parameters, "
         f"{config['aggregation']['bits']}-bit integers, δ = {config['privacy']['delta']:g}, "
-        f"{config['rounds']} rounds. Costs are medians of {asked['rounds'] - 1} rounds, on "
-        f"{measured['environment']['cores']} core. Audits have {canaries:,} canaries and "
+        f"{config['rounds']} rounds. Costs are medians of {turns} sums of each "
+        f"protocol, on {measured['environment']['cores']} core. Audits have {canaries:,} canaries and "
         f"{confidence:.0%} confidence.\n"
     )
 
