@@ -51,7 +51,7 @@ def who_learns_what_in_short(results: Path) -> str:
             [
                 f"`{name}`",
                 curious[AGGREGATOR].learns,
-                *(holders or ["there is none"]),
+                *(holders or ["no key holder"]),
                 "nothing is hidden" if AGGREGATOR in together else "; ".join(together),
             ]
         )

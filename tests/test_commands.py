@@ -28,6 +28,7 @@ ELSEWHERE = {
     "pip install -e . && python scripts/train.py --config configs/iris_two_party.py": ".ci/run",
     "pip install -e '.[test]' && pytest": ".ci/run",
     "python scripts/train.py --config configs/own.py": "tests/test_own_data.py",
+    "python scripts/train.py --config configs/mine.py": "tests/test_readme.py",
     "python scripts/deploy.py --config configs/hospitals.py": "tests/deploy/test_hospitals.py",
     "python scripts/deploy.py --serve": "tests/deploy/test_hospitals.py",
     "python scripts/deploy.py --join": "tests/deploy/test_hospitals.py",

@@ -57,11 +57,13 @@ def test_the_training_example_runs_and_learns(tmp_path):
 
 
 def test_the_method_trains_from_the_config_beside_it(tmp_path):
-    (tmp_path / "normalised.py").write_text(METHOD)
-    (tmp_path / "own.py").write_text(CONFIG)
-    script = [sys.executable, ROOT / "scripts" / "train.py", "--config", tmp_path / "own.py"]
-    subprocess.run([*script, "--workdir", tmp_path / "run"], check=True, cwd=tmp_path)
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    (command,) = [each for each in commands(ROOT / "README.md") if "mine.py" in each]
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    (tmp_path / "configs" / "normalised.py").write_text(METHOD)
+    (tmp_path / "configs" / "mine.py").write_text(CONFIG)
+    subprocess.run([sys.executable, *command.split()[1:]], check=True, cwd=tmp_path)
+    summary = json.loads((tmp_path / "runs" / "mine" / "summary.json").read_text())
     assert summary["test_accuracy"] > 0.85
 
 
