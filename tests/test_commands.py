@@ -88,7 +88,7 @@ def test_what_executes_commands_elsewhere_is_there(where):
 def folder(tmp_path_factory):
     """A checkout with what the commands read, where the README's first command has been run."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("scripts", "configs", "results", "pride_jax", "pyproject.toml", "README.md"):
+    for name in ("scripts", "configs", "pride_jax", "pyproject.toml", "README.md", "LICENSE"):
         (folder / name).symlink_to(ROOT / name)
     np.save(folder / "flowers.npy", load_iris().data[:5].astype(np.float32))
     execute("python scripts/train.py --config configs/iris_two_party.py", folder)
