@@ -1,6 +1,6 @@
 """Three hospitals, each with a table of its own, and a fourth organisation that holds a key.
 
-README's section "Real parties" has the commands. All have this file; nobody has another's table.
+pride_jax/deploy/README.md has the commands. All have this file; nobody has another's table.
 """
 
 from pride_jax.settings import Aggregation, Client, Data, Experiment, Model, Partition

@@ -1,8 +1,8 @@
 """MNIST by its 539 writers (QMNIST): natural clients of 19 to 131 digits; the 2NN, 50 a round.
 
-Needs qmnist-train-labels-idx2-int.gz beside MNIST's IDX files, see the README. A sixth of the
-digits, of all writers, are held out to tell how well each of them is served. FedAvg as it stands;
-FedProx, FedAvgM and FedAdam are the sweeps in results/writers/README.md.
+Needs qmnist-train-labels-idx2-int.gz beside MNIST's IDX files, see pride_jax/data/README.md. A
+sixth of the digits, of all writers, are held out to tell how well each of them is served. FedAvg as
+it stands; FedProx, FedAvgM and FedAdam are the sweeps in results/writers/README.md.
 
     python scripts/train.py --config configs/mnist_writers.py
 

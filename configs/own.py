@@ -2,8 +2,8 @@
 
     python scripts/train.py --config configs/own.py --data.name wine.csv --data.target cultivar
 
-README's section "Your own data" has the commands for a table, a folder of images and a text. Set
-`privacy.delta` below one in ten times as many clients as there are.
+README.md has the command for a whole table, and pride_jax/data/README.md those for images and a
+text. Set `privacy.delta` below one in ten times as many clients as there are.
 """
 
 from pride_jax.settings import (

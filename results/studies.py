@@ -53,7 +53,7 @@ def load(name: str) -> Study:
 def draw(folder: Path, results: Path = RESULTS) -> list[Path]:
     """Makes anew every picture and table of the studies in a folder.
 
-    With ``results/`` as a whole, the tables of the README beside it too.
+    With ``results/`` as a whole, the tables of the README beside it and of the package's pages too.
 
     Args:
       folder: ``results/``, or a folder in it.
@@ -72,15 +72,19 @@ def draw(folder: Path, results: Path = RESULTS) -> list[Path]:
         for name, picture in load(str(place.relative_to(results))).pictures.items():
             save(picture(results), place / name)
             made.append(place / name)
-    texts = sorted(folder.rglob("*.md"))
-    if folder == results:
-        texts += filter(Path.exists, [results.parent / "README.md"])
-    for path in texts:
+    for path in texts(results) if folder == results else sorted(folder.rglob("*.md")):
         text = path.read_text()
         if (filled := with_tables(text, results)) != text:
             write_atomically(path, filled)
             made.append(path)
     return made
+
+
+def texts(results: Path = RESULTS) -> list[Path]:
+    """Every text that may show a table: of ``results/``, the README, and the package's pages."""
+    repository = results.parent
+    found = [*results.rglob("*.md"), *(repository / "pride_jax").rglob("*.md")]
+    return sorted([*found, *repository.glob("README.md")])
 
 
 def with_tables(text: str, results: Path = RESULTS) -> str:

@@ -1,4 +1,4 @@
-"""The README's table: what was published, and what was measured here."""
+"""Tables of several studies: published beside measured figures, leaks, and who sees what."""
 
 import statistics
 from pathlib import Path
@@ -10,7 +10,11 @@ from results.iris import study as iris
 from results.mcmahan import study as mcmahan
 from results.privacy.plots import PUBLISHED
 from results.rows import only
-from results.sights import who_learns_what, who_learns_what_of_scores
+from results.sights import (
+    who_learns_what,
+    who_learns_what_in_short,
+    who_learns_what_of_scores,
+)
 
 
 def headline(results: Path) -> str:
@@ -147,5 +151,6 @@ TABLES = {
     "speed": speed,
     "leaks": leaks,
     "who learns what": who_learns_what,
+    "who learns what in short": who_learns_what_in_short,
     "of scores who learns what": who_learns_what_of_scores,
 }

@@ -3,8 +3,8 @@
 ``--local`` runs every role in processes of its own on this machine. On machines of their own, each
 role enrols (``--enrol``) and hands in one file; the server makes a bundle of them (``--enrol
 --of``), which goes back to everyone; then the server serves (``--serve``) while the others join
-(``--join``). The README has the commands. Any setting of the config can be overridden, as with
-train.py: by everyone in the same way.
+(``--join``). pride_jax/deploy/README.md has the commands. Any setting of the config can be
+overridden, as with train.py: by everyone in the same way.
 """
 
 import argparse

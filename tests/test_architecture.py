@@ -1,4 +1,4 @@
-"""The house of README's architecture section: what imports what, and how large a file may be."""
+"""The house of the package's page: what imports what, and how large a file may be."""
 
 import ast
 import graphlib
@@ -118,11 +118,11 @@ def test_a_file_holds_one_idea(path):
     assert len(FILES[path].read_text().splitlines()) <= MOST_LINES
 
 
-def test_the_readme_lists_the_parts_in_the_order_of_imports():
-    text = (ROOT / "README.md").read_text().partition("\n## Architecture\n")[2]
+def test_the_page_lists_the_parts_in_the_order_of_imports():
+    text = (PACKAGE / "README.md").read_text().partition("\n## Architecture\n")[2]
     architecture = text.partition("\n## ")[0]
     rows = re.findall(r"^\| (\[.*?) \|", architecture, flags=re.MULTILINE)
-    listed = [name for row in rows for name in re.findall(r"\]\(pride_jax/(\w+)(?:\.py)?\)", row)]
+    listed = [name for row in rows for name in re.findall(r"\]\((\w+)(?:\.py)?\)", row)]
     assert listed == ORDER
 
 

@@ -1,7 +1,6 @@
-"""README's commands for one's own data: each from a file to a private, masked model."""
+"""The pages' commands for one's own data: each from a file to a private, masked model."""
 
 import csv
-import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from pages import ROOT, commands
 from PIL import Image
 from sklearn.datasets import load_wine
 
@@ -21,14 +21,11 @@ from pride_jax.runs.experiment import run
 from pride_jax.settings.command_line import override
 from pride_jax.settings.files import load_config
 
-ROOT = Path(__file__).parent.parent
-SECTION = (ROOT / "README.md").read_text().partition("## Your own data\n")[2]
 TABLE, IMAGES, TEXT = (
     shlex.split(command)[2:]
-    for command in re.search(r"```sh\n(.*?)```", SECTION, re.DOTALL)[1]
-    .replace("\\\n", " ")
-    .strip()
-    .splitlines()
+    for page in (ROOT / "README.md", ROOT / "pride_jax" / "data" / "README.md")
+    for command in commands(page)
+    if "configs/own.py" in command
 )
 
 

@@ -165,8 +165,8 @@ def setting(results: Path) -> str:
         f"{config['partition']['clients']:,} clients of two classes each, "
         f"{config['cohort']['size']} a round, {clear['sums'][0]['bytes'] / 4:,.0f} parameters, "
         f"{config['aggregation']['bits']}-bit integers, δ = {config['privacy']['delta']:g}, "
-        f"{config['rounds']} rounds. Costs are medians of {turns} sums of each "
-        f"protocol, on {measured['environment']['cores']} core. Audits have {canaries:,} canaries and "
+        f"{config['rounds']} rounds. Costs are medians of {turns} sums of each protocol, on "
+        f"{measured['environment']['cores']} core. Audits have {canaries:,} canaries and "
         f"{confidence:.0%} confidence.\n"
     )
 

@@ -1,6 +1,13 @@
 """Benchmarks: the engine beside plain loops, and how a round grows."""
 
-from results.benchmarks import engine, gpu_tables, peer_tables, scale_plots, scale_tables
+from results.benchmarks import (
+    engine,
+    feature_table,
+    gpu_tables,
+    peer_tables,
+    scale_plots,
+    scale_tables,
+)
 from results.provenance import sources
 
 PICTURES = {"growth.png": scale_plots.growth, "ways.png": scale_plots.ways}
@@ -22,4 +29,6 @@ TABLES = {
     "devices": scale_tables.ways("devices"),
     "gpu schedule": gpu_tables.schedule,
     "peers": peer_tables.peers,
+    "beside others": feature_table.beside_others,
+    "feature sources": feature_table.feature_sources,
 }

@@ -4,7 +4,6 @@ import statistics
 from pathlib import Path
 
 from pride_jax.files import read_json
-from pride_jax.reporting import metrics
 from pride_jax.reporting.markdown import table
 from results.provenance import made_by
 
@@ -39,30 +38,46 @@ def rounds(results: Path) -> str:
 
 
 def messages(results: Path) -> str:
-    """What a request and its answer take: until it is there, and of a processor at one node.
-
-    Replies told the latter when this was measured; nodes have kept it to themselves since.
-    """
-    rows = []
-    for name, what in _RUNS.items():
-        answers = metrics.read(results / "deploy" / name / "deployed" / "exchanges.jsonl")
-        for kind in dict.fromkeys(row["kind"] for row in answers):
-            alike = [row for row in answers if row["kind"] == kind]
-            seconds = [row["seconds"] for row in alike]
-            worked = statistics.median(row["processor_seconds"] for row in alike)
-            rows.append(
-                [
-                    what,
-                    f"`{kind}`",
-                    str(len(alike)),
-                    f"{statistics.median(seconds):.1f} ({min(seconds):.1f}–{max(seconds):.1f})",
-                    f"{worked:.1f}",
-                    f"{statistics.median(seconds) - worked:.1f}",
-                ]
-            )
-    header = ["run", "request", "answers", "seconds until the answer, median (range)"]
-    header += ["processor seconds at the node", "the rest"]
+    """A message's way with a process for every message, and with a role's own that stays."""
+    folder = results / "deploy" / "engine"
+    before, now = (read_json(folder / f"{name}.json") for name in ("before", "resident"))
+    columns = [(each, kind) for each in (before, now) for kind in ("train", "open")]
+    rows = [
+        [what, *(f"{statistics.median(each['steps'][kind][step]):.2f}" for each, kind in columns)]
+        for step, what in _STEPS.items()
+    ]
+    rounds = [statistics.median(each["run"]) for each in (before, now)]
+    nothing = [statistics.median(each["floor"]) for each in (before, now)]
+    rows.append(["**a round of the run**", f"{rounds[0]:.1f}", "", f"{rounds[1]:.1f}", ""])
+    asked = [each["setting"]["messages"] for each in (before, now)]
+    if asked[0] != asked[1]:
+        raise ValueError(f"rounds of {asked} messages are no comparison: measure them again")
+    what = f"**a round of nothing, {asked[0]} messages to all three nodes**"
+    rows.append([what, f"{nothing[0]:.1f}", "", f"{nothing[1]:.1f}", ""])
+    header = ["seconds", "before, `train`", "before, `open`", "now, `train`", "now, `open`"]
     return table(header, rows)
+
+
+_STEPS = {
+    "until its process starts": "from the server until its process starts (looks for messages)",
+    "start Python": "start of Python and Flower, and fetching the message",
+    "import the app": "import of this package",
+    "answer": "answer: JAX, compiled program, training, encryption; opening",
+    "processor": "processor seconds of Flower's process",
+}
+
+
+def answers(results: Path) -> str:
+    """What a party's answer to ``train`` is made of, by the party's own clock."""
+    parties = read_json(results / "deploy" / "engine" / "resident.json")["parties"]
+    rows = [
+        [what, *(f"{statistics.median(parties[when + part]):.3f}" for when in ("first ", ""))]
+        for part, what in (
+            ("train", "training; in the first round also importing JAX and compiling"),
+            ("protect", "encrypting and signing"),
+        )
+    ]
+    return table(["seconds of a party's answer", "first round", "later rounds"], rows)
 
 
 def rehearsed(results: Path) -> str:
@@ -86,6 +101,7 @@ PICTURES = {}
 TABLES = {
     "rounds": rounds,
     "messages": messages,
+    "answers": answers,
     "rehearsed": rehearsed,
     "made by": made_by("deploy"),
 }

@@ -1,36 +1,31 @@
-"""README's lines for three hospitals, word for word but for names, numbers and the address."""
+"""The page's lines for three hospitals, word for word but for names, numbers and the address."""
 
 import csv
 import os
-import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from federation import wait_until
+from pages import ROOT, blocks, commands_of
 
 from pride_jax.deploy.bundle import read_bundle
 from pride_jax.deploy.processes import free_ports
 from pride_jax.runs.load import load
 
-ROOT = Path(__file__).parents[2]
 PARTIES = (0, 1, 2)
 
 
 def lines():
-    """The commands of README's section, each on a line."""
-    section = (ROOT / "README.md").read_text().partition("\n## Real parties\n")[2]
-    block = next(
-        text for text in re.findall(r"```sh\n(.*?)```", section, re.S) if "hospital-0" in text
-    )
-    commands = [line for line in block.replace("\\\n", "").splitlines() if line[0] != "#"]
-    return [shlex.split(line) for line in commands]
+    """The page's commands for machines of their own."""
+    shown = blocks(ROOT / "pride_jax" / "deploy" / "README.md", "sh")
+    (block,) = [block for block in shown if "hospital-0" in block]
+    return [shlex.split(command) for command in commands_of(block)]
 
 
 def table(path, rows, seed):
@@ -49,7 +44,7 @@ def environment():
 
 
 def told(command, **names):
-    """A README command for others: whose folder, number, port and host it is."""
+    """A command for others: whose folder, number, port and host it is."""
     text = shlex.join(command[1:])
     for old, new in names.items():
         text = text.replace(old.replace("_", "-"), new)
@@ -58,7 +53,7 @@ def told(command, **names):
 
 @pytest.mark.deploy
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
-def test_hospitals_follow_the_readme_and_everybody_ends_with_the_model(tmp_path):
+def test_hospitals_follow_the_page_and_everybody_ends_with_the_model(tmp_path):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     enrol, hold, collect, serve, join, status = lines()
     (port,) = free_ports(1)
@@ -107,7 +102,7 @@ def test_hospitals_follow_the_readme_and_everybody_ends_with_the_model(tmp_path)
         roles["hospital-2"].send_signal(signal.SIGTERM)
         for process in (served, roles["hospital-1"], roles["hospital-2"]):
             process.wait()
-        # All three are started again, as README says.
+        # All three are started again, as the page says.
         roles |= {name: joins(name) for name in ("hospital-1", "hospital-2")}
         served = start("serve", [*told(serve), "--resume"])
         assert "round" in run(told(status))

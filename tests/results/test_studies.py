@@ -9,9 +9,9 @@ import pytest
 
 from pride_jax.errors import RunError
 from pride_jax.files import read_json, write_json
-from results.studies import RESULTS, draw, load, with_tables
+from results.studies import RESULTS, draw, load, texts, with_tables
 
-TEXTS = [*sorted(RESULTS.rglob("*.md")), RESULTS.parent / "README.md"]
+TEXTS = texts()
 STUDIES = sorted(str(path.parent.relative_to(RESULTS)) for path in RESULTS.rglob("study.py"))
 
 
@@ -41,7 +41,7 @@ def test_every_table_stands_in_a_text():
     assert made == shown
 
 
-OF_SETTINGS = ("sources", "made by", "setting", "who learns what", "published")
+OF_SETTINGS = ("sources", "made by", "setting", "who learns what", "in short", "published")
 """What names of tables end with that are made of what was asked for, and where, of code, or of
 others' words."""
 ASKED = {"config", "settings", "setting", "privacy", "epsilon", "delta"}

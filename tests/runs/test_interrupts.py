@@ -37,11 +37,11 @@ def collected(called):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_callback_of_the_garbage_collector_is_lost_and_told_when_asked():
     with collected(press):
-        gc.collect()
+        gc.collect(0)
     with pytest.raises(KeyboardInterrupt), interruptible() as heed:
         heed()
         with collected(press):
-            gc.collect()
+            gc.collect(0)
         heed()
         pytest.fail("Ctrl-C was lost")
 
