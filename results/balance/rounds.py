@@ -93,23 +93,14 @@ def processor() -> float:
     return sum(os.times()[:4])
 
 
-def trained(config: Experiment, made: Made, times: int) -> Round:
-    """A round of the settings, on examples that are loaded already; without terms if of floats."""
-    simulated, told = simulated_of(made), {}
+def trained(config: Experiment, made: Made, protocol: SecureSum, times: int) -> list[float]:
+    """Processor seconds of rounds, on examples that are loaded already, after one that compiles."""
+    simulated, secure = simulated_of(made), None
     examples = learning.Shape(simulated.dataset.train_inputs.shape[1:], simulated.dataset.outputs)
     plan = build.build_plan(config, simulated.data.num_clients, made.length, False)
-    secure, protocol = None, plain()
-
-    def noted(directory: Directory, prepared: Prepared, values: np.ndarray) -> Message:
-        if directory.round > told.get("round", -1):
-            told.update(round=directory.round, terms=directory.terms, rows={})
-        told["rows"][prepared.client] = np.array(values)
-        return protocol.protect(directory, prepared, values)
-
     if config.aggregation.protocol != "none":
-        noting = protocol._replace(protect=noted)
-        keys = noting.keygen(os.urandom, Role.KEY_HOLDER)
-        secure = build.build_secure_aggregation(config, noting, keys)
+        keys = protocol.keygen(os.urandom, Role.KEY_HOLDER)
+        secure = build.build_secure_aggregation(config, protocol, keys)
     mesh = build.build_mesh(config.engine)
     algorithm = build_algorithm(config, examples, simulated.data, mesh, plan, secure, {})
     private = {"private": secret_key(_COHORTS)} if config.privacy.is_private else {}
@@ -118,7 +109,23 @@ def trained(config: Experiment, made: Made, times: int) -> Round:
         start = processor()
         state, _ = jax.block_until_ready(algorithm.round(state))
         seconds.append(processor() - start)
-    return Round(seconds[1:], told.get("terms", Terms(0, 2, 1.0, 1, 1)), told.get("rows", {}))
+        print("trained", seconds[-1], flush=True)
+    return seconds[1:]
+
+
+def in_the_clear(config: Experiment, made: Made, times: int) -> Round:
+    """Rounds through ``plain``, and the integers that clients came to in the last."""
+    protocol, directories, rows = plain(), [], {}
+
+    def noted(directory: Directory, prepared: Prepared, values: np.ndarray) -> Message:
+        if directory not in directories:
+            directories.append(directory)
+            rows.clear()
+        rows[prepared.client] = np.array(values)
+        return protocol.protect(directory, prepared, values)
+
+    seconds = trained(config, made, protocol._replace(protect=noted), times)
+    return Round(seconds, directories[-1].terms, rows)
 
 
 def protocol_of(config: Experiment, protocol: str, apart: str, length: int) -> SecureSum:
@@ -143,34 +150,33 @@ def take_turn(aggregator: Aggregator, of: Round) -> dict[str, Any]:
 
 
 def measure(config: Experiment, setting: Setting, write: Callable[[Any], None]) -> None:
-    """Trains, and takes turns; writes the rows after each."""
+    """Of one mechanism after the other, trains and takes turns; writes the rows after each turn."""
     made = prepare(settings_of(config, "none", "none"), Path(os.devnull) / "secrets")
-    clear = trained(made.config, made, setting.trained)
-    rounds = {
-        mechanism: trained(settings_of(config, mechanism, "plain"), made, setting.trained)
-        for mechanism in setting.mechanisms
-    }
     rows: list[dict[str, Any]] = [
         {
             "mechanism": "none",
             "protocol": "none",
-            "train": clear.seconds,
+            "train": trained(made.config, made, plain(), setting.trained),
             "sums": [{"seconds": 0.0, "waited": 0.0, "bytes": 4.0 * made.length}],
         }
     ]
-    turns = []
-    for protocol, apart in setting.protocols:
-        chosen = protocol_of(config, protocol, apart, made.length)
-        keys = chosen.keygen(os.urandom, Role.KEY_HOLDER)
-        for mechanism, of in rounds.items():
+    dealt = [
+        (chosen, chosen.keygen(os.urandom, Role.KEY_HOLDER))
+        for chosen in (protocol_of(config, *each, made.length) for each in setting.protocols)
+    ]
+    for mechanism in setting.mechanisms:
+        settings = settings_of(config, mechanism, "plain")
+        of = in_the_clear(settings, made, setting.trained)
+        turns = []
+        for chosen, keys in dealt:
             row = {"mechanism": mechanism, "protocol": chosen.name, "train": of.seconds, "sums": []}
-            rows.append(row)
-            turns.append((row["sums"], simulate(chosen, of.terms, keys, os.urandom), of))
-    for _ in range(setting.turns):
-        for sums, aggregator, of in turns:
-            sums.append(take_turn(aggregator, of))
-            print(sums[-1], flush=True)
-        write(rows)
+            turns.append((row, simulate(chosen, of.terms, keys, os.urandom)))
+        for turn in range(setting.turns):
+            for row, aggregator in turns:
+                row["sums"].append(take_turn(aggregator, of))
+                print(mechanism, row["protocol"], row["sums"][-1], flush=True)
+            rows += [row for row, _ in turns if turn == 0]
+            write(rows)
 
 
 def main() -> None:

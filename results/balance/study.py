@@ -124,6 +124,12 @@ def cost(results: Path, protocol: str, mechanism: str) -> Cost:
     return Cost(seconds, _median(row, "bytes"))
 
 
+def _is_timed(results: Path) -> bool:
+    """Whether sums with shares of noise were."""
+    rows = read_json(results / "balance" / "rounds.json")["rows"]
+    return any(row["mechanism"] == "skellam" for row in rows)
+
+
 def _median(row: Row, name: str) -> float:
     return statistics.median(each[name] for each in row["sums"])
 
@@ -141,7 +147,7 @@ def protections(results: Path) -> Iterator[Protection]:
         if protocol != "none":
             yield Protection(name, "hiding", without.accuracy, cost(results, protocol, "none"))
     for noise in made:
-        if noise.mechanism == "skellam" and noise.epsilon == _BOTH_AT:
+        if noise.mechanism == "skellam" and noise.epsilon == _BOTH_AT and _is_timed(results):
             for protocol in ("two_servers", "threshold_paillier"):
                 name = f"{PROTOCOLS[protocol]}, ε = {noise.epsilon:g}"
                 yield Protection(name, "both", noise.accuracy, cost(results, protocol, "skellam"))
@@ -201,7 +207,7 @@ def protocols(results: Path) -> str:
             f"{rounded(without.seconds / clear.seconds)} ×",
             f"{without.bytes / 1000:.1f}",
         ]
-        if protocol == "none":
+        if protocol == "none" or not _is_timed(results):
             lines.append([*line, "–", "–"])
             continue
         shared = cost(results, protocol, "skellam")
