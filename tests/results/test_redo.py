@@ -21,11 +21,11 @@ def test_what_steps_make_is_there_and_what_each_took_is_told(study):
 def test_a_checkout_with_changes_and_unknown_names_are_refused(monkeypatch):
     with pytest.raises(RunError, match="'nothing' cannot be redone"):
         redo.redo("nothing", [])
-    with pytest.raises(RunError, match="balance has no step 'all': expected accuracy/none"):
-        redo.redo("balance", ["all"])
+    with pytest.raises(RunError, match="attacks has no step 'all': expected threats, "):
+        redo.redo("attacks", ["all"])
     monkeypatch.setattr(redo, "environment", lambda: {"git_commit": "a", "git_changes": True})
     with pytest.raises(RunError, match="The checkout has changes"):
-        redo.redo("balance", [])
+        redo.redo("attacks", [])
 
 
 def test_a_finished_step_is_not_repeated_and_a_failed_one_begins_anew(tmp_path):
