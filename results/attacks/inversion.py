@@ -17,47 +17,60 @@ def _pointed(row: Row) -> str:
     return f"{row['identified'] * row['digits']:.0f} of {row['digits']}"
 
 
-def of_2nn(results: Path) -> str:
-    """Inversions of the first dense layer: each attack's PSNR, a line a view."""
-    report = _report(results)
-    views: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in report["rows"]:
-        if row["model"] == "2nn":
-            views.setdefault((row["view"], row["holder"]), {})[row["attack"]] = row
-    lines = [
-        [
-            *view,
-            f"{attacks['all units']['psnr_median']:.1f}",
-            f"{attacks['all units']['ssim_median']:.2f}",
-            f"{attacks['largest unit']['psnr_median']:.1f}",
-            f"{attacks['best unit']['psnr_median']:.1f}",
-            _pointed(attacks["all units"]),
-        ]
-        for view, attacks in views.items()
-    ]
-    header = ["what is held", "by whom", "all units: PSNR", "SSIM", "largest unit"]
-    header += ["told the best unit", f"pointed to the right one of {report['setting']['clients']}"]
-    return table(header, lines)
+_ASKED = (
+    "clear update",
+    "clear update, trained model",
+    "clipped to 0.1",
+    "sum over 2",
+    "sum over 10",
+    "sum over 100",
+    "two released models, with and without one of 100",
+    "ε = 10000, others known",
+    "ε = 8, others known",
+    "integers with own share of noise, ε = 8",
+)
+"""Views that each answer a question, in that order."""
+_UNREAD = (
+    "ciphertext, Paillier 3072",
+    "ciphertext, threshold Paillier 3072",
+    "ciphertext, BFV",
+    "masked integers",
+    "under a one-time key",
+)
+"""Views of whoever adds updates without a key: of these, the most that an attack got."""
 
 
-def of_cnn(results: Path) -> str:
-    """Matched gradients, a line a view."""
+def digits(results: Path) -> str:
+    """What the attacks get of a digit, a line a question."""
     report = _report(results)
-    lines = [
-        [
-            row["view"],
-            row["holder"],
-            f"{row['psnr_median']:.1f} ({min(row['psnrs']):.1f} to {max(row['psnrs']):.1f})",
-            f"{row['ssim_median']:.2f}",
-            f"{row['psnr_of_mean_image']:.1f}",
-            _pointed(row),
-        ]
-        for row in report["rows"]
-        if row["model"] == "cnn"
+    lines = [_line(report["rows"], view) for view in _ASKED]
+    unread = [_line(report["rows"], view) for view in _UNREAD]
+    best = [max((line[at] for line in unread), key=_first) for at in range(2, 7)]
+    lines.append([f"the best of {len(unread)} kinds of hidden update", "aggregator", *best])
+    header = ["what is held", "by whom", "2NN: PSNR", "told the best unit", "its digit"]
+    return table([*header, "CNN: PSNR (worst to best)", "its digit"], lines)
+
+
+def _line(rows: list[Row], view: str) -> list[str]:
+    of_view = [row for row in rows if row["view"] == view]
+    attacks = {row["attack"]: row for row in of_view}
+    matched = ["–", "–"]
+    if (row := attacks.get("matching")) is not None:
+        spread = f"{min(row['psnrs']):.1f} to {max(row['psnrs']):.1f}"
+        matched = [f"{row['psnr_median']:.1f} ({spread})", _pointed(row)]
+    return [
+        view,
+        of_view[0]["holder"],
+        f"{attacks['all units']['psnr_median']:.1f}",
+        f"{attacks['best unit']['psnr_median']:.1f}",
+        _pointed(attacks["all units"]),
+        *matched,
     ]
-    header = ["what is held", "by whom", "PSNR, median (worst to best)", "SSIM"]
-    header += ["mean image's PSNR", f"pointed to the right one of {report['setting']['clients']}"]
-    return table(header, lines)
+
+
+def _first(cell: str) -> float:
+    """The number that a cell begins with; none is the least."""
+    return -1.0 if cell == "–" else float(cell.split()[0])
 
 
 def setting(results: Path) -> str:
@@ -73,18 +86,6 @@ def setting(results: Path) -> str:
         f"**Guessing the mean training image has {guess:.1f} dB.** By chance an attack points to "
         f"{digits / clients:g} of {digits} digits, and to two or more in {luck:.1%} of rows.\n"
     )
-
-
-def every_digit(results: Path) -> str:
-    """Of each digit that was found in the CNN's clear update."""
-    row = next(row for row in _report(results)["rows"] if row["model"] == "cnn")
-    assert row["view"] == "clear update", "it is matched first"
-    pairs = zip(row["psnrs"], row["ssims"], strict=True)
-    lines = [
-        [str(number), f"{psnr:.1f}", f"{ssim:.3f}"]
-        for number, (psnr, ssim) in enumerate(pairs, start=1)
-    ]
-    return table(["digit", "PSNR", "SSIM"], lines)
 
 
 def noise_multipliers(results: Path) -> str:

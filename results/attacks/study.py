@@ -1,9 +1,10 @@
-"""Attacks: digits from updates, membership, and audits of ε."""
+"""Attacks: T1 to T13, digits from updates, membership, and audits of ε."""
 
 from pride_jax.files import read_json
 from pride_jax.reporting import audit_plots
-from results.attacks import inversion, kit, released
+from results.attacks import inversion, kit, released, threats
 from results.provenance import sources
+from results.redo import steps_table
 
 PICTURES = {
     "audit.png": lambda results: audit_plots.audits(
@@ -14,16 +15,17 @@ PICTURES = {
     ),
 }
 TABLES = {
+    "before and after": threats.before_and_after,
+    "steps": steps_table("attacks"),
     "sources": sources(
+        "attacks/threats.json",
         "attacks/inversion.json",
         "attacks/membership.json",
         "attacks/audit.json",
         "attacks/kit.json",
     ),
     "inversion setting": inversion.setting,
-    "inversion of the 2NN": inversion.of_2nn,
-    "inversion of the CNN": inversion.of_cnn,
-    "inversion of each digit": inversion.every_digit,
+    "digits": inversion.digits,
     "inversion noise": inversion.noise_multipliers,
     "membership setting": released.membership_setting,
     "membership": released.membership,

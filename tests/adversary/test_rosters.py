@@ -30,9 +30,9 @@ def honest(roles):
     return load_roster(roles / "key-holder" / ROSTER)
 
 
-@pytest.fixture
-def forged(roles, honest):
-    """Another roster in everyone's folder but the key holder's, whose place the server took."""
+def forge(roles, honest):
+    """Another roster in everyone's folder but the key holder's, whose place the server took: the
+    roster and the secret of its key."""
     secret, public = two_servers().keygen(os.urandom, Role.KEY_HOLDER)
     seed = os.urandom(32)
     (holder,) = honest.key_holders
@@ -46,7 +46,12 @@ def forged(roles, honest):
     save_secret(secrets, secret)
     comparison.write_owner_only(secrets / "signing-key", seed)
     compare(roles / "key-holder", forged, forged.short)
-    return forged
+    return forged, secret
+
+
+@pytest.fixture
+def forged(roles, honest):
+    return forge(roles, honest)[0]
 
 
 def test_every_party_refuses_it_once_the_key_holders_digest_is_told(roles, honest, forged):
