@@ -2,7 +2,7 @@
 
     python scripts/train.py --config configs/mnist_2nn_shards.py
 
-Expected: test accuracy 97.85% after 700 rounds; 97% after 202.0 rounds.
+Expected: test accuracy 97.85% after 700 rounds; 97% after 203.2 rounds.
 """
 
 from pride_jax.settings import Client, Cohort, Data, Evaluation, Experiment, Model, Partition

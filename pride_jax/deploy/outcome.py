@@ -63,6 +63,6 @@ def error_of(folder: Path) -> str | None:
 
 
 def full_disk(*folders: Path) -> str:
-    """A sentence on folders that have no room left; empty where all have some."""
+    """What to add to an error where folders have no room left; empty where all have some."""
     full = [str(each) for each in folders if shutil.disk_usage(each).free < _FULL_BYTES]
-    return f" The disk of {' and of '.join(full)} is full: make room first." if full else ""
+    return f"; the disk of {' and of '.join(full)} is full: make room first" if full else ""

@@ -224,7 +224,7 @@ def ended(server: Path) -> bool:
     gone = _is_gone(server)
     if not has_ended(server):
         if gone:
-            raise RunError(f"The server's process is gone: go on with --resume.{_full(server)}")
+            raise RunError(f"The server's process is gone: go on with --resume{_full(server)}")
         return False
     if (error := error_of(server)) is not None:
         raise RunError(f"{error}{_full(server)}")

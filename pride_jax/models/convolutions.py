@@ -1,4 +1,4 @@
-"""Convolutions with gradients of their own, put where any Flax module has one.
+"""Convolutions with gradients of their own, for any that a Flax module has.
 
 XLA's CPU backend finds no fast path for the gradients of ``lax.conv_general_dilated`` inside a loop
 body (JAX issue 12868), nor for the grouped convolution into which ``vmap`` over kernels turns.
@@ -6,11 +6,10 @@ Here both gradients are ordinary channels-last convolutions. Under ``vmap``, a C
 kernels instead of grouping them, which keeps the fast path; for other devices
 `with_batched_kernels` says what a batch of kernels becomes.
 
-`with_own_gradients` replaces the convolutions of a function, inside ``jit``, ``remat``, ``scan``,
-``cond`` and ``while`` too. Any number of spatial axes, strides, padding of zero or more and any
-order of axes are replaced. What stays as the function has it: grouped (depthwise) and dilated
-(transposed, atrous) convolutions, negative padding, outputs of another type than the inputs, and
-whatever stands inside a function with a derivative rule of its own.
+Any number of spatial axes, strides, dilation, padding of zero or more and any order of axes are
+replaced; groups (depthwise, too) and transposed convolutions on CPUs alone. What stays as it is:
+negative padding, transposed convolutions with strides or with padding wider than the window, groups
+of the batch, and outputs of another type than the inputs.
 """
 
 import contextlib
@@ -18,35 +17,26 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
-from jax.extend.core import primitives
 from jaxtyping import Array
 
 from pride_jax.models import cpu_forms
+from pride_jax.models.by_platform import on_cpu
 from pride_jax.models.cpu_forms import Precision
-from pride_jax.models.windows import Padding, by_offset, by_place, places
+from pride_jax.models.windows import Moves, Padding, by_offset, by_place, places, step_by_step
 from pride_jax.types import Key, Model, Params
 from pride_jax.validated import expect, expect_one_of
 
-Function = TypeVar("Function", bound=Callable)
 BatchedKernels = Literal["grouped", "products"]
 """What a convolution with a kernel a client becomes on a GPU: one convolution of as many groups, or
 products of matrices, for which every window of an image is copied to a row."""
 
 _batched_kernels: ContextVar[BatchedKernels] = ContextVar("batched_kernels", default="grouped")
-
-_ENTERED = {
-    primitives.jit_p,
-    primitives.remat_p,
-    primitives.scan_p,
-    primitives.cond_p,
-    primitives.while_p,
-}
 
 
 def with_batched_kernels(model: Model, form: BatchedKernels) -> Model:
@@ -81,70 +71,15 @@ def _as(form: BatchedKernels) -> Iterator[None]:
         _batched_kernels.reset(before)
 
 
-def with_own_gradients(function: Function) -> Function:
-    """The same function of arrays, with its convolutions replaced.
-
-    Values agree up to float rounding, gradients of any order too; forward-mode derivatives
-    (``jax.jvp``) of a replaced convolution do not exist.
-    """
-
-    @functools.wraps(function)
-    def replaced(*arguments: Any) -> Any:
-        program, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        outputs = core.jaxpr_as_fun(replace_convolutions(program))(*jax.tree.leaves(arguments))
-        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
-
-    return replaced  # pyright: ignore[reportReturnType]
-
-
-def replace_convolutions(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
-    """The same program with each convolution replaced that this file can replace."""
-    return program.replace(jaxpr=_replace(program.jaxpr))
-
-
-def _replace(jaxpr: core.Jaxpr) -> core.Jaxpr:
-    return jaxpr.replace(eqns=[new for eqn in jaxpr.eqns for new in _equations(eqn)])
-
-
-def _equations(eqn: core.JaxprEqn) -> list[core.JaxprEqn]:
-    if eqn.primitive in _ENTERED:
-        return [eqn.replace(params={name: _inside(value) for name, value in eqn.params.items()})]
-    if eqn.primitive is not primitives.conv_general_dilated_p or not _replaceable(eqn):
-        return [eqn]
-    program = jax.make_jaxpr(functools.partial(_any_layout, eqn.params))(
-        *(variable.aval for variable in eqn.invars)
-    ).jaxpr
-    names = dict(zip(program.invars, eqn.invars, strict=True))
-    names |= dict(zip(program.outvars, eqn.outvars, strict=True))
-
-    def named(variables: Sequence[Any]) -> list[Any]:
-        return [
-            variable if isinstance(variable, core.Literal) else names.get(variable, variable)
-            for variable in variables
-        ]
-
-    return [
-        each.replace(invars=named(each.invars), outvars=named(each.outvars))
-        for each in program.eqns
-    ]
-
-
-def _inside(value: Any) -> Any:
-    if isinstance(value, core.ClosedJaxpr):
-        return replace_convolutions(value)
-    if isinstance(value, core.Jaxpr):
-        return _replace(value)
-    return tuple(map(_inside, value)) if type(value) is tuple else value
-
-
-def _replaceable(eqn: core.JaxprEqn) -> bool:
+def replaceable(eqn: core.JaxprEqn) -> bool:
+    """Whether `any_layout` can stand for a convolution."""
     params = eqn.params
     shapes: list[Any] = [variable.aval for variable in (*eqn.invars, *eqn.outvars)]
     x, kernel, result = shapes
     return (
-        params["feature_group_count"] == params["batch_group_count"] == 1
-        and set(params["lhs_dilation"]) | set(params["rhs_dilation"]) <= {1}
+        params["batch_group_count"] == 1
         and all(side >= 0 for pair in params["padding"] for side in pair)
+        and (set(params["lhs_dilation"]) == {1} or _is_transposed(params, kernel.shape))
         and all(jnp.issubdtype(each.dtype, jnp.floating) for each in (x, kernel))
         and x.dtype == kernel.dtype == result.dtype
         and x.ndim > 2
@@ -152,25 +87,82 @@ def _replaceable(eqn: core.JaxprEqn) -> bool:
     )
 
 
-def _any_layout(params: dict[str, Any], x: Array, kernel: Array) -> Array:
+def _is_transposed(params: dict[str, Any], shape: tuple[int, ...]) -> bool:
+    """Whether it is the gradient of a convolution's images, which holds no negative padding."""
+    window = [shape[axis] for axis in params["dimension_numbers"].rhs_spec[2:]]
+    return set(params["window_strides"]) == {params["feature_group_count"]} == {1} and all(
+        before <= (reach - 1) * apart
+        for (before, _), reach, apart in zip(
+            params["padding"], window, params["rhs_dilation"], strict=True
+        )
+    )
+
+
+def any_layout(params: dict[str, Any], x: Array, kernel: Array) -> Array:
     """A convolution as JAX's primitive describes it, by way of channels-last."""
     spec = params["dimension_numbers"]
     batch, channels, *space = spec.lhs_spec
     x = _transposed(x, (batch, *space, channels))
     outputs, inputs, *window = spec.rhs_spec
     kernel = _transposed(kernel, (*window, inputs, outputs))
-    strides, padding, precision = (
-        tuple(params["window_strides"]),
-        tuple(map(tuple, params["padding"])),
-        params["precision"],
-    )
-    if math.prod(kernel.shape[:-2]) == 1 and not any(side for pair in padding for side in pair):
-        result = _product(x, kernel, strides, precision)
-    else:
-        result = convolution(strides, padding, precision, _batched_kernels.get())(x, kernel)
+    result = _channels_last(params)(x, kernel)
     batch, channels, *space = spec.out_spec
     places = (batch, *space, channels)
     return _transposed(result, tuple(places.index(axis) for axis in range(len(places))))
+
+
+def _channels_last(params: dict[str, Any]) -> Callable[[Array, Array], Array]:
+    moves = Moves(
+        tuple(params["window_strides"]),
+        tuple(map(tuple, params["padding"])),
+        tuple(params["rhs_dilation"]),
+    )
+    groups, precision = params["feature_group_count"], params["precision"]
+    spread = tuple(params["lhs_dilation"])
+    if groups == 1 == max(spread):
+        return lambda x, kernel: _plain(moves, precision, x, kernel)
+    as_it_is = functools.partial(xla, moves, precision, groups=groups, spread=spread)
+    if groups > 1:
+        return on_cpu(lambda x, kernel: _grouped(groups, moves, precision, x, kernel), as_it_is)
+    return on_cpu(lambda x, kernel: _upwards(spread, moves, precision, x, kernel), as_it_is)
+
+
+def _plain(moves: Moves, precision: Precision, x: Array, kernel: Array) -> Array:
+    if math.prod(kernel.shape[:-2]) == 1 and not any(map(any, moves.padding)):
+        return _product(x, kernel, moves.strides, precision)
+    return convolution(moves, precision, _batched_kernels.get())(x, kernel)
+
+
+def _grouped(groups: int, moves: Moves, precision: Precision, x: Array, kernel: Array) -> Array:
+    """On a CPU, a convolution of each group of channels alone."""
+    if kernel.shape[-2] == 1:
+        return cpu_forms.depthwise(moves)(x, kernel)
+    each = jnp.moveaxis(x.reshape(*x.shape[:-1], groups, -1), -2, 0)
+    kernels = jnp.moveaxis(kernel.reshape(*kernel.shape[:-1], groups, -1), -2, 0)
+    found = jax.vmap(functools.partial(_plain, moves, precision))(each, kernels)
+    return jnp.moveaxis(found, 0, -2).reshape(*found.shape[1:-1], kernel.shape[-1])
+
+
+def _upwards(
+    spread: tuple[int, ...], moves: Moves, precision: Precision, x: Array, kernel: Array
+) -> Array:
+    """On a CPU, a transposed convolution: its images are the gradient of one with strides."""
+    window = kernel.shape[:-2]
+    seen = [(reach - 1) * apart for reach, apart in zip(window, moves.dilation, strict=True)]
+    before = [reach - first for reach, (first, _) in zip(seen, moves.padding, strict=True)]
+    size = tuple(
+        (side - 1) * stride + 1 + sum(pad) - reach
+        for side, stride, pad, reach in zip(x.shape[1:-1], spread, moves.padding, seen, strict=True)
+    )
+    padding = tuple(
+        (first, (side - 1) * stride + 1 + reach - first - out)
+        for first, side, stride, reach, out in zip(
+            before, x.shape[1:-1], spread, seen, size, strict=True
+        )
+    )
+    back = Moves(spread, padding, moves.dilation)
+    flipped = jnp.flip(kernel, tuple(range(len(window)))).swapaxes(-2, -1)
+    return _x_gradient(size, back, precision, "grouped", x, flipped)
 
 
 def _transposed(x: Array, axes: tuple[int, ...]) -> Array:
@@ -191,16 +183,12 @@ def _product(x: Array, kernel: Array, strides: tuple[int, ...], precision: Preci
 
 @functools.cache
 def convolution(
-    strides: tuple[int, ...],
-    padding: Padding,
-    precision: Precision,
-    form: BatchedKernels = "grouped",
+    moves: Moves, precision: Precision, form: BatchedKernels = "grouped"
 ) -> Callable[[Array, Array], Array]:
     """A channels-last convolution that is fast in loops and under vmap, and so are its gradients.
 
     Args:
-      strides: of the window, one a spatial axis.
-      padding: zeros before and after, for each spatial axis.
+      moves: of the window.
       precision: of its products and of those of its gradients, wherever these are traced.
       form: of a batch of kernels on other devices than CPUs.
 
@@ -208,101 +196,113 @@ def convolution(
       A function of images ``[batch, *space, inputs]`` and a kernel ``[*window, inputs, outputs]``,
       differentiable in reverse any number of times.
     """
-    forward = _batchable(strides, padding, precision, form)
-    ones = (1,) * len(strides)
 
     def backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
         x, kernel = saved
         return x_gradient(gradient, kernel, x.shape[1:-1]), kernel_gradient(x, gradient, kernel)
 
     def x_gradient(gradient: Array, kernel: Array, size: tuple[int, ...]) -> Array:
-        spread = functools.partial(_x_gradient_of_spread, size, strides, padding, precision, form)
-        if set(strides) == {1}:
-            return spread(gradient, kernel)
-
-        def in_parts(gradient: Array, kernel: Array) -> Array:
-            return cpu_forms.input_gradient(
-                gradient,
-                kernel,
-                size,
-                strides,
-                padding,
-                lambda padding, *two: convolution(ones, padding, precision, form)(*two),
-            )
-
-        return lax.platform_dependent(gradient, kernel, cpu=in_parts, default=spread)
+        return _x_gradient(size, moves, precision, form, gradient, kernel)
 
     def kernel_gradient(x: Array, gradient: Array, kernel: Array) -> Array:
         window = kernel.shape[:-2]
-        of_spread = functools.partial(
-            _kernel_gradient_of_spread, window, strides, padding, precision, form
-        )
-        if not cpu_forms.columns_for_kernel(x, gradient, strides):
-            return of_spread(x, gradient)
+        as_convolution = functools.partial(_kernel_gradient, window, moves, precision, form)
+        if not cpu_forms.columns_for_kernel(x, gradient, moves):
+            return as_convolution(x, gradient)
 
         def of_columns(x: Array, gradient: Array) -> Array:
-            return cpu_forms.kernel_gradient(x, gradient, window, strides, padding, precision)
+            return cpu_forms.kernel_gradient(x, gradient, window, moves, precision)
 
         # The product of images and gradient is linear in each: its gradients are convolutions.
-        on_cpu = jax.custom_vjp(_looped(of_columns))
-        on_cpu.defvjp(
-            lambda x, gradient: (on_cpu(x, gradient), (x, gradient)),
+        in_turn = jax.custom_vjp(_looped(of_columns))
+        in_turn.defvjp(
+            lambda x, gradient: (in_turn(x, gradient), (x, gradient)),
             lambda saved, slope: (
                 x_gradient(saved[1], slope, saved[0].shape[1:-1]),
                 convolve(saved[0], slope),
             ),
         )
-        return lax.platform_dependent(x, gradient, cpu=on_cpu, default=of_spread)
+        return lax.platform_dependent(x, gradient, cpu=in_turn, default=as_convolution)
 
-    convolve = jax.custom_vjp(forward)
+    convolve = jax.custom_vjp(_batchable(moves, precision, form))
     # The rule calls what has the rule: gradients have gradients.
     convolve.defvjp(lambda x, kernel: (convolve(x, kernel), (x, kernel)), backward)
     return convolve
 
 
+def _x_gradient(
+    size: tuple[int, ...],
+    moves: Moves,
+    precision: Precision,
+    form: BatchedKernels,
+    gradient: Array,
+    kernel: Array,
+) -> Array:
+    """The gradient of images of this size."""
+    spread = functools.partial(_x_gradient_of_spread, size, moves, precision, form)
+    if not moves.strided or set(moves.dilation) != {1}:
+        return spread(gradient, kernel)
+
+    def in_parts(gradient: Array, kernel: Array) -> Array:
+        def convolve(padding: Padding, gradient: Array, parts: Array) -> Array:
+            return convolution(step_by_step(padding, moves.dilation), precision, form)(
+                gradient, parts
+            )
+
+        return cpu_forms.input_gradient(gradient, kernel, size, moves, convolve)
+
+    return lax.platform_dependent(gradient, kernel, cpu=in_parts, default=spread)
+
+
 def _x_gradient_of_spread(
     size: tuple[int, ...],
-    strides: tuple[int, ...],
-    padding: Padding,
+    moves: Moves,
     precision: Precision,
     form: BatchedKernels,
     gradient: Array,
     kernel: Array,
 ) -> Array:
     """The gradient of images of this size, as a convolution of the spread cotangent."""
-    spread = _spread(gradient, strides)
-    axes = range(len(size))
+    spread = _spread(gradient, moves.strides)
     sides = [
-        (
-            kernel.shape[axis] - 1 - padding[axis][0],
-            side - spread.shape[1 + axis] + padding[axis][0],
+        ((reach - 1) * apart - before, side - spread.shape[1 + axis] + before)
+        for axis, (side, reach, apart, (before, _)) in enumerate(
+            zip(size, kernel.shape, moves.dilation, moves.padding, strict=False)
         )
-        for axis, side in enumerate(size)
     ]
     spread, left = _cut(spread, sides)
-    flipped = jnp.flip(kernel, tuple(axes)).swapaxes(-2, -1)
-    return convolution((1,) * len(size), left, precision, form)(spread, flipped)
+    flipped = jnp.flip(kernel, tuple(range(len(size)))).swapaxes(-2, -1)
+    return convolution(step_by_step(left, moves.dilation), precision, form)(spread, flipped)
 
 
-def _kernel_gradient_of_spread(
+def _kernel_gradient(
     window: tuple[int, ...],
-    strides: tuple[int, ...],
-    padding: Padding,
+    moves: Moves,
     precision: Precision,
     form: BatchedKernels,
     x: Array,
     gradient: Array,
 ) -> Array:
-    """The gradient of a kernel with this window, whose window is the spread cotangent."""
-    spread = _spread(gradient, strides)
+    """The gradient of a kernel with this window: the cotangent is a window that sees images.
+
+    It sees the places where the kernel stood, and moves by the pixels that the kernel sees.
+    """
     sides = [
-        (before, reach + spread.shape[1 + axis] - x.shape[1 + axis] - 1 - before)
-        for axis, (reach, (before, _)) in enumerate(zip(window, padding, strict=True))
+        (before, (reach - 1) * apart + (count - 1) * stride + 1 - side - before)
+        for reach, apart, count, stride, side, (before, _) in zip(
+            window,
+            moves.dilation,
+            gradient.shape[1:-1],
+            moves.strides,
+            x.shape[1:-1],
+            moves.padding,
+            strict=True,
+        )
     ]
     x, left = _cut(x, sides)
     # Channels become the batch, and the batch the channels that are summed over.
-    found = convolution((1,) * len(window), left, precision, form)(
-        jnp.swapaxes(x, 0, -1), jnp.moveaxis(spread, 0, -2)
+    found = convolution(Moves(moves.dilation, left, moves.strides), precision, form)(
+        jnp.swapaxes(x, 0, -1), jnp.moveaxis(gradient, 0, -2)
     )
     return jnp.moveaxis(found, 0, -2)
 
@@ -342,17 +342,34 @@ def _cut(x: Array, padding: Sequence[tuple[int, int]]) -> tuple[Array, Padding]:
     return x, tuple((max(low, 0), max(high, 0)) for low, high in padding)
 
 
+def xla(
+    moves: Moves,
+    precision: Precision,
+    x: Array,
+    kernel: Array,
+    groups: int = 1,
+    spread: tuple[int, ...] | None = None,
+) -> Array:
+    """XLA's own channels-last convolution."""
+    space = "".join(chr(ord("0") + axis) for axis in range(x.ndim - 2))
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        moves.strides,
+        moves.padding,
+        spread,
+        moves.dilation,
+        (f"N{space}C", f"{space}IO", f"N{space}C"),
+        groups,
+        precision=precision,
+    )
+
+
 def _batchable(
-    strides: tuple[int, ...], padding: Padding, precision: Precision, form: BatchedKernels
+    moves: Moves, precision: Precision, form: BatchedKernels
 ) -> Callable[[Array, Array], Array]:
     """The convolution alone, whose kernel may be batched by vmap."""
-    space = "".join(chr(ord("0") + axis) for axis in range(len(strides)))
-    numbers = (f"N{space}C", f"{space}IO", f"N{space}C")
-
-    def plain(x: Array, kernel: Array) -> Array:
-        return lax.conv_general_dilated(
-            x, kernel, strides, padding, dimension_numbers=numbers, precision=precision
-        )
+    plain = functools.partial(xla, moves, precision)
 
     def convolve(x: Array, kernel: Array) -> Array:
         if not cpu_forms.columns_for_value(x, kernel):
@@ -360,7 +377,7 @@ def _batchable(
         return lax.platform_dependent(
             x,
             kernel,
-            cpu=lambda x, kernel: cpu_forms.value(x, kernel, strides, padding, precision),
+            cpu=lambda x, kernel: cpu_forms.value(x, kernel, moves, precision),
             default=plain,
         )
 
@@ -380,7 +397,7 @@ def _batchable(
         xs = x if x_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
         each = {
             "grouped": plain,
-            "products": lambda x, kernel: of_windows(x, kernel, strides, padding, precision),
+            "products": lambda x, kernel: of_windows(x, kernel, moves, precision),
         }[form]
         return lax.platform_dependent(
             xs, kernel, cpu=loop_over_kernels, default=jax.vmap(each)
@@ -389,9 +406,7 @@ def _batchable(
     return batched
 
 
-def of_windows(
-    x: Array, kernel: Array, strides: tuple[int, ...], padding: Padding, precision: Precision
-) -> Array:
+def of_windows(x: Array, kernel: Array, moves: Moves, precision: Precision) -> Array:
     """A channels-last convolution as one product of matrices: a window of an image is a row.
 
     Slices gather the windows: one for each place in the window, or one for each place where the
@@ -399,11 +414,11 @@ def of_windows(
     image and stand in few places, copies as much as the convolution.
     """
     window = kernel.shape[:-2]
-    space = places(x.shape[1:-1], window, strides, padding)
+    space = places(x.shape[1:-1], window, moves)
     if math.prod(window) <= math.prod(space):
-        windows = jnp.stack(by_offset(x, window, strides, padding), axis=-2)
+        windows = jnp.stack(by_offset(x, window, moves), axis=-2)
     else:
-        windows = jnp.stack(by_place(x, window, strides, padding), axis=1)
+        windows = jnp.stack(by_place(x, window, moves), axis=1)
     outputs = kernel.shape[-1]
     rows, columns = windows.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs)
     product = lax.dot(rows, columns, precision=precision)

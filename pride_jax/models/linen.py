@@ -12,7 +12,7 @@ from jaxtyping import Array, DTypeLike, Float, Shaped
 
 from pride_jax.errors import ConfigError
 from pride_jax.models.calls import FLAGS, check_parameters, checked, modes, modes_of_call
-from pride_jax.models.convolutions import with_own_gradients
+from pride_jax.models.replacing import with_own_gradients
 from pride_jax.types import Key, Model, Params
 
 
@@ -24,7 +24,7 @@ def from_linen(
     - The module is told whether it trains by the arguments of its ``__call__``, or by its own
       fields, that are named as one of `calls.FLAGS` (``train``, ``deterministic``, …).
       `Model.train` gives its key to the stream ``dropout``.
-    - Convolutions are replaced by ones that train fast in loops, see `convolutions`.
+    - Convolutions and max-pooling are replaced by ones that train fast, see `replacing`.
     - Outputs are float32.
 
     Args:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Shaped
 
 from pride_jax.errors import ConfigError
 from pride_jax.models.calls import Modes, check_parameters, checked, joined, modes_of_call
-from pride_jax.models.convolutions import replace_convolutions
+from pride_jax.models.replacing import replace_layers
 from pride_jax.types import Key, Model, Params
 
 Path = tuple[Any, ...]
@@ -49,7 +49,7 @@ def from_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
       named as one of `calls.FLAGS` is passed too.
     - Variables that are no parameters are constants: their values are those of
       ``make(nnx.Rngs(0))``, whatever the key of the parameters.
-    - Convolutions are replaced by ones that train fast in loops, see `convolutions`.
+    - Convolutions and max-pooling are replaced by ones that train fast, see `replacing`.
     - Outputs are float32.
 
     Args:
@@ -131,7 +131,7 @@ def _run(
     *,
     training: bool,
 ) -> Float[Array, "batch ..."]:
-    """Calls the module, its convolutions replaced, and checks what it does with its variables."""
+    """Calls the module, its layers replaced, and checks what it does with its variables."""
     given = dict(traversals.flatten_mapping(params))
     parameters = [given[path] for path in structure.parameters]
     arguments = [*parameters, *_as(parameters, constants), *streams, inputs]
@@ -151,7 +151,7 @@ def _run(
             "The model draws random numbers also when it is evaluated, expected only in training: "
             "let its random layers follow `deterministic`, as nnx.Dropout does"
         )
-    run = core.jaxpr_as_fun(replace_convolutions(program.replace(jaxpr=jaxpr)))
+    run = core.jaxpr_as_fun(replace_layers(program.replace(jaxpr=jaxpr)))
     return run(*(each for each, used in zip(arguments, needed, strict=True) if used))[0]
 
 

@@ -58,8 +58,7 @@ class Setting:
 
     Attributes:
       torch: a Python interpreter that has PyTorch and NumPy, if not this one.
-      networks: any of ``lenet``, ``resnet`` and ``depthwise``, whose convolutions have no form of
-        their own on a CPU yet: a step of it takes seconds.
+      networks: any of ``lenet``, ``resnet`` and ``depthwise``.
       images: a step.
       steps: of each client in a round.
       clients: in the round.
@@ -67,7 +66,7 @@ class Setting:
     """
 
     torch: Path = Path(sys.executable)
-    networks: tuple[Network, ...] = ("lenet", "resnet")
+    networks: tuple[Network, ...] = ("lenet", "resnet", "depthwise")
     images: int = 50
     steps: int = 5
     clients: int = 2

@@ -140,8 +140,8 @@ class _Stage:
         self.processes[name].wait()
 
     def last_line(self, name: str) -> str:
-        """Of what it has said."""
-        return self.log(name).read_text().splitlines()[-1]
+        """Of what it has said; places without the folder of this rehearsal."""
+        return self.log(name).read_text().splitlines()[-1].replace(f"{self.folder}/", "")
 
     def rounds(self) -> int:
         """How many are over."""

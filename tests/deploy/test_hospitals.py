@@ -15,6 +15,7 @@ from federation import wait_until
 from pages import ROOT, blocks, commands_of
 
 from pride_jax.deploy.bundle import read_bundle
+from pride_jax.deploy.finishing import MODEL
 from pride_jax.deploy.processes import free_ports
 from pride_jax.runs.load import load
 
@@ -106,9 +107,19 @@ def test_hospitals_follow_the_page_and_everybody_ends_with_the_model(tmp_path):
         roles |= {name: joins(name) for name in ("hospital-1", "hospital-2")}
         served = start("serve", [*told(serve), "--resume"])
         assert "round" in run(told(status))
+        # One misses the end, and receives the model later, as its last line says.
+        wait_until(lambda: len(rows.read_text().splitlines()) > 4)
+        late = "hospital-2"
+        roles[late].send_signal(signal.SIGTERM)
+        roles.pop(late).wait()
         ends = time.monotonic() + 300
         assert served.wait(ends - time.monotonic()) == 0
         for process in roles.values():
+            assert process.wait(max(1, ends - time.monotonic())) == 0
+        assert not (tmp_path / late / MODEL).exists()
+        roles[late] = joins(late)
+        served = start("serve", [*told(serve), "--resume"])
+        for process in (served, roles[late]):
             assert process.wait(max(1, ends - time.monotonic())) == 0
     finally:
         for process in (*roles.values(), served):
