@@ -24,12 +24,12 @@ PROTOCOLS = {
     "none": "floats in the clear",
     "two_servers": "two servers",
     "lattice(two_servers)": "two servers, keys apart",
-    "masking": "masking",
-    "lattice(masking)": "masking, keys apart",
-    "bfv": "BFV",
-    "paillier": "Paillier",
-    "lattice(paillier)": "Paillier, keys apart",
-    "threshold_paillier": "threshold Paillier",
+    "masking-active": "masking-active",
+    "lattice(masking-active)": "masking, keys apart",
+    "bfv-4096": "BFV",
+    "paillier-3072": "Paillier",
+    "lattice(paillier-3072)": "Paillier, keys apart",
+    "threshold-3072": "threshold Paillier",
 }
 """By their names in ``rounds.json``, from the fewest roles that must be trusted with everything."""
 NOISES = {"none": "no noise", "gaussian": "Gaussian", "skellam": "Skellam shares"}
@@ -148,7 +148,7 @@ def protections(results: Path) -> Iterator[Protection]:
             yield Protection(name, "hiding", without.accuracy, cost(results, protocol, "none"))
     for noise in made:
         if noise.mechanism == "skellam" and noise.epsilon == _BOTH_AT and _is_timed(results):
-            for protocol in ("two_servers", "threshold_paillier"):
+            for protocol in ("two_servers", "threshold-3072"):
                 name = f"{PROTOCOLS[protocol]}, ε = {noise.epsilon:g}"
                 yield Protection(name, "both", noise.accuracy, cost(results, protocol, "skellam"))
 

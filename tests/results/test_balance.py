@@ -6,7 +6,7 @@ import pytest
 from pride_jax.files import write_json
 from results.balance import study as balance
 
-SECONDS = {"two_servers": 0.5, "threshold_paillier": 19.5}
+SECONDS = {"two_servers": 0.5, "threshold-3072": 19.5}
 
 
 def accuracy(epsilon, values):
