@@ -24,7 +24,7 @@ PROTOCOLS = {
     "none": "floats in the clear",
     "two_servers": "two servers",
     "lattice(two_servers)": "two servers, keys apart",
-    "masking-active": "masking-active",
+    "masking-active": "masking",
     "lattice(masking-active)": "masking, keys apart",
     "bfv-4096": "BFV",
     "paillier-3072": "Paillier",
