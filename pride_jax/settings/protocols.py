@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pride_jax import settings as config
 from pride_jax.aggregation.key_files import KeyFiles
-from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
+from pride_jax.aggregation.lattice.parameters import LONGEST_KEY, SHORTEST_KEY
 from pride_jax.aggregation.protocols.plain import plain
 from pride_jax.aggregation.secure_sum import Public, Secret, SecureSum
 from pride_jax.engine.cores import cores
@@ -71,15 +71,15 @@ def with_key_apart(settings: config.Aggregation, protocol: SecureSum, length: in
       length: of an update.
 
     Raises:
-      ConfigError: keys are to be apart from updates that are no longer.
+      ConfigError: keys are to be apart from updates that no key is shorter than.
     """
     is_cheaper = settings.protocol in CHEAPER and length > LONGEST_KEY
     if settings.key_apart == "never" or not (is_cheaper or settings.key_apart == "always"):
         return protocol
-    if length <= LONGEST_KEY:
+    if length <= SHORTEST_KEY:
         raise ConfigError(
             f"aggregation.key_apart='always' with {length} values in an update: expected "
-            f"'where_cheaper' or 'never', since a key has up to {LONGEST_KEY}"
+            f"'where_cheaper' or 'never', since a key has at least {SHORTEST_KEY}"
         )
     from pride_jax.aggregation.protocols.lattice import lattice
 

@@ -1,99 +1,104 @@
-"""Privacy, accuracy and time in one matrix: how updates are added against what noise they carry."""
+"""What each protection costs: accuracy under every noise, seconds and bytes through every protocol.
+
+What a protocol adds is the same integers, so that accuracy depends on the noise alone; seconds and
+bytes depend on the protocol, and on whether clients' integers carry shares of noise, not on ε.
+"""
 
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from pride_jax.files import read_json
-from pride_jax.reporting.markdown import mean_and_deviation, table
+from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from pride_jax.reporting.metrics import Row
-from results.provenance import made_by
+from results.provenance import made_by, sources
+from results.redo import steps_table
 from results.rows import only
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "none": "floats in the clear",
-    "masking": "masking",
-    "bfv": "BFV",
-    "paillier": "Paillier",
-    "threshold": "threshold Paillier",
+    "two_servers": "two servers",
+    "lattice(two_servers)": "two servers, keys apart",
+    "masking-active": "masking",
+    "lattice(masking-active)": "masking, keys apart",
+    "bfv-4096": "BFV",
+    "paillier-3072": "Paillier",
+    "lattice(paillier-3072)": "Paillier, keys apart",
+    "threshold-3072": "threshold Paillier",
 }
-_NOISES = {"none": "no noise", "gaussian": "Gaussian", "skellam": "Skellam shares"}
+"""By their names in ``rounds.json``, from the fewest roles that must be trusted with everything."""
+NOISES = {"none": "no noise", "gaussian": "Gaussian", "skellam": "Skellam shares"}
 _TIMED = {"none": "none", "gaussian": "none", "skellam": "skellam"}
 """Mechanism -> that of the rounds that were timed: Gaussian noise is one vector, added to a sum."""
-_STAGES = ("train", "protect", "combine", "open")
-_CLEAR = "clipped to 0.1"
-_HIDDEN = {
-    "masking": "masked integers",
-    "bfv": "ciphertext, BFV",
-    "paillier": "ciphertext, Paillier 3072",
-    "threshold": "ciphertext, Paillier 3072",
-}
-"""View of `attack.py inversion` that is what an aggregator receives of a client; with `threshold`,
-too, it is a ciphertext of Paillier's."""
 
 
-class Column(NamedTuple):
+class Noise(NamedTuple):
     """What noise the sum carries.
 
     Attributes:
       mechanism: ``none``, ``gaussian`` or ``skellam``.
-      epsilon: of the whole run; None without noise.
+      epsilon: that was asked for, of the whole run; None without noise.
+      spent: of that; None without noise.
       accuracies: of each seed.
-      noise_multiplier: of the plan; 0 without noise.
       audited: the median lower bound on ε of its audits; None without noise.
     """
 
     mechanism: str
     epsilon: float | None
+    spent: float | None
     accuracies: list[float]
-    noise_multiplier: float
     audited: float | None
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over seeds."""
+        return statistics.fmean(self.accuracies)
 
 
 class Cost(NamedTuple):
-    """What a round of a protocol costs, with one mechanism.
+    """What a round of a protocol costs.
 
     Attributes:
-      protocol: as in a config.
-      mechanism: ``none``, ``gaussian`` or ``skellam``.
-      seconds: of each stage; ``train`` alone where the device adds floats.
-      bytes: a client sends.
+      seconds: of a processor, of everybody: medians.
+      bytes: that a client sends.
     """
 
-    protocol: str
-    mechanism: str
-    seconds: dict[str, float]
+    seconds: float
     bytes: float
 
-    @property
-    def total(self) -> float:
-        """Seconds of a round."""
-        return sum(self.seconds.values())
+
+Kind = Literal["nothing", "noise", "hiding", "both"]
 
 
-def columns(results: Path) -> Iterator[Column]:
-    """From no noise to the most."""
+class Protection(NamedTuple):
+    """A row of the picture."""
+
+    name: str
+    kind: Kind
+    accuracy: float
+    cost: Cost
+
+
+def noises(results: Path) -> Iterator[Noise]:
+    """From no noise to the most, by mechanism."""
     audits = read_json(results / "balance" / "audit.json")["audits"]
-    for mechanism in _NOISES:
+    for mechanism in NOISES:
         runs = read_json(results / "balance" / "accuracy" / mechanism / "sweep.json")["runs"]
         for target in dict.fromkeys(map(_target, runs)):
             alike = [run for run in runs if _target(run) == target]
-            first = alike[0]
             bounds = [
                 statistics.median(row["bound"] for row in audit["rows"])
                 for audit in audits
                 if _claimed(audit) == (mechanism, target)
             ]
-            yield Column(
-                mechanism,
-                first["epsilon"],
-                [run["test_accuracy"] for run in alike],
-                first["noise_multiplier"] or 0.0,
-                bounds[0] if bounds else None,
-            )
+            accuracies = [run["test_accuracy"] for run in alike]
+            audited = bounds[0] if bounds else None
+            yield Noise(mechanism, target, alike[0].get("epsilon"), accuracies, audited)
 
 
 def _claimed(audit: Row) -> tuple[str, float | None]:
@@ -106,171 +111,239 @@ def _target(run: Row) -> float | None:
     return None if target == "None" else float(target)
 
 
-def costs(results: Path) -> list[Cost]:
-    """Of every protocol and mechanism that were run."""
-    found = []
-    for mechanism, timed in _TIMED.items():
-        runs = read_json(results / "balance" / "stages" / timed / "sweep.json")["runs"]
-        for run in runs:
-            stages = run["seconds_by_stage"] or {"train": run["seconds_per_round"]}
-            # Quantising waits for the device, which trains meanwhile.
-            seconds = {name: stages.get(name, 0.0) for name in _STAGES}
-            protocol = run["settings"]["aggregation.protocol"]
-            found.append(Cost(protocol, mechanism, seconds, run["bytes_per_client_round"]))
-    return found
+def cost(results: Path, protocol: str, mechanism: str) -> Cost:
+    """Of a round through that protocol, whose sum carries that noise.
+
+    Training is timed with a sum in the clear, the place of which the protocol's sum takes.
+    """
+    rows, timed = read_json(results / "balance" / "rounds.json")["rows"], _TIMED[mechanism]
+    row = only(rows, protocol=protocol, mechanism=timed)
+    seconds = statistics.median(row["train"]) + _median(row, "seconds")
+    if protocol != "none":
+        seconds -= _median(only(rows, protocol="plain", mechanism=timed), "seconds")
+    return Cost(seconds, _median(row, "bytes"))
 
 
-def decibels(results: Path) -> dict[tuple[str, str], float]:
-    """(protocol, mechanism) -> PSNR of a digit that the aggregator reconstructs from a message."""
-    rows = read_json(results / "attacks" / "inversion.json")["rows"]
-    seen: dict[str, float] = {}
-    for row in rows:
-        if row["model"] == "2nn" and row["attack"] == "all units":
-            seen[row["view"]] = row["psnr_median"]
-    found = {("none", name): seen[_CLEAR] for name in ("none", "gaussian")}
-    for protocol, view in _HIDDEN.items():
-        found |= {(protocol, name): seen[view] for name in _NOISES}
-    return found
+def _is_timed(results: Path) -> bool:
+    """Whether sums with shares of noise were."""
+    rows = read_json(results / "balance" / "rounds.json")["rows"]
+    return any(row["mechanism"] == "skellam" for row in rows)
+
+
+def _median(row: Row, name: str) -> float:
+    return statistics.median(each[name] for each in row["sums"])
+
+
+def protections(results: Path) -> Iterator[Protection]:
+    """The rows of the picture: nothing, noise, hiding, and both."""
+    made = list(noises(results))
+    (without,) = (noise for noise in made if noise.mechanism == "none")
+    clear = cost(results, "none", "none")
+    yield Protection("nothing", "nothing", without.accuracy, clear)
+    for noise in made:
+        if noise.mechanism == "gaussian":
+            yield Protection(f"noise, ε = {noise.epsilon:g}", "noise", noise.accuracy, clear)
+    for protocol, name in PROTOCOLS.items():
+        if protocol != "none":
+            yield Protection(name, "hiding", without.accuracy, cost(results, protocol, "none"))
+    for noise in made:
+        if noise.mechanism == "skellam" and noise.epsilon == _BOTH_AT and _is_timed(results):
+            for protocol in ("two_servers", "threshold-3072"):
+                name = f"{PROTOCOLS[protocol]}, ε = {noise.epsilon:g}"
+                yield Protection(name, "both", noise.accuracy, cost(results, protocol, "skellam"))
+
+
+_BOTH_AT = 3.0
+"""ε of the rows that show noise in hidden updates."""
 
 
 def setting(results: Path) -> str:
-    """The sentence on the federation, and on what audits and decibels are measured with."""
-    sweep = read_json(results / "balance" / "accuracy" / "none" / "sweep.json")
-    config, sent = sweep["config"], costs(results)[0].bytes
+    """The sentence on the federation, the rounds that were timed, and the audits."""
+    config = read_json(results / "balance" / "accuracy" / "none" / "sweep.json")["config"]
+    measured = read_json(results / "balance" / "rounds.json")
+    clear = only(measured["rows"], protocol="none")
+    turns = min(len(row["sums"]) for row in measured["rows"] if row is not clear)
     ((canaries, confidence),) = {
         (audit["setting"]["canaries"], audit["setting"]["confidence"])
         for audit in read_json(results / "balance" / "audit.json")["audits"]
     }
-    rows = read_json(results / "attacks" / "inversion.json")["rows"]
-    guess = only(rows, model="2nn", attack="all units", view=_CLEAR)["psnr_of_mean_image"]
     return (
         f"{config['partition']['clients']:,} clients of two classes each, "
-        f"{config['cohort']['size']} a round, {sent // 4:,.0f} parameters, "
+        f"{config['cohort']['size']} a round, {clear['sums'][0]['bytes'] / 4:,.0f} parameters, "
         f"{config['aggregation']['bits']}-bit integers, δ = {config['privacy']['delta']:g}, "
-        f"{config['rounds']} rounds. Audits have {canaries:,} canaries and {confidence:.0%} "
-        f"confidence. Guessing the mean image has {guess:.1f} dB.\n"
+        f"{config['rounds']} rounds. Costs are medians of {turns} sums of each protocol, on "
+        f"{measured['environment']['cores']} core. Audits have {canaries:,} canaries and "
+        f"{confidence:.0%} confidence.\n"
     )
 
 
-def matrix(results: Path) -> str:
-    """Every protocol with every noise: accuracy, ε, audit, time, bytes, what a message shows."""
-    known, shown = {(each.protocol, each.mechanism): each for each in costs(results)}, []
-    seen = decibels(results)
-    for column in columns(results):
-        for protocol, name in _PROTOCOLS.items():
-            cost = known.get((protocol, column.mechanism))
-            if cost is None:
-                continue
-            shown.append(
-                [
-                    _named(column),
-                    name,
-                    _accuracy(column),
-                    "–" if column.audited is None else f"{column.audited:.2f}",
-                    *(f"{cost.seconds[stage]:.2f}" for stage in _STAGES),
-                    f"**{cost.total:.2f}**",
-                    f"{cost.bytes:,.0f}",
-                    f"{seen[protocol, column.mechanism]:.1f}",
-                ]
-            )
-    header = ["noise, ε", "protocol", "test accuracy", "ε by audit, at least"]
-    header += [*_STAGES, "seconds a round", "bytes a client", "dB from a message"]
-    return table(header, shown)
+def accuracy(results: Path) -> str:
+    """A line for every noise."""
+    made = list(noises(results))
+    lines = [
+        [
+            NOISES[noise.mechanism],
+            "∞" if noise.epsilon is None else f"{noise.epsilon:g}",
+            "–" if noise.spent is None else f"{noise.spent:.3g}",
+            mean_and_deviation(noise.accuracy, statistics.stdev(noise.accuracies), 4),
+            f"{100 * (noise.accuracy - made[0].accuracy):+.2f}" if noise.epsilon else "",
+            "–" if noise.audited is None else f"{noise.audited:.2f}",
+        ]
+        for noise in made
+    ]
+    header = ["noise", "ε asked for", "spent", "test accuracy", "points", "ε by audit, at least"]
+    return table(header, lines)
+
+
+def protocols(results: Path) -> str:
+    """A line for every protocol: without shares of noise, and with them."""
+    clear, lines = cost(results, "none", "none"), []
+    for protocol, name in PROTOCOLS.items():
+        without = cost(results, protocol, "none")
+        line = [
+            name,
+            f"`{protocol}`",
+            rounded(without.seconds),
+            f"{rounded(without.seconds / clear.seconds)} ×",
+            f"{without.bytes / 1000:.1f}",
+        ]
+        if protocol == "none" or not _is_timed(results):
+            lines.append([*line, "–", "–"])
+            continue
+        shared = cost(results, protocol, "skellam")
+        lines.append([*line, rounded(shared.seconds), f"{shared.bytes / 1000:.1f}"])
+    header = ["hidden by", "", "processor seconds a round", "", "kB a client and round"]
+    return table([*header, "seconds with Skellam shares", "kB"], lines)
 
 
 def in_short(results: Path) -> str:
-    """A line for every noise: accuracy, audit, and the seconds of a round of each protocol."""
-    known = {(each.protocol, each.mechanism): each for each in costs(results)}
-    rows = []
-    for column in columns(results):
-        of_protocols = (known.get((name, column.mechanism)) for name in _PROTOCOLS)
-        rows.append(
-            [
-                _named(column),
-                _accuracy(column),
-                "–" if column.audited is None else f"{column.audited:.2f}",
-                *("–" if cost is None else f"{cost.total:.2f}" for cost in of_protocols),
-            ]
-        )
-    header = ["noise, ε", "test accuracy", "ε by audit, at least"]
-    return table([*header, *(f"{name}, s a round" for name in _PROTOCOLS.values())], rows)
-
-
-def _named(column: Column) -> str:
-    epsilon = "∞" if column.epsilon is None else f"{column.epsilon:.3g}"
-    return f"{_NOISES[column.mechanism]}, {epsilon}"
-
-
-def _accuracy(column: Column) -> str:
-    values = column.accuracies
-    return mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 4)
-
-
-def trade_offs(results: Path) -> Figure:
-    """Accuracy against ε, and against the seconds and bytes that hiding costs."""
-    figure = Figure(figsize=(11.5, 4.4), layout="constrained")
-    privacy, time, size = figure.subplots(1, 3, sharey=True)
-    made, known = list(columns(results)), costs(results)
-    for number, mechanism in enumerate(("gaussian", "skellam")):
-        alike = [column for column in made if column.mechanism == mechanism]
-        privacy.plot(
-            [column.epsilon for column in alike],
-            [statistics.fmean(column.accuracies) for column in alike],
-            "o-" if mechanism == "gaussian" else "s--",
-            color=f"C{number}",
-            label=_NOISES[mechanism],
-        )
-    (without,) = (column for column in made if column.mechanism == "none")
-    level = statistics.fmean(without.accuracies)
-    privacy.axhline(level, color="0.4", linestyle=":", label="no noise")
-    privacy.set(xscale="log", xlabel="ε of the run (client level)", ylabel="test accuracy")
-    ticks = sorted({round(column.epsilon) for column in made if column.epsilon is not None})
-    privacy.set_xticks(ticks, [str(tick) for tick in ticks])
-    privacy.minorticks_off()
-    privacy.legend(frameon=False, fontsize=8, loc="lower right")
-    shades = {column[:2]: f"C{number}" for number, column in enumerate(made)}
-    for column in made:
-        for cost in known:
-            if cost.mechanism == column.mechanism:
-                style = {
-                    "marker": _MARKERS[cost.protocol],
-                    "color": shades[column[:2]],
-                    # Hollow where the aggregator reads each client's update.
-                    "fillstyle": "none" if cost.protocol == "none" else "full",
-                    "linestyle": "",
-                }
-                height = statistics.fmean(column.accuracies)
-                time.plot(cost.total, height, **style)
-                size.plot(cost.bytes, height, **style)
-    time.set(xscale="log", xlabel="seconds a round, two cores")
-    time.set_xticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
-    time.minorticks_off()
-    size.set(xscale="log", xlabel="kilobytes a client and round")
-    size.set_xticks([20_000, 50_000, 100_000, 200_000], ["20", "50", "100", "200"])
-    size.minorticks_off()
-    for column in made:
-        time.plot([], [], "_", color=shades[column[:2]], markeredgewidth=3, label=_named(column))
-    for protocol, name in _PROTOCOLS.items():
-        time.plot([], [], _MARKERS[protocol], color="0.4", label=name)
-    for axes in (privacy, time, size):
-        axes.grid(alpha=0.3)
-    figure.legend(
-        *time.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=6,
-        fontsize=8,
-        frameon=False,
+    """The picture's rows."""
+    lines = [
+        [
+            each.name,
+            f"{each.accuracy:.2%}",
+            rounded(each.cost.seconds),
+            f"{each.cost.bytes / 1000:.0f}",
+        ]
+        for each in protections(results)
+    ]
+    return table(
+        ["protection", "test accuracy", "processor seconds a round", "kB a client and round"], lines
     )
+
+
+COLOURS: dict[Kind, str] = {
+    "nothing": "0.35",
+    "noise": "#c4560f",
+    "hiding": "#1f6fb4",
+    "both": "#7b3294",
+}
+_HEADS: dict[Kind, str] = {
+    "nothing": "",
+    "noise": "Noise: the models tell less",
+    "hiding": "Hiding: updates are added unread",
+    "both": "Both",
+}
+_GAP = 1.35
+"""Rows that a heading takes, with the space above it."""
+
+
+def costs(results: Path) -> Figure:
+    """What each protection costs in accuracy, seconds and bytes, a row each."""
+    rows = list(protections(results))
+    heights, heads = _places(rows)
+    figure = Figure(figsize=(10, 6.2), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.15, 1.15))
+    values = (
+        [100 * row.accuracy for row in rows],
+        [row.cost.seconds for row in rows],
+        [row.cost.bytes / 1000 for row in rows],
+    )
+    titles = ("Test accuracy, %", "Processor seconds a round", "kB a client and round")
+    told = ("{:.1f}".format, rounded, rounded)
+    for axes, title, numbers, say in zip(panels, titles, values, told, strict=True):
+        _panel(axes, rows, heights, numbers, say)
+        axes.set_title(title, fontsize=11, loc="left")
+    accuracy_, *logarithmic = panels
+    lowest, highest = min(values[0]), max(values[0])
+    room = highest - lowest
+    accuracy_.set_xlim(lowest - 0.35 * room, highest + 0.45 * room)
+    for axes, numbers in zip(logarithmic, values[1:], strict=True):
+        axes.set_xscale("log")
+        axes.set_xlim(min(numbers) / 2, max(numbers) * 6)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+    accuracy_.set_yticks(heights, [row.name for row in rows], fontsize=10)
+    for label, row in zip(accuracy_.get_yticklabels(), rows, strict=True):
+        label.set_color(COLOURS[row.kind])
+    for kind, height in heads.items():
+        accuracy_.annotate(
+            _HEADS[kind],
+            (0, height),
+            xytext=(-6, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=10,
+            fontweight="bold",
+            color=COLOURS[kind],
+        )
+    accuracy_.set_ylim(heights[-1] - 0.6, heights[0] + 0.6)
     return figure
 
 
-_MARKERS = {"none": "o", "masking": "D", "bfv": "P", "paillier": "s", "threshold": "^"}
+def _places(rows: list[Protection]) -> tuple[list[float], dict[Kind, float]]:
+    """Where each row and each heading is, downwards."""
+    heights: list[float] = []
+    heads: dict[Kind, float] = {}
+    below = 0.0
+    for row in rows:
+        if row.kind not in heads and _HEADS[row.kind]:
+            below -= _GAP
+            heads[row.kind] = below + 1
+        heights.append(below)
+        below -= 1
+    return heights, heads
 
 
-PICTURES = {"trade_offs.png": trade_offs}
+def _panel(
+    axes: Axes, rows: list[Protection], heights: list[float], numbers: list[float], say
+) -> None:
+    """A dot a row, on a line from what nothing costs."""
+    nothing = numbers[0]
+    axes.axvline(nothing, color="0.8", linewidth=1, zorder=0)
+    for row, height, number in zip(rows, heights, numbers, strict=True):
+        colour = COLOURS[row.kind]
+        axes.plot([nothing, number], [height, height], color=colour, linewidth=2, zorder=1)
+        axes.plot(number, height, "o", color=colour, markersize=6, zorder=2)
+        # A fall is told on the left of its dot, so that no line runs through the number.
+        left = number < nothing
+        axes.annotate(
+            say(number),
+            (number, height),
+            xytext=(-7 if left else 7, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=9,
+            # What costs nothing is told faintly.
+            color=colour if number != nothing or row.kind == "nothing" else "0.6",
+        )
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=9)
+
+
+PICTURES = {"costs.png": costs}
 TABLES = {
     "setting": setting,
-    "matrix": matrix,
+    "accuracy": accuracy,
+    "protocols": protocols,
     "in short": in_short,
-    "made by": made_by("balance"),
+    "steps": steps_table("balance"),
+    "sources": sources("balance/rounds.json", "balance/audit.json"),
+    "made by": made_by("balance/accuracy"),
 }

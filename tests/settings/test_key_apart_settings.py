@@ -2,7 +2,7 @@
 
 import pytest
 
-from pride_jax.aggregation.lattice.parameters import LONGEST_KEY
+from pride_jax.aggregation.lattice.parameters import LONGEST_KEY, SHORTEST_KEY
 from pride_jax.errors import ConfigError
 from pride_jax.settings.experiment import Aggregation
 from pride_jax.settings.protocols import CHEAPER, build_secure_sum, with_key_apart
@@ -30,9 +30,9 @@ def test_others_do_not_by_themselves(protocol: str) -> None:
 def test_where_it_is_asked_for(protocol: str) -> None:
     asked = {"protocol": protocol, "key_apart": "always"}
     direct = build_secure_sum(Aggregation(protocol)).name
-    assert name(LONGEST_KEY + 1, **asked) == f"lattice({direct})"
-    with pytest.raises(ConfigError, match=r"key_apart='always' with 83 values"):
-        name(83, **asked)
+    assert name(SHORTEST_KEY + 1, **asked) == f"lattice({direct})"
+    with pytest.raises(ConfigError, match=r"key_apart='always' with 2048 values"):
+        name(SHORTEST_KEY, **asked)
 
 
 @pytest.mark.parametrize("protocol", ["none", "plain", "bfv"])

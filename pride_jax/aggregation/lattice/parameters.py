@@ -37,8 +37,8 @@ VARIANCE = 2 * 4.5**2
 LARGEST_BITS = {2048: 53, 4096: 106, 8192: 214}
 """Degree -> the most that log2 q may be, for 128 bits of security (ePrint 2024/463)."""
 
-LONGEST_KEY = max(LARGEST_BITS)
-"""The most coefficients that a key has."""
+SHORTEST_KEY, LONGEST_KEY = min(LARGEST_BITS), max(LARGEST_BITS)
+"""The fewest and the most coefficients that a key has."""
 
 FAILURE = 2.0**-40
 """At least the probability that any coefficient of a summed error leaves its bound."""
