@@ -59,7 +59,9 @@ def by_offset(x: Array, window: Sequence[int], moves: Moves, fill: float = 0.0) 
     @jax.custom_vjp
     def cut(x: Array) -> list[Array]:
         counts = places(x.shape[1:-1], window, moves)
-        reached = [(count - 1) * stride + 1 for count, stride in zip(counts, moves[0], strict=True)]
+        reached = [
+            (count - 1) * stride + 1 for count, stride in zip(counts, moves.strides, strict=True)
+        ]
         pixels = (
             range(0, reach * apart, apart)
             for reach, apart in zip(window, moves.dilation, strict=True)

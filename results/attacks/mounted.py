@@ -4,6 +4,7 @@
 """
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +161,9 @@ def mounted(attack: Attack, remedied: bool) -> dict[str, Any]:
       PrideError: it was refused without its remedy.
     """
     start, got, refused = time.perf_counter(), 0.0, None
-    with MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory() as home, MonkeyPatch.context() as patch:
+        # Roles have keys: what an attack leaves goes with it.
+        patch.setattr(tempfile, "tempdir", home)
         try:
             got = attack.mount(patch, remedied)
         except PrideError as error:

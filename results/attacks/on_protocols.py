@@ -33,8 +33,7 @@ import test_t3_masking as masking
 def decrypts_what_it_adds(patch: MonkeyPatch, remedied: bool) -> float:
     """Of packed Paillier with one holder, and with two of three."""
     if not remedied:
-        zeros = lambda n, seed, count: [mpz(0)] * count  # noqa: E731
-        patch.setattr(packed_paillier, "blinds", zeros)
+        patch.setattr(packed_paillier, "blinds", lambda n, seed, count: [mpz(0)] * count)
     found = []
     for name in ("paillier", "threshold"):
         party = ciphertexts.party_of_name(name)

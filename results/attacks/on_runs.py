@@ -52,7 +52,7 @@ from test_two_servers import masked_in
 
 
 def folder(patch: MonkeyPatch) -> Path:
-    """An empty one, for roles that nobody pulls the plug of."""
+    """An empty one, gone after the attack, for roles that nobody pulls the plug of."""
     patch.setattr(os, "fsync", lambda _: None)
     return Path(tempfile.mkdtemp(prefix="threats"))
 
@@ -66,16 +66,14 @@ def server(patch: MonkeyPatch) -> ActiveServer:
 
 def without_books(patch: MonkeyPatch) -> None:
     """Everybody serves whatever is asked."""
-    enter = lambda rules, books, round_: Books(round_ + 1, 1, 1)  # noqa: E731
-    patch.setattr(memory, "enter", enter)
+    patch.setattr(memory, "enter", lambda rules, books, round_: Books(round_ + 1, 1, 1))
 
 
 def silences_the_others(patch: MonkeyPatch, remedied: bool) -> float:
     """By a model of NaN, which they train to zeros."""
     asking, victim = server(patch), models.VICTIM
     if not remedied:
-        as_sent = lambda _, content: np.frombuffer(content, "<f4")  # noqa: E731
-        patch.setattr(roles, "_model", as_sent)
+        patch.setattr(roles, "_model", lambda _, content: np.frombuffer(content, "<f4"))
     about, nan = asking.about(0, PARTIES), models.nan(asking)
     sent = [asking.train(p, about, asking.params if p == victim else nan) for p in PARTIES]
     return part(asking.open(about, sent), vector(victim, asking.length))

@@ -171,11 +171,11 @@ def measure(config: Experiment, setting: Setting, write: Callable[[Any], None]) 
         for chosen, keys in dealt:
             row = {"mechanism": mechanism, "protocol": chosen.name, "train": of.seconds, "sums": []}
             turns.append((row, simulate(chosen, of.terms, keys, os.urandom)))
-        for turn in range(setting.turns):
+        rows += [row for row, _ in turns]
+        for _ in range(setting.turns):
             for row, aggregator in turns:
                 row["sums"].append(take_turn(aggregator, of))
                 print(mechanism, row["protocol"], row["sums"][-1], flush=True)
-            rows += [row for row, _ in turns if turn == 0]
             write(rows)
 
 

@@ -81,7 +81,7 @@ def test_gradients_have_gradients():
 
         return jax.jit(jax.grad(lambda x: jnp.sum(first(x) ** 2)))(x)
 
-    pool = lambda x: nnx.max_pool(x, (2, 2), (2, 2))  # noqa: E731
+    pool = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
     np.testing.assert_allclose(second(with_own_gradients(pool)), second(pool), rtol=1e-6)
 
 
