@@ -1,7 +1,8 @@
 """Max-pooling whose gradient is fast on CPUs.
 
 XLA's CPU backend scatters the gradient of ``lax.reduce_window`` window by window. There, slices
-that are compared take a fifth of its time, forward and backward. Other devices have XLA's own.
+that are compared take less time, forward and backward (``scripts/benchmark.py convolutions`` tells
+how much less). Other devices have XLA's own.
 """
 
 import functools
