@@ -9,6 +9,7 @@ from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from results.iris import study as iris
 from results.mcmahan import study as mcmahan
 from results.privacy.plots import PUBLISHED
+from results.provenance import without_commit
 from results.rows import only
 from results.sights import (
     who_learns_what,
@@ -153,4 +154,5 @@ TABLES = {
     "who learns what": who_learns_what,
     "who learns what in short": who_learns_what_in_short,
     "of scores who learns what": who_learns_what_of_scores,
+    "unknown sources": without_commit,
 }
