@@ -22,7 +22,6 @@ GONE = {
     "35f542137cfeefc046e1799512514a573a75d8d5",
     "7b0cdf763fea1fc5df11543e92713af586eba099",
     "aba564280a66c2495b476ff11bd3e7bd05bfade0",
-    "d4cae31e97881e2aac7aa24131b1f7e566e8db30",
 }
 """Commits that made numbers, of branches that are gone."""
 
