@@ -17,7 +17,8 @@ FIGURE = re.compile(
     rf"|\b(?:{_WORD})[ -](?:{_UNIT}|times {_COMPARED})"
     rf"|\b{_PART} (?:of [^,;:]{{0,30}}\b(?:time|seconds|bytes)\b|faster|slower|longer|less|more)"
     r"|\btwice as (?:fast|slow)"
-    r"|\b(?:after|within) [\d.]+ rounds",
+    r"|\b(?:after|within) [\d.]+ rounds"
+    r"|\btakes? (?:about |around |some )?an? (?:second|minute|hour)\b",
     re.IGNORECASE,
 )
 """Integers that count clients, digits or bits are settings, and ``5×5`` is a shape."""
