@@ -17,7 +17,7 @@ FIGURE = re.compile(
     rf"|\b(?:{_WORD})[ -](?:{_UNIT}|times {_COMPARED})"
     rf"|\b{_PART} (?:of [^,;:]{{0,30}}\b(?:time|seconds|bytes)\b|faster|slower|longer|less|more)"
     r"|\btwice as (?:fast|slow)"
-    r"|\b(?:after|within) [\d.]+ rounds"
+    r"|\b(?:after|within|in) [\d.]+ rounds|\b\d[\d.]* rounds to\b|\b[\d,]+,\d{3} bytes"
     r"|\btakes? (?:about |around |some )?an? (?:second|minute|hour)\b",
     re.IGNORECASE,
 )

@@ -25,11 +25,9 @@ from results.studies import with_tables
 
 TEXT = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 """Tokens; from Python 3.12 on, f-strings are some of their own."""
-ANYWHERE = {
-    "1%": "the rate of false alarms at which attacks are told, and tolerances of searches",
-    "97%": "McMahan et al.'s target for the 2NN",
-    "99%": "McMahan et al.'s target for the CNN",
-}
+IN_CODE = {"1%"}
+"""The rate of false alarms at which attacks are told, and tolerances of searches."""
+TARGETS = {"97%": "McMahan et al.'s target of the 2NN", "99%": "of the CNN"}
 QUICKLY = {10.0: "ten minutes"}[QUICK]
 """On any page of results: which steps are marked."""
 REHEARSAL = read_json(RESULTS / "deploy" / "rehearsal.json")["setting"]
@@ -59,7 +57,9 @@ ALLOWED = {
     "pride_jax/sweeps/together.py": {
         "half of a scan's seconds": "the reason for a choice, with how it was measured"
     },
-    "results/study.py": {"98%": "what the original work planned"},
+    "results/mcmahan/README.md": TARGETS,
+    "results/mcmahan/study.py": TARGETS,
+    "results/study.py": {"98%": "what the original work planned"} | TARGETS,
 }
 """By file: each figure in words, and why it may stand there."""
 
@@ -88,11 +88,11 @@ def of_code(text):
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
         if token.type in TEXT
     ]
-    return _found(FIGURE, "\n".join(words))
+    return _found(FIGURE, "\n".join(words)) - IN_CODE
 
 
 def _found(pattern, text):
-    return {each.group() for each in pattern.finditer(flat(text))} - ANYWHERE.keys()
+    return {each.group() for each in pattern.finditer(flat(text))}
 
 
 def allowed(path):
@@ -121,7 +121,13 @@ MEASURED = [
     *("A round takes 0.98 s.", "A round takes 12 s.", "It takes 3.9 times XLA's.", "13 µs a value"),
     *("The table has 27 MB.", "three minutes on two cores", "test accuracy 95.57%", "AUC 0.767"),
     *("a sixth of ``nnx.max_pool``'s time", "twice as fast as the others", "a third faster"),
-    *("ten times as fast", "97.2% after 16.5 rounds", "99 per cent\nof 40\nseconds", "8,990× less"),
+    *(
+        "ten times as fast",
+        "97% after 39 rounds",
+        "39 rounds to the target",
+        "99 per cent\nof 40\nseconds",
+        "8,990× less",
+    ),
 ]
 
 
