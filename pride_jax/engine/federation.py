@@ -11,6 +11,7 @@ from jaxtyping import Array
 from pride_jax.data.federated import FederatedData
 from pride_jax.engine.cohort import Clients, CohortResult, train_cohort
 from pride_jax.engine.contribution import Encode
+from pride_jax.engine.local import numbers_read
 from pride_jax.engine.memory import default_chunk
 from pride_jax.engine.rounds import Algorithm, ServerState
 from pride_jax.engine.server import Server, client_weights
@@ -73,7 +74,8 @@ def chunk_of(federation: Federation, mesh: Mesh, chunk: int | None) -> int:
     if chunk is not None:
         expect_whole("chunk", chunk)
     slots = -(-federation.server.plan.sampler.slots // mesh.shape["clients"])
-    return min(chunk or default_chunk(federation.server.length, mesh), slots)
+    read = numbers_read(federation.data, federation.clients.extent)
+    return min(chunk or default_chunk(federation.server.length, read, mesh), slots)
 
 
 def states_in(federation: Federation, mesh: Mesh) -> States:

@@ -1,6 +1,7 @@
 """A client's loop over its own batches, whatever it does with each."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -48,6 +49,11 @@ def extent_of(sizes: Int[np.ndarray, "clients"], batch_size: int) -> Extent:
     batch_size = min(batch_size, longest)
     steps = num_batches(sizes[sizes > 0], batch_size)
     return Extent(longest, batch_size, int(steps.max()), bool((steps == steps.max()).all()))
+
+
+def numbers_read(data: FederatedData, extent: Extent) -> int:
+    """How many numbers a client's batch has."""
+    return extent.batch_size * math.prod(data.inputs.shape[1:])
 
 
 def num_batches(size: Any, batch_size: int) -> Any:

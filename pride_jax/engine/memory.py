@@ -90,22 +90,23 @@ _COPIES = 3
 """Of the parameters, for each client of a chunk: XLA, compiling for an H100, takes 2.1 to 2.9."""
 
 
-def default_chunk(parameters: int, mesh: Mesh) -> int:
+def default_chunk(parameters: int, read: int, mesh: Mesh) -> int:
     """Clients to vmap together where the user names no number.
 
     On a CPU, measured from 83 to 1,663,370 parameters: many small clients together, one at a time
-    where the chunk's parameters would leave the cache. On a GPU, as many as fit with their
-    parameters, gradients and updates into half of the memory that is free. The other half is for
-    what layers keep for their gradients; where that is too little, `within_memory` halves the
+    where the chunk's parameters and batches would leave the cache. On a GPU, as many as fit with
+    their parameters, gradients and updates into half of the memory that is free. The other half is
+    for what layers keep for their gradients; where that is too little, `within_memory` halves the
     chunk. Not measured on a GPU.
 
     Args:
       parameters: of the model.
+      read: numbers of a client's batch.
       mesh: the devices, which hold the data.
     """
     device = mesh.local_devices[0]
     if device.platform == "cpu":
-        return min(64, max(1, 2**16 // parameters))
+        return min(64, max(1, 2**16 // (parameters + read)))
     free = bytes_of(mesh) - (device.memory_stats() or {}).get("bytes_in_use", 0)
     return max(1, free // 2 // (_COPIES * 4 * parameters))
 

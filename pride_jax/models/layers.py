@@ -1,27 +1,9 @@
-"""Layers of the networks here that Flax does not have, or not as fast."""
+"""A layer of the networks here that Flax has otherwise."""
 
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
-
-
-def max_pool_2x2(
-    x: Float[Array, "batch height width channels"],
-) -> Float[Array, "batch half_height half_width channels"]:
-    """The largest of each 2×2 block, stride 2; tied values share the gradient.
-
-    On a CPU, forward and backward take less time than ``nnx.max_pool``'s.
-
-    Raises:
-      ValueError: a side of the image is odd.
-    """
-    batch, height, width, channels = x.shape
-    if height % 2 or width % 2:
-        raise ValueError(f"Expected images with even sides, got {height}×{width}: pad them first")
-    blocks = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    rows = jnp.maximum(blocks[:, :, 0], blocks[:, :, 1])
-    return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
 class Conv(nnx.Module):

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pride_jax.errors import ConfigError
-from pride_jax.models.layers import Conv, max_pool_2x2
+from pride_jax.models.layers import Conv
 from pride_jax.models.modules import from_module
 from pride_jax.types import Model
 from pride_jax.validated import expect, expect_whole
@@ -62,8 +62,8 @@ class CNN(nnx.Module):
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch outputs"]:
         """Logits of images."""
-        x = max_pool_2x2(nnx.relu(self.conv1(x)))
-        x = max_pool_2x2(nnx.relu(self.conv2(x)))
+        x = nnx.max_pool(nnx.relu(self.conv1(x)), (2, 2), (2, 2))
+        x = nnx.max_pool(nnx.relu(self.conv2(x)), (2, 2), (2, 2))
         x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
         return self.logits(x)
 

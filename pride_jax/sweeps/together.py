@@ -15,9 +15,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from pride_jax.data.federated import FederatedData
+from pride_jax.engine.local import extent_of, numbers_read
 from pride_jax.engine.memory import default_chunk, within_memory
 from pride_jax.engine.rounds import RoundInfo, ServerState
 from pride_jax.errors import ConfigError, PrideError
+from pride_jax.methods.method import WHOLE
 from pride_jax.reporting.metrics import Row
 from pride_jax.reporting.sweep_terminal import Going
 from pride_jax.runs.experiment import Asked, Trained, run_in_steps
@@ -145,8 +147,10 @@ def _program(runs: Sequence[tuple[Planned, Prepared]]) -> Train:
     first = ready[0]
     shared, varied = _divided([simulated_of(prepared).data for prepared in ready])
     mesh = build.build_mesh(first.config.engine)
-    chunk = first.config.engine.chunk or default_chunk(first.length, mesh)
     shapes = _shapes_only(ready)
+    extent = extent_of(np.asarray(shapes.sizes), first.config.client.batch_size or WHOLE)
+    read = numbers_read(shapes, extent)
+    chunk = first.config.engine.chunk or default_chunk(first.length, read, mesh)
     compiled = within_memory(functools.partial(_trainer, first, shapes, mesh), chunk)
 
     def train(

@@ -47,6 +47,17 @@ def test_value_and_gradient_are_flaxs_own(window, strides, padding, seed: int):
     assert_same_bits(functools.partial(pool, padding=sides), x)  # pyright: ignore
 
 
+@pytest.mark.parametrize("size", [(4, 6, 16), (5, 7, 16), (4, 6, 3)])
+def test_windows_side_by_side_are_not_scattered_on_any_device(size):
+    def loss(x):
+        return jnp.sum(jnp.sin(nnx.max_pool(x, (2, 3), (2, 3))))
+
+    x = draw(3, 2, *size)
+    assert_same_bits(functools.partial(nnx.max_pool, window_shape=(2, 3), strides=(2, 3)), x)
+    gradient = jax.jit(jax.grad(with_own_gradients(loss)))
+    assert "select_and_scatter" not in gradient.lower(x).as_text()
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_windows_of_other_axes_and_precisions(dtype):
     x = draw(0, 2, 3, 6, 6, 4).astype(dtype)
