@@ -19,7 +19,6 @@ OF_OTHERS = {
 """Numbers that no commit of this code made, and what did."""
 GONE = {
     "2753b6857227fd3b6afc17c1664e5fc0dc0337ac",
-    "35f542137cfeefc046e1799512514a573a75d8d5",
     "7b0cdf763fea1fc5df11543e92713af586eba099",
     "aba564280a66c2495b476ff11bd3e7bd05bfade0",
 }

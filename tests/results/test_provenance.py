@@ -65,7 +65,6 @@ def test_a_file_is_told_as_far_as_it_says(tmp_path, numbers, said):
 
 MISSES = {
     *("attacks/membership.json", "benchmarks/engine_2nn.json", "benchmarks/engine_under_load.json"),
-    *("correlated/banded.json", "correlated/blt.json", "correlated/independent.json"),
     *("deploy/engine/before.json", "encryption/ckks.json"),
     *("encryption/key_apart.json", "encryption/lattice.json"),
     *("encryption/mnist_ten_party_direct.json", "first_curves/cifar_resnet/"),
