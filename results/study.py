@@ -8,8 +8,8 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from results.iris import study as iris
 from results.mcmahan import study as mcmahan
+from results.privacy.geyer import with_noise
 from results.privacy.plots import PUBLISHED
-from results.privacy.populations import with_noise
 from results.redo import steps_table
 from results.rows import only
 from results.sights import (

@@ -16,7 +16,7 @@ from pride_jax.privacy.plan import Plan
 from pride_jax.runs.budget import finite
 from pride_jax.settings.build import build_dataset, build_partition, build_plan
 from pride_jax.settings.files import load_config
-from results.privacy.populations import CLIENTS, with_noise
+from results.privacy.geyer import CLIENTS, with_noise
 
 _RESULTS = Path(__file__).parents[1]
 _PARAMETERS = 5010

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from results.privacy.populations import with_noise, without_noise
+from results.privacy.geyer import with_noise, without_noise
 
 PUBLISHED = {"K = 100": (8.0, 0.78), "K = 1,000": (8.0, 0.92), "K = 10,000": (8.0, 0.96)}
 """Geyer et al. (2017), table 1."""

@@ -8,8 +8,8 @@ from typing import Any
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from pride_jax.reporting.metrics import Row
+from results.privacy.geyer import CLIENTS, with_noise, without_noise
 from results.privacy.plots import PUBLISHED
-from results.privacy.populations import CLIENTS, with_noise, without_noise
 
 _MECHANISMS = {
     "encrypted": "Skellam shares",
