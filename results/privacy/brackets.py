@@ -1,6 +1,6 @@
 """ε of random plans, and of corners, beside the bracket of an accountant that was written apart.
 
-``python -m results.privacy.brackets`` writes ``brackets.json``, plan by plan, and goes on where it
+``python -m results.privacy.brackets FILE`` writes JSON, plan by plan, and goes on where it
 was ended. The tests do the same for a few plans.
 """
 
@@ -37,11 +37,10 @@ EACH = 5
 INTEGERS = Integers(100, 8)
 
 
-def main() -> None:
+def main(path: Path) -> None:
     """Brackets every plan and writes the file."""
     sys.path.insert(0, str(FOLDER.parents[1] / "tests" / "privacy"))
     bracket_of = importlib.import_module("described").bracket_of
-    path = FOLDER / "brackets.json"
     done = {str(row["plan"]): row for row in read_json(path)["rows"]} if path.exists() else {}
     epsilon(_plan(full(9), Gaussian(9.0, Floats()), 1, 1e-3))
     rows = []
@@ -205,4 +204,4 @@ def _blt(noise: float) -> Mechanism:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
