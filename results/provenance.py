@@ -88,9 +88,14 @@ def without_commit(results: Path) -> str:
 
 
 def unknown(results: Path) -> Iterator[tuple[str, str]]:
-    """Each JSON file that numbers of this code are in, and what its commit lacks, if anything."""
+    """Each JSON file that numbers of this code are in, and what its commit lacks, if anything.
+
+    Files of folders in folders of a study's part are that part.
+    """
     for path in sorted([*results.rglob("*.json"), *results.rglob("*.jsonl")]):
         name = str(path.relative_to(results))
+        if name.count("/") > 3:
+            name = f"{'/'.join(name.split('/')[:2])}/"
         if (path.parent / "env.json").exists():
             yield f"{name.rpartition('/')[0]}/", _lacking(read_json(path.parent / "env.json"))
         elif path.suffix == ".jsonl":

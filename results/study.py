@@ -8,8 +8,10 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from results.iris import study as iris
 from results.mcmahan import study as mcmahan
+from results.privacy.geyer import with_noise
 from results.privacy.plots import PUBLISHED
 from results.provenance import without_commit
+from results.redo import steps_table
 from results.rows import only
 from results.sights import (
     who_learns_what,
@@ -78,7 +80,7 @@ def _ten_parties(results: Path) -> list[list[str]]:
 
 def _private(results: Path) -> list[list[str]]:
     rows, groups = [], read_json(results / "privacy" / "groups.json")["rows"]
-    for name, sweep in read_json(results / "privacy" / "accuracy.json")["with_noise"].items():
+    for name, sweep in with_noise(results).items():
         target = sweep["config"]["privacy"]["epsilon"]
         runs = [run for run in sweep["runs"] if float(run["settings"]["privacy.epsilon"]) == target]
         values = [100 * run["test_accuracy"] for run in runs]
@@ -151,6 +153,14 @@ TABLES = {
     "headline": headline,
     "speed": speed,
     "leaks": leaks,
+    "steps": steps_table(
+        "digits_ten_party",
+        "mnist_2nn_iid",
+        "mnist_2nn_shards",
+        "mnist_cnn_shards",
+        "mnist_six_party",
+        "mnist_ten_party_encrypted",
+    ),
     "who learns what": who_learns_what,
     "who learns what in short": who_learns_what_in_short,
     "of scores who learns what": who_learns_what_of_scores,

@@ -9,6 +9,7 @@ from results.benchmarks import (
     scale_tables,
 )
 from results.provenance import sources
+from results.redo import steps_table
 
 PICTURES = {"growth.png": scale_plots.growth, "ways.png": scale_plots.ways}
 TABLES = {
@@ -20,6 +21,7 @@ TABLES = {
         "benchmarks/gpu_schedule.json",
         "benchmarks/peers.json",
     ),
+    "steps": steps_table("benchmarks"),
     "engine setting": engine.setting,
     "engine speed": engine.speed,
     "engine memory": engine.memory,

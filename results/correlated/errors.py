@@ -1,6 +1,6 @@
 """How large the noise of a model is at equal privacy, by the matrix that correlates the noise.
 
-    python -m results.correlated.errors     # reads oracle.json, writes errors.json
+    python -m results.correlated.errors FILE     # reads oracle.json, writes the file
 
 Everything is computed from whole matrices, not drawn: the error of a mechanism is
 |A C^(-1)|_F / √rounds, of a model after a round in the root of the mean over rounds, times the
@@ -9,6 +9,7 @@ Gaussian mechanism of sensitivity 1 at (ε, δ).
 """
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,9 @@ def _toeplitz(first: Float64[np.ndarray, "rounds"]) -> Matrix:
     return scipy.linalg.toeplitz(first, np.zeros(ROUNDS))
 
 
-def main() -> None:
+def main(path: Path) -> None:
     """Computes and writes."""
-    folder = Path(__file__).parent
-    oracle = read_json(folder / "oracle.json")
+    oracle = read_json(Path(__file__).with_name("oracle.json"))
     rows = [
         {
             "setting": {"server": name_of(workload), "mechanism": name},
@@ -118,8 +118,8 @@ def main() -> None:
         "jax_privacy": oracle["jax_privacy"],
         "rows": rows,
     }
-    write_json(folder / "errors.json", found | {"environment": environment()})
+    write_json(path, found | {"environment": environment()})
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -6,7 +6,8 @@ from typing import Any
 
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
-from results.provenance import sources
+from results.provenance import made_by, sources
+from results.redo import steps_table
 
 _SERVERS = {
     "0 constant": "sums",
@@ -37,7 +38,7 @@ def errors(results: Path) -> str:
 
 
 def _runs(results: Path, name: str) -> list[dict[str, Any]]:
-    return read_json(results / "correlated" / f"{name}.json")["runs"]
+    return read_json(results / "correlated" / name / "sweep.json")["runs"]
 
 
 def accuracies(results: Path) -> str:
@@ -69,12 +70,9 @@ def accuracies(results: Path) -> str:
 
 PICTURES = {}
 TABLES = {
-    "sources": sources(
-        "correlated/errors.json",
-        "correlated/blt.json",
-        "correlated/banded.json",
-        "correlated/independent.json",
-    ),
+    "sources": sources("correlated/errors.json"),
+    "made by": made_by("correlated"),
+    "steps": steps_table("correlated"),
     "errors": errors,
     "accuracies": accuracies,
 }

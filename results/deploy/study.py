@@ -6,6 +6,7 @@ from pathlib import Path
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import table
 from results.provenance import made_by
+from results.redo import steps_table
 
 _RUNS = {"iris": "Iris, two parties", "six_party": "MNIST, six parties"}
 
@@ -103,5 +104,6 @@ TABLES = {
     "messages": messages,
     "answers": answers,
     "rehearsed": rehearsed,
+    "steps": steps_table("deploy"),
     "made by": made_by("deploy"),
 }

@@ -1,6 +1,6 @@
 """A million sums of hidden values under random terms, every one compared with the plain sum.
 
-    PYTHONPATH=. python results/encryption/lattice_sums.py > results/encryption/lattice_sums.json
+    python -m results.encryption.lattice_sums
 
 Keys and errors are drawn from the operating system's generator, terms and values from NumPy's with
 a seed. A third of the vectors hold only the largest value, or only the least.

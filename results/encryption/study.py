@@ -1,7 +1,8 @@
 """Encryption: what adding updates unseen costs."""
 
 from results.encryption import choice, lattice_tables, plots, rounds, tables, threats
-from results.provenance import sources
+from results.provenance import made_by, sources
+from results.redo import steps_table
 
 PICTURES = {"client_costs.png": plots.client_costs, "stages.png": plots.stage_costs}
 TABLES = {
@@ -11,13 +12,12 @@ TABLES = {
         "encryption/masking.json",
         "encryption/corruption.json",
         "encryption/ckks.json",
-        "encryption/mnist_ten_party_compared.json",
-        "encryption/mnist_ten_party_direct.json",
-        "encryption/mnist_cnn_encrypted.json",
         "encryption/key_apart.json",
         "encryption/lattice.json",
         "encryption/lattice_sums.json",
     ),
+    "made by": made_by("encryption"),
+    "steps": steps_table("encryption"),
     "setting": tables.setting,
     "a parameter": tables.costs,
     "beside Paillier": tables.beside_paillier,

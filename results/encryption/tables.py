@@ -157,7 +157,7 @@ def training(results: Path) -> str:
     """Seconds a round in training, by protocol, and whether all end with the same parameters."""
     lines = []
     for name, model in _RUNS.items():
-        sweep = read_json(results / "encryption" / f"{name}.json")
+        sweep = read_json(results / "encryption" / name / "sweep.json")
         for run in sweep["runs"]:
             protocol = _protocol_of(sweep["config"]["aggregation"], run["settings"])
             rounds = str(sweep["config"]["rounds"])

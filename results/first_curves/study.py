@@ -6,6 +6,7 @@ from pride_jax.files import read_json
 from pride_jax.reporting import metrics
 from pride_jax.reporting.markdown import rounded, table
 from results.provenance import made_by
+from results.redo import steps_table
 
 _STUDY = "first_curves"
 _WHOSE = ("groups", "clients")
@@ -40,4 +41,4 @@ def curves(results: Path) -> str:
 
 
 PICTURES = {}
-TABLES = {"curves": curves, "made by": made_by(_STUDY)}
+TABLES = {"curves": curves, "steps": steps_table(_STUDY), "made by": made_by(_STUDY)}

@@ -11,6 +11,7 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.over_seeds import over_seeds
 from results.provenance import made_by
+from results.redo import steps_table
 
 ORIGINAL_ACCURACY, ORIGINAL_SECONDS = 0.967, 50
 """Of the original work, two parties, every weight encrypted by itself."""
@@ -145,5 +146,6 @@ TABLES = {
     "three parties": first_three,
     "process": process,
     "scatter": scatter,
+    "steps": steps_table("iris"),
     "made by": made_by("iris"),
 }

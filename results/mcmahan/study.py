@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import table
 from results.provenance import made_by
+from results.redo import steps_table
 
 _CLIENTS = 100
 _FRACTIONS = {1: "one client", 10: "0.1", 20: "0.2", 50: "0.5", 100: "1"}
@@ -203,6 +204,7 @@ TABLES = {
     "rounds of the 2NN": rounds_of_2nn,
     "rounds of the CNN": rounds_of_cnn,
     "learning rates": rates_of_2nn,
+    "steps": steps_table("mcmahan"),
     "2NN made by": made_by("mcmahan/2nn"),
     "CNN made by": made_by("mcmahan/cnn_iid"),
     "learning rates made by": made_by("mcmahan/rates"),

@@ -7,6 +7,7 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from pride_jax.reporting.metrics import Row
 from results.provenance import made_by
+from results.redo import steps_table
 
 _SHARED = {"fedavg": "FedAvg", "scaffold": "SCAFFOLD"}
 _PERSONAL = {"fedavg": "FedAvg", "fedper": "FedPer", "ditto": "Ditto"}
@@ -109,5 +110,6 @@ TABLES = {
     "tuning": tuning,
     "protocols": protocols,
     "held out": held_out,
+    "steps": steps_table("methods"),
     "made by": made_by("methods"),
 }

@@ -1,12 +1,13 @@
 """Releases of one plan with a client and without, told apart as a black box: by what comes out.
 
-``python -m results.privacy.black_box`` writes ``black_box.json``. Normal numbers in floats are few
+``python -m results.privacy.black_box FILE`` writes JSON. Normal numbers in floats are few
 far from 0: 2^23 in all, none of them beyond 5.5 deviations. A client that moves every value by a
 little then makes releases that cannot be made without the client, whatever ε says. The attack
 needs no knowledge of the generator: it looks at many releases without the client, and counts later
 ones that are beyond all of them, and that hold a far value which one of them held.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,7 +136,7 @@ def row(name: str, release: Releases, releases: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(path: Path) -> None:
     """Looks at every noise and writes the file."""
     plan = plan_of()
     noises = {
@@ -148,10 +149,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     told = {"config": CONFIG, "parameters": PARAMETERS, "far": FAR}
     noise = {"noise_multiplier": plan.mechanism.noise_multiplier}
-    write_json(
-        _HERE / "black_box.json", {"environment": environment(), **told, **noise, "rows": rows}
-    )
+    write_json(path, {"environment": environment(), **told, **noise, "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -1,7 +1,7 @@
 """ε of random plans, and of corners, beside the bracket of an accountant that was written apart.
 
-``python -m results.privacy.brackets`` writes ``brackets.json``, plan by plan, and goes on where it
-was ended at the same commit. The tests do the same for a few plans.
+``python -m results.privacy.brackets FILE`` writes JSON, plan by plan, and goes on where it was
+ended at the same commit. The tests do the same for a few plans.
 """
 
 import importlib
@@ -37,11 +37,11 @@ EACH = 5
 INTEGERS = Integers(100, 8)
 
 
-def main() -> None:
+def main(path: Path) -> None:
     """Brackets every plan and writes the file."""
     sys.path.insert(0, str(FOLDER.parents[1] / "tests" / "privacy"))
     bracket_of = importlib.import_module("described").bracket_of
-    path, here = FOLDER / "brackets.json", environment()
+    here = environment()
     begun = read_json(path) if path.exists() else {"environment": here, "rows": []}
     if begun["environment"]["git_commit"] != here["git_commit"]:
         begun = {"environment": here, "rows": []}
@@ -208,4 +208,4 @@ def _blt(noise: float) -> Mechanism:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

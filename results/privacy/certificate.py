@@ -1,11 +1,12 @@
 """Skellam noise against the Gaussian noise that costs no less: the theorem of `dominance`, checked.
 
-``python -m results.privacy.certificate`` writes ``certificate.json``: for each variance the steps
+``python -m results.privacy.certificate FILE`` writes JSON: for each variance the steps
 h(m + 1) − h(m) of the normal scores of the distribution's steps, out to 30 standard deviations. The
 largest is that of the Gaussian noise whose variance dominates all shifts, so all shapes of updates.
 """
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,13 @@ from pride_jax.files import write_json
 from pride_jax.privacy.mechanisms.dominance import gaussian_variance
 from pride_jax.runs.environment import environment
 
-FOLDER = Path(__file__).parent
 VARIANCES = [4.0, 5.0, 6.0, 8.0, *(round(10 ** (k / 4), 2) for k in range(4, 25))]
 
 
-def main() -> None:
+def main(path: Path) -> None:
     """Checks every variance and writes the file."""
     rows = [row(variance) for variance in VARIANCES]
-    write_json(FOLDER / "certificate.json", {"environment": environment(), "rows": rows})
+    write_json(path, {"environment": environment(), "rows": rows})
     for each in rows:
         print(*(f"{value:.8g}" for value in each.values()))
         assert each["certified"] > each["claimed"]
@@ -65,4 +65,4 @@ def normal_steps(ratios: np.ndarray, far: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -1,14 +1,15 @@
-"""ε for all the clients together that hold one digit: ``python -m results.privacy.groups``.
+"""ε for all the clients together that hold one digit: ``python -m results.privacy.groups FILE``.
 
-Needs MNIST, of which the configs' own partitions say how many clients hold a digit. Writes
-``groups.json`` beside this file.
+Needs MNIST, of which the configs' own partitions say how many clients hold a digit. Reads the
+sweeps in ``accuracy/`` and writes the file.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from pride_jax.data.partition import most_holders
-from pride_jax.files import read_json, write_json
+from pride_jax.files import write_json
 from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
@@ -16,17 +17,17 @@ from pride_jax.runs.budget import finite
 from pride_jax.runs.environment import environment
 from pride_jax.settings.build import build_dataset, build_partition, build_plan
 from pride_jax.settings.files import load_config
+from results.privacy.geyer import CLIENTS, with_noise
 
-_HERE = Path(__file__).parent
+_RESULTS = Path(__file__).parents[1]
 _PARAMETERS = 5010
-_CONFIGS = {"K = 100": "k100", "K = 1,000": "k1000", "K = 10,000": "k10000"}
 
 
-def main() -> None:
-    """Computes what ``accuracy.json`` promises of a digit."""
+def main(path: Path) -> None:
+    """Computes what the sweeps promise of a digit."""
     rows = []
-    for name, sweep in read_json(_HERE / "accuracy.json")["with_noise"].items():
-        config = load_config(_HERE.parents[1] / "configs" / f"mnist_dp_{_CONFIGS[name]}.py")
+    for name, sweep in with_noise(_RESULTS).items():
+        config = load_config(_RESULTS.parent / "configs" / f"mnist_dp_{CLIENTS[name]}.py")
         # Whose each digit is does not depend on its features.
         config = replace(config, data=replace(config.data, features="pixels"))
         partition = build_partition(config, build_dataset(config))
@@ -49,8 +50,8 @@ def main() -> None:
                     "epsilon_of_holders": together,
                 }
             )
-    write_json(_HERE / "groups.json", {"environment": environment(), "rows": rows})
+    write_json(path, {"environment": environment(), "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

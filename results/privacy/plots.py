@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pride_jax.files import read_json
+from results.privacy.geyer import with_noise, without_noise
 
 PUBLISHED = {"K = 100": (8.0, 0.78), "K = 1,000": (8.0, 0.92), "K = 10,000": (8.0, 0.96)}
 """Geyer et al. (2017), table 1."""
@@ -14,11 +14,10 @@ PUBLISHED = {"K = 100": (8.0, 0.78), "K = 1,000": (8.0, 0.92), "K = 10,000": (8.
 
 def accuracy_against_epsilon(results: Path) -> Figure:
     """Test accuracy against ε for each number of clients, mean and range over seeds."""
-    # ``with_noise`` and ``without_noise``, each a sweep's JSON by the name of the curve.
-    report = read_json(results / "privacy" / "accuracy.json")
+    clear = without_noise(results)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    for number, (name, sweep) in enumerate(report["with_noise"].items()):
+    for number, (name, sweep) in enumerate(with_noise(results).items()):
         accuracies = defaultdict(list)
         for run in sweep["runs"]:
             accuracies[run["epsilon"]].append(run["test_accuracy"])
@@ -40,9 +39,7 @@ def accuracy_against_epsilon(results: Path) -> Figure:
             color=f"C{number}",
             label=f"{name}, δ = {delta:g}",
         )
-        ceiling = statistics.fmean(
-            run["test_accuracy"] for run in report["without_noise"][name]["runs"]
-        )
+        ceiling = statistics.fmean(run["test_accuracy"] for run in clear[name]["runs"])
         axes.axhline(ceiling, color=f"C{number}", linestyle=":", linewidth=1)
         axes.plot(*PUBLISHED[name], "x", color=f"C{number}", markersize=8)
     axes.plot([], [], ":", color="0.4", label="without noise")

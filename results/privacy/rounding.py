@@ -1,11 +1,12 @@
 """What rounding costs Skellam shares, with rotated updates and without.
 
-``python -m results.privacy.rounding`` writes ``rounding.json``: for models of several sizes and
+``python -m results.privacy.rounding FILE`` writes JSON: for models of several sizes and
 integers of some bits, the deviation of a sum's noise over that of Gaussian noise in floats at the
 same ε, and the bits that each noised value takes to send.
 """
 
 import math
+import sys
 from pathlib import Path
 
 from pride_jax.files import write_json
@@ -17,7 +18,6 @@ from pride_jax.privacy.sampling import full
 from pride_jax.privacy.values import Floats, integers_of
 from pride_jax.runs.environment import environment
 
-FOLDER = Path(__file__).parent
 EPSILON = 8.0
 PLAN = {"sampler": full(100), "clipping": Flat(1.0), "rounds": 20, "delta": 1e-3}
 """That of configs/mnist_dp_k100."""
@@ -25,7 +25,7 @@ SIZES = {"scattering": 5_010, "2NN": 199_210, "CNN": 1_663_370}
 BITS = [4, 6, 8, 10, 12, 16]
 
 
-def main() -> None:
+def main(path: Path) -> None:
     """Calibrates every plan and writes the file."""
     floats = calibrate(lambda noise: Gaussian(noise, Floats()), EPSILON, **PLAN)
     expected = floats.mechanism.noise_multiplier
@@ -34,7 +34,7 @@ def main() -> None:
         for model, size in SIZES.items()
         for bits in BITS
     ]
-    write_json(FOLDER / "rounding.json", {"environment": environment(), "rows": rows})
+    write_json(path, {"environment": environment(), "rows": rows})
     for each in rows:
         print(*each.values())
 
@@ -57,4 +57,4 @@ def costs(size: int, bits: int, expected: float) -> dict[str, float | int]:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -1,18 +1,14 @@
 """Privacy: what client-level differential privacy costs in accuracy and time."""
 
 from results.privacy import plots, tables
-from results.provenance import sources
+from results.provenance import made_by, sources
+from results.redo import steps_table
 
 PICTURES = {"accuracy_against_epsilon.png": plots.accuracy_against_epsilon}
 TABLES = {
-    "sources": sources(
-        "privacy/accuracy.json",
-        "privacy/tuned.json",
-        "privacy/other_runs.json",
-        "privacy/rounding.json",
-        "privacy/few_bits.json",
-        "privacy/benchmark.json",
-    ),
+    "sources": sources("privacy/rounding.json", "privacy/benchmark.json"),
+    "made by": made_by("privacy"),
+    "steps": steps_table("privacy"),
     "setting": tables.setting,
     "accuracy": tables.accuracy,
     "tuned": tables.tuned,

@@ -8,18 +8,23 @@ from typing import Any
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, rounded, table
 from pride_jax.reporting.metrics import Row
+from results.privacy.geyer import CLIENTS, with_noise, without_noise
 from results.privacy.plots import PUBLISHED
 
 _MECHANISMS = {
     "encrypted": "Skellam shares",
-    "k100_skellam": "Skellam shares",
-    "k100_floats": "Gaussian on floats, for studies",
+    "skellam": "Skellam shares",
+    "floats": "Gaussian on floats, for studies",
 }
 _POPULATIONS = {"writers": "mnist_writers_dp", "digits": "digits_dp", "iris": "iris_dp"}
 
 
 def _json(results: Path, name: str) -> dict[str, Any]:
     return read_json(results / "privacy" / f"{name}.json")
+
+
+def _sweep(results: Path, folder: str) -> dict[str, Any]:
+    return _json(results, f"{folder}/sweep")
 
 
 def _accuracy(runs: Sequence[Row]) -> str:
@@ -41,8 +46,8 @@ def _by_epsilon(runs: Sequence[Row]) -> dict[str, list[Row]]:
 
 def accuracy(results: Path) -> str:
     """Test accuracy at each ε, for each number of clients, beside those published."""
-    report, lines = _json(results, "accuracy"), []
-    for name, sweep in report["with_noise"].items():
+    clear, lines = without_noise(results), []
+    for name, sweep in with_noise(results).items():
         config, published = sweep["config"], PUBLISHED[name]
         for asked, runs in _by_epsilon(sweep["runs"]).items():
             first = runs[0]
@@ -58,7 +63,7 @@ def accuracy(results: Path) -> str:
                     str(len(runs)),
                 ]
             )
-        runs = report["without_noise"][name]["runs"]
+        runs = clear[name]["runs"]
         lines.append([name, _sampling(config), "∞", _accuracy(runs), "", "0", "", f"{len(runs)}"])
     header = ["clients", "sampling", "ε asked for (spent)", "test accuracy", "published"]
     header += ["noise multiplier", "ε for who knows the cohorts", "seeds"]
@@ -73,9 +78,10 @@ def _sampling(config: dict[str, Any]) -> str:
 
 def tuned(results: Path) -> str:
     """Test accuracy where ε covers the choice of the settings, too, beside where it does not."""
-    report, lines = _json(results, "tuned"), []
-    for name, sweeps in report["sweeps"].items():
-        untuned = _json(results, "accuracy")["with_noise"][name]
+    before, lines = _json(results, "tuned/before"), []
+    for name, untuned in with_noise(results).items():
+        found = sorted((results / "privacy" / "tuned" / CLIENTS[name]).glob("*/private_sweep.json"))
+        sweeps = [read_json(path) for path in found]
         target = untuned["config"]["privacy"]["epsilon"]
         runs = _by_epsilon(untuned["runs"])[f"{target:g}"]
         (asked,) = {(sweep["epsilon"], sweep["epsilon_of_one_run"]) for sweep in sweeps}
@@ -88,7 +94,7 @@ def tuned(results: Path) -> str:
                 _accuracy(released),
                 f"{min(each['test_accuracy'] for each in released):.4f}",
                 _accuracy(runs),
-                f"{report['before'][name]:.4f}",
+                f"{before[CLIENTS[name]]:.4f}",
                 str(len(released)),
             ]
         )
@@ -113,8 +119,7 @@ def examples(results: Path) -> str:
 
 def setting(results: Path) -> str:
     """The sentence on what all populations share."""
-    sweeps = _json(results, "accuracy")["with_noise"]
-    configs = [sweep["config"] for sweep in sweeps.values()]
+    configs = [sweep["config"] for sweep in with_noise(results).values()]
     ((shards, norm),) = {
         (config["partition"]["shards_per_client"], config["privacy"]["clipping_norm"])
         for config in configs
@@ -124,7 +129,7 @@ def setting(results: Path) -> str:
 
 def encrypted_setting(results: Path) -> str:
     """The sentence on the run whose sums nobody sees without noise."""
-    config = _json(results, "other_runs")["encrypted"]["config"]
+    config = _sweep(results, "mechanisms/encrypted")["config"]
     aggregation, plan = config["aggregation"], config["privacy"]
     return (
         f"{config['partition']['clients']} clients, {aggregation['bits']}-bit integers, "
@@ -144,9 +149,10 @@ def overhead_setting(results: Path) -> str:
 
 def mechanisms(results: Path) -> str:
     """Skellam shares in a secure sum beside Gaussian noise on the device, K = 100."""
-    sweeps, lines = _json(results, "other_runs"), []
+    lines = []
     for name, noise in _MECHANISMS.items():
-        config, runs = sweeps[name]["config"], sweeps[name]["runs"]
+        sweep = _sweep(results, f"mechanisms/{name}")
+        config, runs = sweep["config"], sweep["runs"]
         protocol = runs[0]["settings"].get(
             "aggregation.protocol", config["aggregation"]["protocol"]
         )
@@ -156,7 +162,7 @@ def mechanisms(results: Path) -> str:
             else f"{protocol}, {config['aggregation']['bits']} bits"
         )
         lines.append([noise, sent, *_costs(runs)])
-    exact = _json(results, "accuracy")["with_noise"]["K = 100"]["runs"]
+    exact = with_noise(results)["K = 100"]["runs"]
     lines.append(["Gaussian on integers", "on the device", *_costs(_by_epsilon(exact)["8"])])
     header = ["noise", "sum", "noise multiplier", "ε", "test accuracy"]
     return table([*header, "seeds"], lines)
@@ -190,13 +196,12 @@ def rounding(results: Path) -> str:
 
 def few_bits(results: Path) -> str:
     """Test accuracy with integers of few bits, with rotations and without."""
-    found = _json(results, "few_bits")
     by_setting: dict[tuple[str, str], list[Row]] = {}
-    for run in found["few"]["runs"]:
+    for run in _sweep(results, "few_bits/few")["runs"]:
         asked = run["settings"]
         key = asked["aggregation.bits"], asked["privacy.rotation"]
         by_setting.setdefault(key, []).append(run)
-    fine = found["fine"]["runs"]
+    fine = _sweep(results, "few_bits/fine")["runs"]
     lines = [["12", _accuracy(fine), "the same: not rotated", str(len(fine))]]
     for bits in sorted({bits for bits, _ in by_setting}, key=int, reverse=True):
         plain, rotated = (by_setting[bits, may] for may in ("False", "True"))
@@ -208,7 +213,7 @@ def populations(results: Path) -> str:
     """Smaller and natural populations."""
     lines = []
     for name, config in _POPULATIONS.items():
-        runs = _json(results, "other_runs")[name]["runs"]
+        runs = _sweep(results, f"populations/{name}")["runs"]
         first = runs[0]
         lines.append(
             [

@@ -9,6 +9,7 @@ from pride_jax.files import read_json
 from pride_jax.reporting.markdown import mean_and_deviation, table
 from pride_jax.reporting.metrics import Row
 from results.provenance import made_by
+from results.redo import steps_table
 
 _ALGORITHMS = {
     "fedavg": "FedAvg",
@@ -67,4 +68,4 @@ def spread_over_writers(results: Path) -> Figure:
 
 
 PICTURES = {"spread.png": spread_over_writers}
-TABLES = {"accuracies": accuracies, "made by": made_by("writers")}
+TABLES = {"accuracies": accuracies, "steps": steps_table("writers"), "made by": made_by("writers")}

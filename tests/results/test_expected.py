@@ -26,15 +26,15 @@ RUNS = (
 )
 """Configs whose result is one run, in a folder of ``results/`` of the same name."""
 SEEDS = {
-    "digits_dp": ("other_runs.json", "digits"),
-    "iris_dp": ("other_runs.json", "iris"),
-    "mnist_dp_encrypted": ("other_runs.json", "encrypted"),
-    "mnist_dp_k100": ("accuracy.json", "with_noise", "K = 100"),
-    "mnist_dp_k1000": ("accuracy.json", "with_noise", "K = 1,000"),
-    "mnist_dp_k10000": ("accuracy.json", "with_noise", "K = 10,000"),
-    "mnist_writers_dp": ("other_runs.json", "writers"),
+    "digits_dp": "populations/digits",
+    "iris_dp": "populations/iris",
+    "mnist_dp_encrypted": "mechanisms/encrypted",
+    "mnist_dp_k100": "accuracy/k100",
+    "mnist_dp_k1000": "accuracy/k1000",
+    "mnist_dp_k10000": "accuracy/k10000",
+    "mnist_writers_dp": "populations/writers",
 }
-"""Configs whose result is a sweep over seeds, and where in ``results/privacy/`` it is."""
+"""Configs whose result is a sweep over seeds, and its folder in ``results/privacy/``."""
 NO_FIGURES = {"ε = 8.0", "ε = 3.0", "C = 0, .1, .2, .5, 1"}
 """Settings with a point."""
 
@@ -47,12 +47,8 @@ def docstring(path):
     return flat(ast.get_docstring(ast.parse(path.read_text())))
 
 
-def sweep_of(name, results):
-    file, *keys = SEEDS[name]
-    found = read_json(results / "privacy" / file)
-    for key in keys:
-        found = found[key]
-    return found
+def sweep_of(folder, results):
+    return read_json(results / "privacy" / folder / "sweep.json")
 
 
 def of_run(name, results):
@@ -70,7 +66,7 @@ def of_run(name, results):
 
 def of_seeds(name, results):
     """The sentence that a sweep over seeds allows, at the config's own ε."""
-    sweep = sweep_of(name, results)
+    sweep = sweep_of(SEEDS[name], results)
     target = f"{sweep['config']['privacy']['epsilon']:g}"
     values = [
         run["test_accuracy"]
@@ -79,10 +75,9 @@ def of_seeds(name, results):
     ]
     reached = mean_and_deviation(statistics.fmean(values), statistics.stdev(values), 4)
     said = f"test accuracy {reached} over {len(values)} seeds"
-    if "with_noise" in SEEDS[name]:
-        without = read_json(results / "privacy" / "accuracy.json")["without_noise"]
-        accuracy = without[SEEDS[name][-1]]["over_runs"]["test_accuracy"]["mean"]
-        said += f"; without noise {accuracy:.4f}"
+    if "accuracy" in SEEDS[name]:
+        without = sweep_of(f"{SEEDS[name]}_no_noise", results)["over_runs"]["test_accuracy"]
+        said += f"; without noise {without['mean']:.4f}"
     return said
 
 
@@ -151,7 +146,7 @@ def test_the_result_is_of_the_config_as_it_stands(name):
     compared."""
     now = json.loads(json.dumps(dataclasses.asdict(load_config(config_of(name))), default=str))
     one = RESULTS / name / "config.json"
-    then = read_json(one) if name in RUNS else sweep_of(name, RESULTS)["config"]
+    then = read_json(one) if name in RUNS else sweep_of(SEEDS[name], RESULTS)["config"]
     asked = [*SETTINGS, *((part, key) for part in SECTIONS for key in then[part])]
     for part, key in asked:
         if key in now[part] and key in then[part]:
@@ -176,7 +171,7 @@ def test_another_digit_in_a_docstring_is_seen(tmp_path, name):
         ("mnist_2nn_iid", "mnist_2nn_iid/summary.json", ["test_accuracy"]),
         ("mnist_2nn_iid", "mnist_2nn_iid/summary.json", ["rounds_to_target"]),
         ("digits_ten_party", "digits_ten_party/summary.json", ["central"]),
-        ("digits_dp", "privacy/other_runs.json", ["digits", "runs", 0, "test_accuracy"]),
+        ("digits_dp", "privacy/populations/digits/sweep.json", ["runs", 0, "test_accuracy"]),
     ],
 )
 def test_another_figure_in_a_result_is_seen(tmp_path, name, file, keys):

@@ -41,7 +41,7 @@ def test_every_table_stands_in_a_text():
     assert made == shown
 
 
-OF_SETTINGS = ("sources", "made by", "setting", "who learns what", "in short", "published")
+OF_SETTINGS = ("sources", "made by", "steps", "setting", "who learns what", "in short", "published")
 """What names of tables end with that are made of what was asked for, and where, of code, or of
 others' words."""
 ASKED = {"config", "settings", "setting", "privacy", "epsilon", "delta"}

@@ -1,0 +1,15 @@
+"""How speed and growth are measured: ``python -m results.redo benchmarks``."""
+
+from results.redo import benchmarks
+
+STEPS = benchmarks(
+    {
+        "engine_2nn": "engine --models 2nn --chunks 1",
+        "engine_under_load": "engine",
+        "peers": "peers --comparisons 2nn --rows OUT/peers.jsonl",
+        "scale": "scale",
+        "devices": "scale --cohorts 100 --clients 10000 --chunks 1 --precisions float32 "
+        "--devices 1 2 --repetitions 15 --seconds 60",
+        "gpu_schedule": "gpu_schedule",
+    }
+)
