@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from bench import peers
+from bench import peers, targets
 from bench.common.peer_environments import OURS, PEERS, Peer, interpreter
 from bench.common.peer_process import driver
 from bench.common.peer_turns import Contestant, Taken, Turns
@@ -163,9 +164,19 @@ def test_a_driver_that_ends_early_says_what_it_printed_last(tmp_path):
         process.hear()
 
 
-def test_unknown_comparisons_are_refused():
+def test_unknown_comparisons_and_peers_are_refused():
     with pytest.raises(ConfigError, match="comparisons='mnist': expected some of 2nn"):
         Setting(comparisons=("mnist",))
+    with pytest.raises(ConfigError, match="peers='FATE': expected some of pride_jax"):
+        targets.Setting(peers=("FATE",))
+
+
+@pytest.mark.parametrize(("reached", "rounds"), [(0.0, 0.0), (1.01, None)])
+def test_rounds_are_counted_until_an_accuracy_is_reached(arrays, monkeypatch, reached, rounds):
+    monkeypatch.setattr(targets, "TARGET", reached)
+    python = interpreter(PEERS[OURS], Path(), ())
+    found, versions = targets.train(OURS, python, TINY, arrays, every=1)
+    assert found == rounds and "jax" in versions
 
 
 def test_works_divide_evenly():

@@ -22,7 +22,8 @@ from pride_jax.runs.devices import use_cores
 
 NORM, NOISE_MULTIPLIER = 5.0, 1e-3
 """So little noise that what is learned is learned all the same: accuracies can be compared."""
-_PATIENCE = 900.0
+PATIENCE = 900.0
+"""Seconds for an answer."""
 
 
 class Contestant(NamedTuple):
@@ -102,9 +103,9 @@ def take_turns(
 
     with contextlib.ExitStack() as stack:
         for who in contestants:
-            task = _task(work, arrays, who, cores)
+            task = task_of(work, arrays, who, cores)
             python = interpreters[who.peer]
-            drivers[who] = stack.enter_context(driver(PEERS[who.peer], python, task, _PATIENCE))
+            drivers[who] = stack.enter_context(driver(PEERS[who.peer], python, task, PATIENCE))
             with turn_of(who):
                 ready = drivers[who].hear()
                 taken[who] = Taken(ready["parameters"], ready["versions"], [], 0.0)
@@ -128,7 +129,8 @@ def _tell(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
-def _task(work: Work, arrays: Path, who: Contestant, cores: Sequence[int]) -> dict[str, Any]:
+def task_of(work: Work, arrays: Path, who: Contestant, cores: Sequence[int]) -> dict[str, Any]:
+    """What a driver is told, see `asked.Task`."""
     names = ("network", "cohort", "epochs", "batch_size", "rate", "shift", "scale", "rounds")
     return {name: getattr(work, name) for name in names} | {
         "protection": who.protection,

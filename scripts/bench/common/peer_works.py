@@ -129,9 +129,9 @@ def first_weights(network: Network, rng: np.random.Generator) -> list[np.ndarray
     return weights
 
 
-def write_arrays(path: Path, work: Work, dataset: Dataset) -> None:
-    """What a driver reads: examples, whose they are, and first weights; always the same."""
-    rng = np.random.default_rng(0)
+def write_arrays(path: Path, work: Work, dataset: Dataset, seed: int = 0) -> None:
+    """What a driver reads: examples, whose they are, and first weights; the same for a seed."""
+    rng = np.random.default_rng(seed)
     if work.partition == "iid":
         division = iid(rng, len(dataset.train_targets), work.clients)
     else:

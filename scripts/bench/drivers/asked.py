@@ -117,19 +117,19 @@ def rounds(accuracy: Callable[[], float], parameters: int, *packages: str) -> It
     """One step of the iteration for each round that is asked for: the loop's body is timed.
 
     Args:
-      accuracy: on the test examples; asked for at the end.
+      accuracy: on the test examples; asked for between rounds, or at the end.
       parameters: how many numbers are trained.
       packages: of which the versions are told.
     """
     versions = {"Python": ".".join(map(str, sys.version_info[:3]))}
     _say(parameters=parameters, versions=versions | {name: version(name) for name in packages})
     for line in sys.stdin:
-        if line.strip() != "round":
-            break
+        if line.strip() == "accuracy":
+            _say(accuracy=accuracy())
+            continue
         start = time.perf_counter()
         yield
         _say(seconds=time.perf_counter() - start)
-    _say(accuracy=accuracy())
 
 
 def _say(**told: Any) -> None:
