@@ -1,4 +1,4 @@
-"""scikit-learn's diabetes: a quantity is predicted, not a class; ten clients, a second.
+"""scikit-learn's diabetes: a quantity is predicted, not a class; ten clients.
 
     python scripts/train.py --config configs/diabetes_regression.py
 

@@ -1,8 +1,8 @@
 """scikit-learn's digits, 100 clients, client-level differential privacy, in seconds.
 
-python scripts/train.py --config configs/digits_dp.py
+    python scripts/train.py --config configs/digits_dp.py
 
-Expected: test accuracy 0.895 ± 0.035 over five seeds.
+Expected: test accuracy 0.9120 ± 0.0153 over 5 seeds.
 """
 
 from pride_jax.settings import (

@@ -1,4 +1,4 @@
-"""Digits (8×8), ten parties of uneven classes: a few seconds, from one config file to every plot.
+"""Digits (8×8), ten parties of uneven classes: from one config file to every plot.
 
     python scripts/train.py --config configs/digits_ten_party.py
 

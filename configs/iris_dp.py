@@ -2,7 +2,7 @@
 
     python scripts/train.py --config configs/iris_dp.py
 
-Expected: test accuracy 0.910 ± 0.033 over twenty seeds.
+Expected: test accuracy 0.9100 ± 0.0326 over 20 seeds.
 """
 
 from pride_jax.settings import (

@@ -1,6 +1,6 @@
 """McMahan et al. (2016): CNN, 100 clients of two label shards, 10 a round, E=5, B=10; 99% in 229.
 
-Twenty rounds, three minutes on two cores, to see the way there; --rounds 240 goes all of it.
+Twenty rounds, to see the way there; --rounds 240 goes all of it.
 
     python scripts/train.py --config configs/mnist_cnn_shards.py
 

@@ -5,7 +5,7 @@ noise to its integers before it encrypts them with 3072-bit Paillier.
 
     python scripts/sweep.py --config configs/mnist_dp_encrypted.py --over seed=0..4
 
-Expected: test accuracy 0.9751 ± 0.0013 over five seeds.
+Expected: test accuracy 0.9751 ± 0.0013 over 5 seeds.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@ an accounting that does not hold.
 
     python scripts/sweep.py --config configs/mnist_dp_k100.py --over seed=0..4
 
-Expected: test accuracy 0.9760 ± 0.0015 over five seeds (0.940 at ε = 4); without noise 0.9876.
+Expected: test accuracy 0.9760 ± 0.0015 over 5 seeds; without noise 0.9876.
 """
 
 from dataclasses import replace

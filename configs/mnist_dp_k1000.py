@@ -6,7 +6,7 @@ A linear model on fixed wavelet features, see `pride_jax.data.features`. Geyer e
 
     python scripts/sweep.py --config configs/mnist_dp_k1000.py --over seed=0..4
 
-Expected: test accuracy 0.9917 ± 0.0008 over five seeds (0.972 at ε = 1); without noise 0.9935.
+Expected: test accuracy 0.9917 ± 0.0008 over 5 seeds; without noise 0.9935.
 """
 
 from pride_jax.settings import (

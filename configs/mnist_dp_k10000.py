@@ -6,7 +6,7 @@ an accounting that does not hold.
 
     python scripts/sweep.py --config configs/mnist_dp_k10000.py --over seed=0..4
 
-Expected: test accuracy 0.9933 ± 0.0002 over five seeds (0.9928 at ε = 1); without noise 0.9934.
+Expected: test accuracy 0.9933 ± 0.0002 over 5 seeds; without noise 0.9934.
 """
 
 from dataclasses import replace

@@ -4,8 +4,7 @@ The original PRIDE work expected about 98% here.
 
     python scripts/train.py --config configs/mnist_ten_party_encrypted.py
 
-Expected: test accuracy 98.43% after 20 rounds, 573,530 bytes a client and round; 98% after 5.7
-rounds.
+Expected: test accuracy 98.43% after 20 rounds; 98% after 5.7 rounds.
 """
 
 from pride_jax.settings import Aggregation, Client, Data, Evaluation, Experiment, Model, Partition

@@ -5,7 +5,7 @@ QMNIST's writers beside the IDX files.
 
     python scripts/sweep.py --config configs/mnist_writers_dp.py --over seed=0..4
 
-Expected: test accuracy 0.9856 ± 0.0004 over five seeds.
+Expected: test accuracy 0.9856 ± 0.0004 over 5 seeds.
 """
 
 from dataclasses import replace

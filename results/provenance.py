@@ -1,4 +1,7 @@
-"""What made numbers: commit, machine and versions, of a folder or of single files."""
+"""What made numbers: commit, machine and versions, of a folder or of single files.
+
+Numbers have a commit if it stands beside them, above them, or in the ``env.json`` of their folder.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,6 +9,20 @@ from typing import Any
 
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import table
+
+OF_OTHERS = {
+    "benchmarks/features.json": "read in others' packages, of the versions that it names",
+    "correlated/oracle.json": "jax_privacy's matrices; its script needs nothing of this code",
+    "encryption/lattice_security.json": "the lattice estimator's; a test compares it with the code",
+    "encryption/published.json": "others' figures, with their addresses",
+}
+"""Numbers that no commit of this code made, and what did."""
+GONE = {
+    "2753b6857227fd3b6afc17c1664e5fc0dc0337ac",
+    "7b0cdf763fea1fc5df11543e92713af586eba099",
+    "aba564280a66c2495b476ff11bd3e7bd05bfade0",
+}
+"""Commits that made numbers, of branches that are gone."""
 
 
 def made_by(folder: str) -> Callable[[Path], str]:
@@ -59,6 +76,52 @@ def sources(*names: str) -> Callable[[Path], str]:
         return table(["numbers", "commit", "JAX", "processor"], rows)
 
     return made
+
+
+def without_commit(results: Path) -> str:
+    """The table of numbers whose code nobody can look at, and why; files of a run are its folder.
+
+    Whoever measures them again, at a commit, takes them out.
+    """
+    rows = {name: why for name, why in unknown(results) if why}
+    return table(["numbers", "their commit"], [[f"`{name}`", why] for name, why in rows.items()])
+
+
+def unknown(results: Path) -> Iterator[tuple[str, str]]:
+    """Each JSON file that numbers of this code are in, and what its commit lacks, if anything.
+
+    Files of folders in folders of a study's part are that part.
+    """
+    for path in sorted([*results.rglob("*.json"), *results.rglob("*.jsonl")]):
+        name = str(path.relative_to(results))
+        if name.count("/") > 3:
+            name = f"{'/'.join(name.split('/')[:2])}/"
+        if (path.parent / "env.json").exists():
+            yield f"{name.rpartition('/')[0]}/", _lacking(read_json(path.parent / "env.json"))
+        elif path.suffix == ".jsonl":
+            yield name, "not recorded"
+        elif name not in OF_OTHERS:
+            yield name, _lacking(read_json(path))
+
+
+def _lacking(numbers: Any) -> str:
+    commits = list(_all(numbers, "git_commit", "commit"))
+    lacks = {
+        "not recorded": _bare(numbers) or None in commits,
+        "with changes": any(_all(numbers, "git_changes")),
+        "of a branch that is gone": not GONE.isdisjoint(commits),
+    }
+    return ", ".join(what for what, is_so in lacks.items() if is_so)
+
+
+def _bare(numbers: Any) -> bool:
+    """Whether there is a number with no commit beside or above it."""
+    if isinstance(numbers, dict):
+        made = {"environment", "environments", "git_commit", "commit"}
+        return made.isdisjoint(numbers) and any(map(_bare, numbers.values()))
+    if isinstance(numbers, list):
+        return any(map(_bare, numbers))
+    return isinstance(numbers, (int, float)) and not isinstance(numbers, bool)
 
 
 def _said(numbers: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from results.iris import study as iris
 from results.mcmahan import study as mcmahan
 from results.privacy.geyer import with_noise
 from results.privacy.plots import PUBLISHED
+from results.provenance import without_commit
 from results.redo import steps_table
 from results.rows import only
 from results.sights import (
@@ -163,4 +164,5 @@ TABLES = {
     "who learns what": who_learns_what,
     "who learns what in short": who_learns_what_in_short,
     "of scores who learns what": who_learns_what_of_scores,
+    "unknown sources": without_commit,
 }

@@ -69,8 +69,8 @@ def _power(
 def window_table(n: int, base: int, longest: int) -> tuple[tuple[Factor, ...], ...]:
     """base^(digit · 256^row) for each byte of an exponent.
 
-    One table is kept in each process. It takes 27 MB for a 3072-bit n with obfuscators of 512-bit
-    exponents, whose proofs have 944-bit ones, and 58 MB where they have 1536 and 1968.
+    One table is kept in each process: for each byte of the longest exponent 256 factors, each of
+    twice n's length, which are tens of megabytes for a 3072-bit n.
 
     Returns:
       ``longest`` rows of 256 factors.

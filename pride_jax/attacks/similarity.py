@@ -14,8 +14,7 @@ def psnr(
 ) -> Float[Array, "*batch"]:
     """Peak signal-to-noise ratio −10·log₁₀(MSE), in dB, for values in 0 … 1.
 
-    About 10 dB is what a mean image has of an MNIST digit; 8-bit rounding alone has 59 dB. Images
-    that are equal in float32 have infinity.
+    8-bit rounding alone has 59 dB, and images that are equal in float32 have infinity.
     """
     error = jnp.mean((image - original) ** 2, axis=(-3, -2, -1))
     return -10 * jnp.log10(error)

@@ -63,7 +63,7 @@ def load_bundled(name: str) -> PublishedSet:
 
 
 def _read_bundled(name: str) -> PublishedSet:
-    # Two seconds of import that a second start does without.
+    # A slow import that a second start does without.
     from sklearn import datasets
 
     # Scaled by scikit-learn, columns add up to zero: each patient is minus all others.

@@ -174,7 +174,7 @@ def _idx_set_sources(name: str, directory: Path | None) -> Iterator[PublishedSet
         yield Absent("IDX files: neither directory nor PRIDE_DATA_DIR names a folder")
     key = f"{name}-{_IDX_SETS_VERSION}"
     yield read_cache(key)
-    # Half a second of import that the sources above do without.
+    # A slow import that the sources above do without.
     from pride_jax.data import tfds_sets
 
     yield tfds_sets.load_prepared(tfds_sets.find_prepared(name), key)

@@ -6,7 +6,7 @@ Each is changed here, in the processes that a role starts and nowhere else:
 - a SuperNode looks for a message every three seconds: here as `pause` says;
 - a SuperLink misses a node after a minute: here after twice `HEARTBEAT_SECONDS`, the shortest
   that a SuperLink takes;
-- every message starts Python, which imports Flower for a second: here the process that starts
+- every message starts Python, which imports Flower anew: here the process that starts
   them has done so, and forks.
 """
 

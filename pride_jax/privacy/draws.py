@@ -57,7 +57,7 @@ def poisson(
 
     A member's rank is of 96 bits, of which the first 32 say whether it is drawn. Of more than the
     capacity those of the lowest ranks take part, a uniform choice if no two of the drawn are equal.
-    Ranks are completed and sorted in such rounds alone: they take twenty times as long as others.
+    Ranks are completed and sorted in such rounds alone: they take far longer than others.
 
     Args:
       key: of this draw.

@@ -217,7 +217,7 @@ def run_in_steps(
       prepared: what the run is made of.
       workdir: its folder.
       report: called with each new row of the metrics.
-      pictures: whether to draw them and to write the report: half a second.
+      pictures: whether to draw them and to write the report.
 
     Raises:
       PrideError: as `run`.

@@ -52,7 +52,7 @@ def _leave(
     folder: Path,
     kept: str,
 ) -> None:
-    # Half a second of imports that a run needs at its end only.
+    # Slow imports that a run needs at its end only.
     from pride_jax.reporting import plots
 
     drawn = plots.pictures(summary, rows)

@@ -331,7 +331,7 @@ def _environments(runs: Sequence[Planned]) -> list[dict[str, Any]]:
 
 def _draw(result: dict[str, Any], workdir: Path) -> None:
     if any("error" not in row for row in result["runs"]):
-        # Half a second of imports that a sweep needs at its end only.
+        # Slow imports that a sweep needs at its end only.
         from pride_jax.reporting.sweep_plots import save_sweep
 
         save_sweep(result, workdir)

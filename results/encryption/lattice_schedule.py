@@ -25,6 +25,7 @@ from pride_jax.aggregation.lattice import programs
 from pride_jax.aggregation.lattice.integers import INTEGERS
 from pride_jax.aggregation.lattice.parameters import lattice_of
 from pride_jax.aggregation.secure_sum import Terms
+from pride_jax.runs.environment import environment
 
 
 def main(target: Path, values: int = 1_000_000) -> None:
@@ -70,7 +71,7 @@ def main(target: Path, values: int = 1_000_000) -> None:
                 for each in launched
             ],
         }
-    print(json.dumps(found, indent=1))
+    print(json.dumps(found | {"environment": environment()}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """ε of random plans, and of corners, beside the bracket of an accountant that was written apart.
 
-``python -m results.privacy.brackets FILE`` writes JSON, plan by plan, and goes on where it
-was ended. The tests do the same for a few plans.
+``python -m results.privacy.brackets FILE`` writes JSON, plan by plan, and goes on where it was
+ended at the same commit. The tests do the same for a few plans.
 """
 
 import importlib
@@ -41,7 +41,11 @@ def main(path: Path) -> None:
     """Brackets every plan and writes the file."""
     sys.path.insert(0, str(FOLDER.parents[1] / "tests" / "privacy"))
     bracket_of = importlib.import_module("described").bracket_of
-    done = {str(row["plan"]): row for row in read_json(path)["rows"]} if path.exists() else {}
+    here = environment()
+    begun = read_json(path) if path.exists() else {"environment": here, "rows": []}
+    if begun["environment"]["git_commit"] != here["git_commit"]:
+        begun = {"environment": here, "rows": []}
+    done = {str(row["plan"]): row for row in begun["rows"]}
     epsilon(_plan(full(9), Gaussian(9.0, Floats()), 1, 1e-3))
     rows = []
     for name, plan, reader in [*corners(), *random_plans(np.random.default_rng(0))]:
@@ -68,7 +72,7 @@ def main(path: Path) -> None:
             f"{name:28} {found:10.5g} {width:7.4f} {under:8.4f} {over:8.4f} {seconds:6.2f}",
             flush=True,
         )
-        write_json(path, {"environment": environment(), "rows": rows})
+        write_json(path, {"environment": begun["environment"], "rows": rows})
 
 
 def corners() -> list[tuple[str, Plan, Reader]]:

@@ -14,6 +14,7 @@ from pride_jax.privacy.groups import group_epsilon
 from pride_jax.privacy.mechanisms.gaussian import Gaussian
 from pride_jax.privacy.plan import Plan
 from pride_jax.runs.budget import finite
+from pride_jax.runs.environment import environment
 from pride_jax.settings.build import build_dataset, build_partition, build_plan
 from pride_jax.settings.files import load_config
 from results.privacy.geyer import CLIENTS, with_noise
@@ -49,7 +50,7 @@ def main(path: Path) -> None:
                     "epsilon_of_holders": together,
                 }
             )
-    write_json(path, {"rows": rows})
+    write_json(path, {"environment": environment(), "rows": rows})
 
 
 if __name__ == "__main__":

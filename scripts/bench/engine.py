@@ -17,7 +17,7 @@ Ratios are taken within one process, which may use as many cores as the engine h
 the first, everybody has one core: the engine, the threads of XLA's own and the loops' Python. In
 the process of two devices the engine with one device, and the loops, may use both cores. To say
 what dividing clients over devices gains, hold the two-device time against the better of the two
-one-device times. The defaults take about ten minutes, most of them for ``nnx.Conv``.
+one-device times. The defaults take minutes, most of them for ``nnx.Conv``.
 """
 
 import os

@@ -8,8 +8,7 @@ accuracy that it reached: one that trained other parameters, or whose accuracy i
 others', did not do the same work.
 
 Comparisons that stand in the file ``--rows`` are not measured again: a benchmark that was
-interrupted goes on where it was. All of them take about twenty minutes on two quiet cores, once
-the environments are made.
+interrupted goes on where it was.
 """
 
 import json

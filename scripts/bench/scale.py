@@ -45,7 +45,7 @@ _POOL = 6_000
 _BATCH = 10
 _BASE_COHORT, _BASE_CLIENTS = 100, 10_000
 _LARGEST_CNN_COHORT = 1_000
-"""A round of ten times as many takes five minutes on a core."""
+"""A round of ten times as many takes minutes on a core."""
 
 
 @dataclass(frozen=True)

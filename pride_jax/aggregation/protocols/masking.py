@@ -33,9 +33,10 @@ Formal guarantees:
     does not can get a chosen client's vector: c < t <= (k + 1 + c)/2 lets it have both secrets.
 
   A tag under a key that two clients have from their signed round keys stands for the paper's
-  signature, in notes and consents: only the one who is to be convinced reads it, in 2 µs instead of
-  90. In letters from clients that are no helpers of its own, a client looks at no signature: forged
-  ones hold shares of nothing, and lead to masks that its own privacy does not rest on.
+  signature, in notes and consents: only the one who is to be convinced reads it, and a hash takes
+  far less time. In letters from clients that are no helpers of its own, a client looks at no
+  signature: forged ones hold shares of nothing, and lead to masks that its own privacy does not
+  rest on.
 
 Edge cases:
   A sum of two tells each the other's vector. Corrupted clients are a share of each *round*: the
