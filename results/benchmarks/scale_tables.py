@@ -79,3 +79,17 @@ def ways(name: str) -> Callable[[Path], str]:
         return table(header, lines)
 
     return made
+
+
+def long_run(results: Path) -> str:
+    """Memory of a very long run by its rounds, and the bytes of what it left."""
+    report = read_json(results / "benchmarks" / "long_run.json")
+    chosen = report["looks"][:: max(1, len(report["looks"]) // 5)]
+    lines = [
+        ["rounds", *(f"{look['round']:,}" for look in chosen)],
+        ["seconds", *(rounded(look["seconds"], 3) for look in chosen)],
+        ["MB of memory", *(rounded(look["memory_bytes"] / 1e6, 3) for look in chosen)],
+    ]
+    sizes = ", ".join(f"`{name}` {rounded(size / 1e3)}" for name, size in report["files"].items())
+    whole = rounded(sum(report["files"].values()) / 1e6)
+    return table(lines[0], lines[1:]) + f"\nIts folder has {whole} MB; kB of each: {sizes}.\n"

@@ -6,7 +6,9 @@ STEPS = benchmarks(
     {
         "engine_2nn": "engine --models 2nn --chunks 1",
         "engine_under_load": "engine",
-        "peers": "peers --comparisons 2nn --rows OUT/peers.jsonl",
+        "peers": "peers --rows OUT/peers.jsonl",
+        "networks": "networks --turns 21",
+        "long_run": "long_run",
         "scale": "scale",
         "devices": "scale --cohorts 100 --clients 10000 --chunks 1 --precisions float32 "
         "--devices 1 2 --repetitions 15 --seconds 60",

@@ -20,6 +20,8 @@ TABLES = {
         "benchmarks/engine_under_load.json",
         "benchmarks/gpu_schedule.json",
         "benchmarks/peers.json",
+        "benchmarks/networks.json",
+        "benchmarks/long_run.json",
     ),
     "steps": steps_table("benchmarks"),
     "engine setting": engine.setting,
@@ -31,6 +33,8 @@ TABLES = {
     "devices": scale_tables.ways("devices"),
     "gpu schedule": gpu_tables.schedule,
     "peers": peer_tables.peers,
+    "networks": peer_tables.networks,
+    "long run": scale_tables.long_run,
     "beside others": feature_table.beside_others,
     "feature sources": feature_table.feature_sources,
 }

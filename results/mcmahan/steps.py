@@ -1,6 +1,6 @@
 """How the cells of McMahan et al.'s tables are made: ``python -m results.redo mcmahan``."""
 
-from results.redo import sweeps
+from results.redo import benchmarks, sweeps
 
 _2NN = "scripts/sweep.py --config configs/mcmahan_2nn.py"
 _IID, _SHARDS = "--over partition.kind=iid", "--over partition.kind=shards"
@@ -23,7 +23,7 @@ def _validated(cell: str) -> str:
     return f"{cell} --over data.validation_examples=10000 --over seed=100"
 
 
-STEPS = sweeps(
+STEPS = benchmarks({"targets": "targets"}) | sweeps(
     {
         "2nn/iid_b10": _seeds(
             _cell(_IID, "10", "0.3", "10,20,50,100", 200) + " --over evaluation.every=1", "0..4"

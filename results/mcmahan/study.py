@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pride_jax.files import read_json
 from pride_jax.reporting.markdown import table
-from results.provenance import made_by
+from results.provenance import made_by, sources
 from results.redo import steps_table
 
 _CLIENTS = 100
@@ -145,6 +145,23 @@ def rates_of_2nn(results: Path) -> str:
     return table(["partition", "B", "clients a round", "learning rate", "rounds"], rows)
 
 
+def peers(results: Path) -> str:
+    """Rounds to 97% of the 2NN in other frameworks, at our learning rates."""
+    report = read_json(results / "mcmahan" / "targets.json")
+    header = ["framework", "partition", "learning rate", "published", "rounds to 97%, by seed"]
+    rows = [
+        [
+            row["peer"],
+            _NAMES[row["partition"]],
+            f"{row['rate']:g}",
+            str(published_of_2nn(row["partition"])),
+            ", ".join("not" if each is None else f"{each:.0f}" for each in row["rounds"]),
+        ]
+        for row in report["rows"]
+    ]
+    return table(header, rows)
+
+
 def rounds_of_cnn(results: Path) -> str:
     """Rounds to 99% of the CNN; on shards as far as it was trained."""
     (iid,) = cells(results / "mcmahan" / "cnn_iid")
@@ -202,10 +219,12 @@ def rounds_against_cohort(results: Path) -> Figure:
 PICTURES = {"rounds.png": rounds_against_cohort}
 TABLES = {
     "rounds of the 2NN": rounds_of_2nn,
+    "peers at our rates": peers,
     "rounds of the CNN": rounds_of_cnn,
     "learning rates": rates_of_2nn,
     "steps": steps_table("mcmahan"),
     "2NN made by": made_by("mcmahan/2nn"),
+    "peers made by": sources("mcmahan/targets.json"),
     "CNN made by": made_by("mcmahan/cnn_iid"),
     "learning rates made by": made_by("mcmahan/rates"),
 }
