@@ -70,7 +70,7 @@ MISSES = {
     *("encryption/mnist_ten_party_direct/sweep.json", "first_curves/cifar_resnet/"),
     *("first_curves/shakespeare_lstm/", "mcmahan/cnn_iid/sweep.json"),
     *("methods/protocols/sweep.json", "methods/tuning_fedavg/sweep.json"),
-    *("methods/tuning_scaffold/sweep.json", "mnist_cnn_shards/", "mnist_ten_party_encrypted/"),
+    *("methods/tuning_scaffold/sweep.json", "mnist_ten_party_encrypted/"),
     *("privacy/benchmark.json", "privacy/brackets.json"),
     *("privacy/tuned/", "privacy/tuned/before.json"),
 }
