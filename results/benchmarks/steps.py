@@ -6,7 +6,7 @@ STEPS = benchmarks(
     {
         "engine_2nn": "engine --models 2nn --chunks 1",
         "engine_under_load": "engine",
-        "peers": "peers --rows OUT/peers.jsonl",
+        "peers": "peers --comparisons 2nn 2nn_two_cores cnn pfl --rows OUT/peers.jsonl",
         "networks": "networks --turns 21",
         "long_run": "long_run",
         "scale": "scale",
