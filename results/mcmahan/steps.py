@@ -36,7 +36,7 @@ STEPS = benchmarks({"targets": "targets"}) | sweeps(
         "2nn/shards_inf_one": _seeds(_cell(_SHARDS, "None", "0.2", "1", 4300), "0..2"),
         "2nn/inf_many": _seeds(_cell(_BOTH, "None", "0.5", "50,100", 1800), "0"),
         "cnn_iid": "scripts/sweep.py --config configs/mnist_cnn_iid.py "
-        "--over evaluation.stop_at_target=True --over seed=0",
+        "--over evaluation.stop_at_target=True --over seed=0..2",
         "rates/b10": _validated(_cell(_BOTH, "10", "0.1,0.2,0.3", "10", 800)),
         "rates/shards_b10_one": _validated(_cell(_SHARDS, "10", "0.01,0.03,0.1", "1", 4300)),
         "rates/iid_b10_one": _validated(_cell(_IID, "10", "0.05,0.1,0.2", "1", 500)),

@@ -68,7 +68,6 @@ MISSES = {
     *("deploy/engine/before.json", "encryption/ckks.json"),
     *("encryption/key_apart.json", "encryption/lattice.json"),
     *("encryption/mnist_ten_party_direct/sweep.json", "first_curves/cifar_resnet/"),
-    "mcmahan/cnn_iid/sweep.json",
     *("methods/protocols/sweep.json", "methods/tuning_fedavg/sweep.json"),
     *("methods/tuning_scaffold/sweep.json", "mnist_ten_party_encrypted/"),
     *("privacy/benchmark.json", "privacy/brackets.json"),
