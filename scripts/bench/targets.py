@@ -47,7 +47,7 @@ class Setting:
     """Who trains.
 
     Attributes:
-      peers: frameworks by their names; each also trains what the first does.
+      peers: frameworks by their names.
       partitions: any of ``iid`` and ``shards``.
       seeds: of clients and first weights.
       environments: folder of the frameworks' environments, see the benchmark of peers.
@@ -101,18 +101,21 @@ def measure(setting: Setting) -> list[Row]:
         way = WAYS[partition]
         work = WORKS["2nn"]._replace(partition=partition, rate=way.rate, rounds=way.rounds)
         dataset = load_dataset(work.dataset)
-        for peer in setting.peers:
-            python = interpreter(PEERS[peer], setting.environments, setting.pythons)
-            told: list[float | None] = []
-            versions: dict[str, str] = {}
-            for seed in setting.seeds:
-                with tempfile.TemporaryDirectory() as folder:
-                    arrays = Path(folder) / "arrays.npz"
-                    write_arrays(arrays, work, dataset, seed)
-                    rounds, versions = train(peer, python, work, arrays, way.every)
-                told.append(rounds)
-                print(f"{peer}, {partition}, seed {seed}: {rounds}", file=sys.stderr, flush=True)
-            rows.append(Row(peer, partition, way.rate, told, versions))
+        with tempfile.TemporaryDirectory() as folder:
+            arrays = {seed: Path(folder) / f"{seed}.npz" for seed in setting.seeds}
+            for seed, path in arrays.items():
+                write_arrays(path, work, dataset, seed)
+            for peer in setting.peers:
+                python = interpreter(PEERS[peer], setting.environments, setting.pythons)
+                told: list[float | None] = []
+                versions: dict[str, str] = {}
+                for seed, path in arrays.items():
+                    rounds, versions = train(peer, python, work, path, way.every)
+                    told.append(rounds)
+                    print(
+                        f"{peer}, {partition}, seed {seed}: {rounds}", file=sys.stderr, flush=True
+                    )
+                rows.append(Row(peer, partition, way.rate, told, versions))
     return rows
 
 

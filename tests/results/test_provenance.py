@@ -113,6 +113,7 @@ def test_each_commit_that_numbers_name_is_in_the_history():
     }
     assert [commit for commit in told if not re.fullmatch("[0-9a-f]{40}", commit)] == []
     if not (known := history()):
+        # A shallow clone, or files without git: there is nothing to look the commits up in.
         pytest.skip("the history is not here")
     assert told - GONE - known == set()
 
